@@ -1,0 +1,23 @@
+//! The nouns of Mainstay and the ports through which it touches the world. No I/O, no clock.
+//!
+//! Reading order: [`id`], [`time`], [`money`] and [`token`] (values), [`fault`] (what can go wrong),
+//! [`chat`] and [`model`] (asking a model), [`document`] (knowledge), [`agent`] (what answers),
+//! [`interaction`], [`session`] and [`feedback`] (what is kept), [`signal`] (names for telemetry),
+//! [`ports`] (traits that outer crates implement).
+#![deny(missing_docs)]
+
+pub mod agent;
+pub mod chat;
+pub mod document;
+pub mod fault;
+pub mod feedback;
+pub mod id;
+pub mod interaction;
+pub mod model;
+pub mod money;
+pub mod ports;
+pub mod secret;
+pub mod session;
+pub mod signal;
+pub mod time;
+pub mod token;

@@ -1,0 +1,214 @@
+//! The traits through which Mainstay touches the world. Object-safe, with boxed futures;
+//! one method is one transaction or one call. Implemented by outer crates, joined in `compose.rs`.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::stream::Stream;
+
+use crate::chat::{ChatCall, ChatChunk};
+use crate::document::{Chunk, Document, Retrieved, Search};
+use crate::fault::Fault;
+use crate::feedback::{Feedback, FeedbackFilter};
+use crate::id::{CollectionName, ContentHash, InteractionId, SessionId, TargetId};
+use crate::interaction::{FinishedTurn, Interaction, InteractionFilter};
+use crate::secret::{Secret, SecretRef};
+use crate::session::{Session, SessionRequest};
+use crate::time::{Moment, Timestamp};
+
+/// A future behind a pointer.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Time.
+pub trait Clock: Send + Sync {
+    /// Now, on the monotonic clock.
+    fn now(&self) -> Moment;
+    /// Now, on the wall clock.
+    fn wall(&self) -> Timestamp;
+    /// Ends at `until`. Cancel-safe.
+    fn sleep_until(&self, until: Moment) -> BoxFuture<'static, ()>;
+
+    /// Ends after `wait`. Cancel-safe.
+    fn sleep(&self, wait: Duration) -> BoxFuture<'static, ()> {
+        self.sleep_until(self.now().after(wait))
+    }
+}
+
+/// Chance.
+pub trait Rng: Send + Sync {
+    /// 64 random bits.
+    fn next_u64(&self) -> u64;
+}
+
+/// New ids.
+pub trait Ids: Send + Sync {
+    /// 128 bits that never come again and cannot be guessed; later ones sort later (by milliseconds).
+    fn next_id(&self) -> u128;
+}
+
+/// A model could not answer.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{detail}")]
+pub struct ModelError {
+    /// What retry, fallback and status codes read.
+    pub fault: Fault,
+    /// What happened, safe to log and to show: no provider text, no key, no prompt.
+    pub detail: String,
+}
+
+/// The chunks of an answer; dropping it cancels the call.
+pub type ChatStream = Pin<Box<dyn Stream<Item = Result<ChatChunk, ModelError>> + Send>>;
+
+/// A model that chats.
+pub trait ChatModel: Send + Sync {
+    /// Starts an answer. The future ends when the provider has accepted the call.
+    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, ModelError>>;
+}
+
+/// The embedder could not embed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("could not embed: {0}")]
+pub struct EmbedError(pub String);
+
+/// Turns sentences into vectors.
+pub trait Embedder: Send + Sync {
+    /// Identity of the model: its weights' SHA-256. Vectors of two models are never mixed.
+    fn model(&self) -> &ContentHash;
+    /// Vectors of `texts` in their order, each of unit length.
+    fn embed(&self, texts: Vec<String>) -> BoxFuture<'_, Result<Vec<Vec<f32>>, EmbedError>>;
+    /// Tokens of `text` by the embedder's own tokenizer, special tokens not counted.
+    fn count_tokens(&self, text: &str) -> usize;
+}
+
+/// Nothing could be searched.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("could not search: {0}")]
+pub struct SearchError(pub String);
+
+/// Finds passages.
+pub trait Retriever: Send + Sync {
+    /// The best passages for `search`.
+    fn search(&self, search: Search) -> BoxFuture<'_, Result<Retrieved, SearchError>>;
+}
+
+/// The store could not do it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be reached, is locked, or its disk is full.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// What was read is not what was written.
+    #[error("the store holds an unreadable record: {0}")]
+    Corrupt(String),
+    /// Its writer has stopped.
+    #[error("the store is closed")]
+    Closed,
+    /// The waiting writes are as many as may wait.
+    #[error("the store has too many waiting writes")]
+    Busy,
+}
+
+/// Documents, their chunks and the chunks' vectors.
+pub trait PassageStore: Send + Sync {
+    /// Makes `documents` (with their chunks) the whole content of `collection`.
+    fn replace<'a>(
+        &'a self,
+        collection: &'a CollectionName,
+        documents: Vec<(Document, Vec<Chunk>)>,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+    /// The whole content of `collection`.
+    fn documents<'a>(
+        &'a self,
+        collection: &'a CollectionName,
+    ) -> BoxFuture<'a, Result<Vec<(Document, Vec<Chunk>)>, StoreError>>;
+    /// Vectors by `model` of the chunks with these hashes; those not there are left out.
+    fn vectors<'a>(
+        &'a self,
+        model: &'a ContentHash,
+        hashes: Vec<ContentHash>,
+    ) -> BoxFuture<'a, Result<Vec<(ContentHash, Vec<f32>)>, StoreError>>;
+    /// Keeps vectors made by `model`.
+    fn put_vectors<'a>(
+        &'a self,
+        model: &'a ContentHash,
+        vectors: Vec<(ContentHash, Vec<f32>)>,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+}
+
+/// Conversations.
+pub trait Sessions: Send + Sync {
+    /// The session asked for, or a new one (not yet written) when there is none that may be continued.
+    fn open(&self, request: SessionRequest) -> BoxFuture<'_, Result<Session, StoreError>>;
+    /// The interaction that answered `message_id` in this session, if one did.
+    fn answered<'a>(
+        &'a self,
+        session: &'a SessionId,
+        message_id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Interaction>, StoreError>>;
+}
+
+/// What is kept of turns.
+pub trait Records: Send + Sync {
+    /// Writes a finished turn: interaction, session, messages and case together. On disk when it returns.
+    /// Writing an interaction id a second time changes nothing.
+    fn record(&self, turn: FinishedTurn) -> BoxFuture<'_, Result<(), StoreError>>;
+    /// One interaction.
+    fn interaction<'a>(
+        &'a self,
+        id: &'a InteractionId,
+    ) -> BoxFuture<'a, Result<Option<Interaction>, StoreError>>;
+    /// Interactions, newest first.
+    fn interactions(&self, filter: InteractionFilter) -> BoxFuture<'_, Result<Vec<Interaction>, StoreError>>;
+    /// Keeps feedback; `Ok(false)` when its interaction is not known.
+    fn add_feedback(&self, feedback: Feedback) -> BoxFuture<'_, Result<bool, StoreError>>;
+    /// Feedback, newest first.
+    fn feedback(&self, filter: FeedbackFilter) -> BoxFuture<'_, Result<Vec<Feedback>, StoreError>>;
+    /// Drops texts and sessions whose time is over; returns how many rows were touched.
+    fn expire(&self, now: Timestamp) -> BoxFuture<'_, Result<u64, StoreError>>;
+    /// Proves that writing works now (health check).
+    fn probe(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+/// A breaker's state as kept over a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BreakerEntry {
+    /// What it guards.
+    pub target: TargetId,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Times it opened since it last closed; 0 when closed.
+    pub opens: u32,
+    /// Until when it stays open; `None` when closed.
+    pub open_until: Option<Timestamp>,
+    /// When this was written.
+    pub at: Timestamp,
+}
+
+/// Keeps breaker states over a restart.
+pub trait BreakerLog: Send + Sync {
+    /// All entries.
+    fn load(&self) -> BoxFuture<'_, Result<Vec<BreakerEntry>, StoreError>>;
+    /// Keeps the newest entry of its target.
+    fn save(&self, entry: BreakerEntry) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+/// A secret is not where its reference says.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SecretError {
+    /// Nothing there.
+    #[error("{0} is not set")]
+    Missing(SecretRef),
+    /// There, but unreadable.
+    #[error("{0} cannot be read: {1}")]
+    Unreadable(SecretRef, String),
+}
+
+/// Finds secrets.
+pub trait Secrets: Send + Sync {
+    /// The secret behind `reference`.
+    ///
+    /// # Errors
+    /// [`SecretError`] when it is not there or cannot be read.
+    fn resolve(&self, reference: &SecretRef) -> Result<Secret, SecretError>;
+}

@@ -1,0 +1,139 @@
+//! Moments and timestamps. Reading a clock is a port ([`crate::ports::Clock`]); these are only values.
+
+use std::time::Duration;
+
+/// A point on the monotonic clock: time since the clock's own origin. Never compared across processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Moment(pub Duration);
+
+impl Moment {
+    /// This moment plus `wait`, saturating.
+    #[must_use]
+    pub fn after(self, wait: Duration) -> Self {
+        Self(self.0.saturating_add(wait))
+    }
+
+    /// How long after `earlier` this is; zero when it is not.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// Wall-clock time: microseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// This time plus `wait`, saturating.
+    #[must_use]
+    pub fn after(self, wait: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// How long after `earlier` this is; zero when it is not.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        let micros = self.0.saturating_sub(earlier.0).max(0);
+        Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+    }
+
+    /// RFC 3339 text in UTC with microseconds, as `2026-11-21T09:06:00.000000Z`.
+    ///
+    /// Civil date from days by H. Hinnant, "chrono-Compatible Low-Level Date Algorithms" (2021-09-01).
+    #[must_use]
+    pub fn rfc3339(self) -> String {
+        let (days, micros) = (self.0.div_euclid(86_400_000_000), self.0.rem_euclid(86_400_000_000));
+        let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
+        let shifted = days + 719_468;
+        let era = shifted.div_euclid(146_097);
+        let day_of_era = shifted.rem_euclid(146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_shifted = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month_shifted + 2) / 5 + 1;
+        let month = if month_shifted < 10 { month_shifted + 3 } else { month_shifted - 9 };
+        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        format!(
+            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{fraction:06}Z",
+            seconds / 3_600,
+            seconds / 60 % 60,
+            seconds % 60
+        )
+    }
+
+    /// Reads RFC 3339 text, with `Z` or an offset; `None` when it is not one.
+    #[must_use]
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<i64>().ok();
+        let literal = |index: usize, allowed: &str| {
+            text.get(index..=index).is_some_and(|found| allowed.contains(found))
+        };
+        let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+        let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
+        let in_range = (1..=12).contains(&month)
+            && (1..=31).contains(&day)
+            && (0..24).contains(&hour)
+            && (0..60).contains(&minute)
+            && (0..=60).contains(&second);
+        let separated =
+            literal(4, "-") && literal(7, "-") && literal(10, "Tt ") && literal(13, ":") && literal(16, ":");
+        if !in_range || !separated {
+            return None;
+        }
+        let mut rest = text.get(19..)?;
+        let mut micros = 0;
+        if let Some(fraction) = rest.strip_prefix('.') {
+            let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
+            let kept = fraction.get(..digits.min(6))?;
+            let scale = 10_i64.pow(u32::try_from(6 - kept.len()).ok()?);
+            micros = kept.parse::<i64>().ok()? * scale;
+            rest = fraction.get(digits..)?;
+        }
+        let offset_minutes = match rest.as_bytes() {
+            b"Z" | b"z" => 0,
+            [sign @ (b'+' | b'-'), ..] if rest.len() == 6 && rest.get(3..4) == Some(":") => {
+                let minutes =
+                    rest.get(1..3)?.parse::<i64>().ok()? * 60 + rest.get(4..6)?.parse::<i64>().ok()?;
+                if *sign == b'-' { -minutes } else { minutes }
+            }
+            _ => return None,
+        };
+        let year_shifted = if month <= 2 { year - 1 } else { year };
+        let era = year_shifted.div_euclid(400);
+        let year_of_era = year_shifted.rem_euclid(400);
+        let month_shifted = if month > 2 { month - 3 } else { month + 9 };
+        let day_of_era =
+            year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + (153 * month_shifted + 2) / 5 + day - 1;
+        let days = era * 146_097 + day_of_era - 719_468;
+        let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second - offset_minutes * 60;
+        Some(Self(seconds * 1_000_000 + micros))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc3339_goes_both_ways() {
+        for (micros, text) in [
+            (0, "1970-01-01T00:00:00.000000Z"),
+            (951_782_400_000_000, "2000-02-29T00:00:00.000000Z"), // leap day of a century year
+            (-1, "1969-12-31T23:59:59.999999Z"),
+            (1_795_251_960_000_001, "2026-11-21T09:06:00.000001Z"),
+        ] {
+            assert_eq!(Timestamp(micros).rfc3339(), text);
+            assert_eq!(Timestamp::parse_rfc3339(text), Some(Timestamp(micros)), "{text}");
+        }
+    }
+
+    #[test]
+    fn rfc3339_reads_offsets_and_refuses_nonsense() {
+        assert_eq!(Timestamp::parse_rfc3339("1970-01-01T01:00:00+01:00"), Some(Timestamp(0)));
+        for text in ["", "yesterday", "1970-13-01T00:00:00Z", "1970-01-01T00:00:00", "1970-01-01"] {
+            assert_eq!(Timestamp::parse_rfc3339(text), None, "{text}");
+        }
+    }
+}
