@@ -256,10 +256,10 @@ pub struct Interaction {
     pub response_hash: ContentHash,
     /// How it ended.
     pub outcome: Outcome,
-    /// Which rung answered.
-    pub tier: Tier,
-    /// As reported: `<provider>/<model>`, `FALLBACK:…`, `DEGRADED_SERVICE` or `QUOTED_PASSAGE`.
-    pub model_used: String,
+    /// Which rung answered; `None` when the reply needed no rung (blocked, clarify, declined by score).
+    pub tier: Option<Tier>,
+    /// As reported: `<provider>/<model>`, `FALLBACK:…`, `DEGRADED_SERVICE` or `QUOTED_PASSAGE`; `None` with the tier.
+    pub model_used: Option<String>,
     /// The attempt that answered, from 1; 0 when no call was made.
     pub attempt: u32,
     /// The intent, for `/query`.
