@@ -280,6 +280,8 @@ pub struct Interaction {
     pub steps: Vec<StepRecord>,
     /// The case opened, when it was handed to a person.
     pub case: Option<CaseId>,
+    /// Whatever else the caller sent along, as the JSON text of an object; `None` when not kept.
+    pub metadata: Option<String>,
     /// What is kept of its texts.
     pub retention: Retention,
 }
