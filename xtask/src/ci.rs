@@ -1,0 +1,42 @@
+//! Everything that must hold before a change lands, in the order in which it is cheapest to find out.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+
+use crate::{floors, say, tidy};
+
+/// Warnings are errors. One release profile, so that llama.cpp is compiled once.
+const STEPS: [(&str, &[&str]); 5] = [
+    ("format", &["fmt", "--all", "--", "--check"]),
+    ("licences, bans and sources", &["deny", "--all-features", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]),
+    ("clippy", &["clippy", "--release", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+    ("documentation", &["doc", "--release", "--locked", "--workspace", "--no-deps"]),
+    ("tests", &["test", "--release", "--locked", "--workspace"]),
+];
+
+pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
+    say("== tidy and floors");
+    tidy::run(root)?;
+    floors::run(root)?;
+    for (name, arguments) in STEPS {
+        if name.starts_with("licences") && !has_deny() {
+            say("== licences, bans and sources: skipped, as cargo-deny is not installed (`cargo install cargo-deny --locked`)");
+            continue;
+        }
+        say(&format!("== {name}: cargo {}", arguments.join(" ")));
+        let status = Command::new("cargo")
+            .args(arguments)
+            .env("RUSTDOCFLAGS", "-D warnings")
+            .current_dir(root)
+            .status()
+            .with_context(|| format!("cargo {}", arguments.join(" ")))?;
+        ensure!(status.success(), "{name} failed");
+    }
+    Ok(())
+}
+
+fn has_deny() -> bool {
+    Command::new("cargo").args(["deny", "--version"]).output().is_ok_and(|output| output.status.success())
+}
