@@ -1,0 +1,171 @@
+//! Opening connections to one database file, and what SQLite's errors mean to a caller.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use domain::ports::StoreError;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::Config;
+use crate::stored::Unreadable;
+
+/// The database cannot be used. The reason below it is the error's source.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file cannot be made or touched.
+    #[error("could not create the database file {}", path.display())]
+    File {
+        /// The database.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// SQLite refuses it: not a database, damaged, locked, not readable.
+    #[error("could not open the database {}", path.display())]
+    Open {
+        /// The database.
+        path: PathBuf,
+        /// The reason.
+        source: rusqlite::Error,
+    },
+    /// Its file system cannot hold a write-ahead log.
+    #[error("the database {} cannot keep a write-ahead log here (journal mode stays `{mode}`)", path.display())]
+    Journal {
+        /// The database.
+        path: PathBuf,
+        /// The mode it fell back to.
+        mode: String,
+    },
+    /// Another program's database.
+    #[error("{} is a database, but not one of Mainstay", path.display())]
+    Foreign {
+        /// The database.
+        path: PathBuf,
+    },
+    /// Written by a newer version of this program.
+    #[error("the database {} was written by a newer Mainstay: it has migration {found}, this one ends at {known}", path.display())]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// The highest migration in it.
+        found: u32,
+        /// The highest migration known here.
+        known: u32,
+    },
+    /// A migration is not the one that was applied.
+    #[error("migration {version} ({name}) is not the one that made the database {}: it was changed since, or a different Mainstay made it", path.display())]
+    Changed {
+        /// The database.
+        path: PathBuf,
+        /// The migration.
+        version: u32,
+        /// Its name.
+        name: String,
+    },
+    /// A migration failed; nothing of it is left behind.
+    #[error("could not apply migration {version} to the database {}", path.display())]
+    Migrate {
+        /// The database.
+        path: PathBuf,
+        /// The migration.
+        version: u32,
+        /// The reason.
+        source: rusqlite::Error,
+    },
+    /// No thread for its writer.
+    #[error("could not start the writer of the database {}", path.display())]
+    Thread {
+        /// The database.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+}
+
+/// Why a job failed, before it is told to the caller.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// SQLite could not.
+    #[error("{0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A row makes no sense.
+    #[error("{0}")]
+    Unreadable(#[from] Unreadable),
+    /// What was asked cannot be stored.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Sqlite(error) => store_error(&error),
+            Failure::Unreadable(Unreadable(reason)) => Self::Corrupt(reason),
+            Failure::Refused(reason) => Self::Unavailable(reason),
+        }
+    }
+}
+
+/// What a SQLite error means to a caller. Its text never holds stored values.
+pub(crate) fn store_error(error: &rusqlite::Error) -> StoreError {
+    use rusqlite::Error;
+    let text = error.to_string();
+    match error {
+        Error::SqliteFailure(failure, _)
+            if matches!(failure.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) =>
+        {
+            StoreError::Corrupt(text)
+        }
+        Error::FromSqlConversionFailure(..)
+        | Error::IntegralValueOutOfRange(..)
+        | Error::Utf8Error(..)
+        | Error::InvalidColumnType(..) => StoreError::Corrupt(text),
+        _ => StoreError::Unavailable(text),
+    }
+}
+
+/// Opens the one connection that writes, making the file (readable by its owner only) when there is none.
+pub(crate) fn open_writer(path: &Path, config: &Config) -> Result<Connection, OpenError> {
+    create(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+    let failed = |source| OpenError::Open { path: path.to_owned(), source };
+    let connection = open(path, config).map_err(failed)?;
+    let mode: String =
+        connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0)).map_err(failed)?;
+    if mode != "wal" {
+        return Err(OpenError::Journal { path: path.to_owned(), mode });
+    }
+    Ok(connection)
+}
+
+/// Opens a connection that cannot write.
+pub(crate) fn open_reader(path: &Path, config: &Config) -> rusqlite::Result<Connection> {
+    let connection = open(path, config)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+fn open(path: &Path, config: &Config) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(config.busy_timeout)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    // Texts whose time is over are overwritten, not only unlinked.
+    connection.pragma_update(None, "secure_delete", true)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // A negative size is in KiB, a positive one in pages (sqlite.org/pragma.html#pragma_cache_size).
+    connection.pragma_update(None, "cache_size", -i64::from(config.cache_kib))?;
+    connection.pragma_update(None, "mmap_size", i64::from(config.mmap_kib) * 1024)?;
+    Ok(connection)
+}
+
+/// Makes the file so that only its owner can read it; SQLite gives its companions the same mode.
+fn create(path: &Path) -> io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}

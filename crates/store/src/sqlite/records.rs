@@ -1,0 +1,166 @@
+//! The port `Records`.
+
+use domain::feedback::{Feedback, FeedbackFilter};
+use domain::id::InteractionId;
+use domain::interaction::{FinishedTurn, Interaction, InteractionFilter};
+use domain::ports::{BoxFuture, Records, StoreError};
+use domain::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::connection::Failure;
+use super::listing::Listing;
+use super::{Store, turns};
+use crate::stored::interaction::InteractionRow;
+use crate::stored::{integer, names};
+
+/// Rows that one expiry transaction touches at most, so that turns are not kept waiting.
+const EXPIRE_MAX: usize = 500;
+
+impl Records for Store {
+    fn record(&self, turn: FinishedTurn) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            // JSON is made here: the writer thread only writes.
+            let row = InteractionRow::from(&turn.interaction);
+            self.write(move |connection| turns::write(connection, &row, &turn)).await
+        })
+    }
+
+    fn interaction<'a>(
+        &'a self,
+        id: &'a InteractionId,
+    ) -> BoxFuture<'a, Result<Option<Interaction>, StoreError>> {
+        let id = id.clone();
+        Box::pin(self.read(move |transaction| {
+            let row = transaction
+                .prepare_cached("SELECT * FROM interactions WHERE id = ?1")?
+                .query_row([id.as_str()], turns::read)
+                .optional()?;
+            Ok(row.map(Interaction::try_from).transpose()?)
+        }))
+    }
+
+    fn interactions(&self, filter: InteractionFilter) -> BoxFuture<'_, Result<Vec<Interaction>, StoreError>> {
+        Box::pin(self.read(move |transaction| {
+            let rows = Listing::new(turns::SELECT)
+                .matching("session = ?", filter.session.map(|id| id.as_str().to_owned()))
+                .matching("outcome = ?", filter.outcome.map(|outcome| outcome.name().to_owned()))
+                .matching("created >= ?", filter.since.map(|since| since.0))
+                .matching(
+                    "(created, id) < (SELECT created, id FROM interactions WHERE id = ?)",
+                    filter.before.map(|id| id.as_str().to_owned()),
+                )
+                .rows(transaction, ("created DESC, id DESC", filter.limit), turns::read)?;
+            Ok(rows.into_iter().map(Interaction::try_from).collect::<Result<_, _>>()?)
+        }))
+    }
+
+    fn add_feedback(&self, feedback: Feedback) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(self.write(move |connection| add_feedback(connection, &feedback)))
+    }
+
+    fn feedback(&self, filter: FeedbackFilter) -> BoxFuture<'_, Result<Vec<Feedback>, StoreError>> {
+        Box::pin(self.read(move |transaction| {
+            let rows = Listing::new("SELECT * FROM feedback")
+                .matching("session = ?", filter.session.map(|id| id.as_str().to_owned()))
+                .matching("interaction = ?", filter.interaction.map(|id| id.as_str().to_owned()))
+                .matching("at >= ?", filter.since.map(|since| since.0))
+                .rows(transaction, ("at DESC, id DESC", filter.limit), read_feedback)?;
+            rows.into_iter().collect()
+        }))
+    }
+
+    fn expire(&self, now: Timestamp) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(async move {
+            let mut total = 0;
+            loop {
+                let n_rows = self.write(move |connection| expire(connection, now)).await?;
+                if n_rows == 0 {
+                    return Ok(total);
+                }
+                total += n_rows;
+            }
+        })
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.write(|connection| {
+            connection
+                .prepare_cached(
+                    "INSERT INTO probes (id, count) VALUES (1, 1)
+                     ON CONFLICT (id) DO UPDATE SET count = count + 1",
+                )?
+                .execute([])?;
+            Ok(())
+        }))
+    }
+}
+
+fn add_feedback(connection: &Connection, feedback: &Feedback) -> Result<bool, Failure> {
+    let interaction = feedback.interaction.as_str();
+    let is_known =
+        connection.prepare_cached("SELECT 1 FROM interactions WHERE id = ?1")?.exists([interaction])?;
+    if !is_known {
+        return Ok(false);
+    }
+    connection
+        .prepare_cached(
+            "INSERT INTO feedback
+                 (id, interaction, session, kind, rating, thumb, comments, signal, metadata, at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (id) DO NOTHING",
+        )?
+        .execute(params![
+            feedback.id.as_str(),
+            interaction,
+            feedback.session.as_ref().map(|id| id.as_str().to_owned()),
+            names::feedback_kind_name(feedback.kind),
+            feedback.rating,
+            feedback.thumb.map(names::thumb_name),
+            feedback.comments,
+            feedback.signal,
+            feedback.metadata,
+            feedback.at.0,
+        ])?;
+    Ok(true)
+}
+
+fn read_feedback(row: &Row<'_>) -> rusqlite::Result<Result<Feedback, Failure>> {
+    let (kind, thumb): (String, Option<String>) = (row.get("kind")?, row.get("thumb")?);
+    let read = |kind, thumb| {
+        Ok(Feedback {
+            id: row.get::<_, String>("id")?.into(),
+            interaction: row.get::<_, String>("interaction")?.into(),
+            session: row.get::<_, Option<String>>("session")?.map(Into::into),
+            kind,
+            rating: row.get("rating")?,
+            thumb,
+            comments: row.get("comments")?,
+            signal: row.get("signal")?,
+            metadata: row.get("metadata")?,
+            at: Timestamp(row.get("at")?),
+        })
+    };
+    match (names::feedback_kind(&kind), thumb.as_deref().map(names::thumb).transpose()) {
+        (Ok(kind), Ok(thumb)) => read(kind, thumb).map(Ok),
+        (Err(error), _) | (_, Err(error)) => Ok(Err(error.into())),
+    }
+}
+
+/// Drops the texts of some interactions and deletes some sessions (messages go with them); returns how many.
+fn expire(connection: &Connection, now: Timestamp) -> Result<u64, Failure> {
+    let limits = params![now.0, integer(EXPIRE_MAX)];
+    let n_texts = connection
+        .prepare_cached(
+            "UPDATE interactions
+             SET question = NULL, response = NULL, metadata = NULL, citation_texts = NULL,
+                 quality_reasons = NULL, expires = NULL
+             WHERE rowid IN (SELECT rowid FROM interactions WHERE expires <= ?1 LIMIT ?2)",
+        )?
+        .execute(limits)?;
+    let n_sessions = connection
+        .prepare_cached(
+            "DELETE FROM sessions
+             WHERE rowid IN (SELECT rowid FROM sessions WHERE expires <= ?1 LIMIT ?2)",
+        )?
+        .execute(limits)?;
+    Ok(u64::try_from(n_texts + n_sessions).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,193 @@
+//! The rows of a finished turn: interaction, session, messages and case.
+
+use domain::agent::Retention;
+use domain::interaction::{FinishedTurn, Interaction};
+use domain::session::SessionTurn;
+use rusqlite::{Connection, Row, params};
+
+use super::connection::Failure;
+use crate::stored::interaction::{InteractionRow, finished};
+
+pub(crate) const SELECT: &str = "SELECT * FROM interactions";
+
+const INSERT: &str = "INSERT INTO interactions (
+    id, session, user_id, door, agent, agent_version, snapshot, created, latency,
+    question, question_hash, response, response_hash, outcome, tier, model_used, attempt,
+    intent, guardrail_action, findings, quality, quality_reasons, citations, citation_texts,
+    input_tokens, output_tokens, cached_input_tokens, cost, attempts, steps,
+    case_id, metadata, retention, retention_ttl, expires
+) VALUES (
+    ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+    ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35
+) ON CONFLICT (id) DO NOTHING";
+
+/// A session once bound to a user is never touched for another one. A turn that was written late does not
+/// shorten the session's life.
+const UPSERT_SESSION: &str = "INSERT INTO sessions
+    (id, user_id, created, updated, expires, turn_count, clarifications)
+    VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6)
+    ON CONFLICT (id) DO UPDATE SET
+        user_id = coalesce(user_id, excluded.user_id),
+        updated = max(updated, excluded.updated),
+        expires = max(expires, excluded.expires),
+        turn_count = turn_count + 1,
+        clarifications = excluded.clarifications
+    WHERE user_id IS NULL OR user_id IS excluded.user_id";
+
+/// Writes all of a turn, or nothing when its interaction is there already.
+pub(crate) fn write(
+    connection: &Connection,
+    row: &InteractionRow,
+    turn: &FinishedTurn,
+) -> Result<(), Failure> {
+    if !insert(connection, row)? {
+        return Ok(());
+    }
+    let interaction = &turn.interaction;
+    if let Some(session) = &turn.session
+        && !is_answered(connection, session)?
+    {
+        write_session(connection, session, interaction)?;
+    }
+    if let Some(case) = &interaction.case {
+        connection
+            .prepare_cached(
+                "INSERT INTO cases (id, interaction, session, opened, state)
+                 VALUES (?1, ?2, ?3, ?4, 'open') ON CONFLICT (id) DO NOTHING",
+            )?
+            .execute(params![case.as_str(), row.id, row.session, finished(interaction).0])?;
+    }
+    Ok(())
+}
+
+/// Whether another turn already answered this message: then the conversation holds it once.
+fn is_answered(connection: &Connection, session: &SessionTurn) -> Result<bool, Failure> {
+    let Some(message_id) = &session.message_id else { return Ok(false) };
+    let found = connection
+        .prepare_cached("SELECT 1 FROM message_ids WHERE session = ?1 AND message_id = ?2")?
+        .exists(params![session.id.as_str(), message_id])?;
+    Ok(found)
+}
+
+fn write_session(
+    connection: &Connection,
+    session: &SessionTurn,
+    interaction: &Interaction,
+) -> Result<(), Failure> {
+    let updated = finished(interaction);
+    let n_written = connection.prepare_cached(UPSERT_SESSION)?.execute(params![
+        session.id.as_str(),
+        session.user_id,
+        session.created.0,
+        updated.0,
+        updated.after(session.ttl).0,
+        session.clarifications,
+    ])?;
+    if n_written == 0 {
+        return Ok(());
+    }
+    if let Some(message_id) = &session.message_id {
+        connection
+            .prepare_cached("INSERT INTO message_ids (session, message_id, interaction) VALUES (?1, ?2, ?3)")?
+            .execute(params![session.id.as_str(), message_id, interaction.id.as_str()])?;
+    }
+    if interaction.retention == Retention::None {
+        return Ok(());
+    }
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO messages (session, role, text, at, interaction) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for message in &session.messages {
+        insert.execute(params![
+            session.id.as_str(),
+            message.role.name(),
+            message.text,
+            message.at.0,
+            message.interaction.as_str(),
+        ])?;
+    }
+    Ok(())
+}
+
+/// Whether the row is new.
+fn insert(connection: &Connection, row: &InteractionRow) -> Result<bool, Failure> {
+    let n_inserted = connection.prepare_cached(INSERT)?.execute(params![
+        row.id,
+        row.session,
+        row.user_id,
+        row.door,
+        row.agent,
+        row.agent_version,
+        row.snapshot,
+        row.created,
+        row.latency,
+        row.question,
+        row.question_hash,
+        row.response,
+        row.response_hash,
+        row.outcome,
+        row.tier,
+        row.model_used,
+        row.attempt,
+        row.intent,
+        row.guardrail_action,
+        row.findings,
+        row.quality,
+        row.quality_reasons,
+        row.citations,
+        row.citation_texts,
+        row.input_tokens,
+        row.output_tokens,
+        row.cached_input_tokens,
+        row.cost,
+        row.attempts,
+        row.steps,
+        row.case_id,
+        row.metadata,
+        row.retention,
+        row.retention_ttl,
+        row.expires,
+    ])?;
+    Ok(n_inserted == 1)
+}
+
+/// Reads a row of [`SELECT`].
+pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<InteractionRow> {
+    Ok(InteractionRow {
+        id: row.get("id")?,
+        session: row.get("session")?,
+        user_id: row.get("user_id")?,
+        door: row.get("door")?,
+        agent: row.get("agent")?,
+        agent_version: row.get("agent_version")?,
+        snapshot: row.get("snapshot")?,
+        created: row.get("created")?,
+        latency: row.get("latency")?,
+        question: row.get("question")?,
+        question_hash: row.get("question_hash")?,
+        response: row.get("response")?,
+        response_hash: row.get("response_hash")?,
+        outcome: row.get("outcome")?,
+        tier: row.get("tier")?,
+        model_used: row.get("model_used")?,
+        attempt: row.get("attempt")?,
+        intent: row.get("intent")?,
+        guardrail_action: row.get("guardrail_action")?,
+        findings: row.get("findings")?,
+        quality: row.get("quality")?,
+        quality_reasons: row.get("quality_reasons")?,
+        citations: row.get("citations")?,
+        citation_texts: row.get("citation_texts")?,
+        input_tokens: row.get("input_tokens")?,
+        output_tokens: row.get("output_tokens")?,
+        cached_input_tokens: row.get("cached_input_tokens")?,
+        cost: row.get("cost")?,
+        attempts: row.get("attempts")?,
+        steps: row.get("steps")?,
+        case_id: row.get("case_id")?,
+        metadata: row.get("metadata")?,
+        retention: row.get("retention")?,
+        retention_ttl: row.get("retention_ttl")?,
+        expires: row.get("expires")?,
+    })
+}
