@@ -1,1 +1,14 @@
-//! registry
+//! What a replica serves from: agents, prompts, routes and texts, read from a folder into one immutable snapshot.
+//!
+//! Reading order: [`folder`] (the files of a release), [`problem`] (what is wrong with them, and where),
+//! [`routes`], [`texts`], [`prompt`], [`agents`], [`intents`] (one kind of file each),
+//! [`snapshot`] (all of them together, swapped atomically).
+
+pub mod agents;
+pub mod folder;
+pub mod intents;
+pub mod problem;
+pub mod prompt;
+pub mod routes;
+pub mod snapshot;
+pub mod texts;
