@@ -1,1 +1,29 @@
-//! resilience
+//! Deadlines, backoff, retry budgets and breakers: what keeps a caller from making an outage worse.
+//!
+//! Knows nothing of models. The state machines are pure: time and chance are arguments. Reading order:
+//! [`deadline`], [`policy`] (which failure is tried again, and where), [`backoff`], [`budget`], [`breaker`]
+//! (one state machine), [`breakers`] (all of them, shared, with permits as guards), [`chance`] and
+//! [`duration_text`] (durations in configuration files).
+#![deny(missing_docs)]
+
+pub mod backoff;
+pub mod breaker;
+pub mod breakers;
+pub mod budget;
+pub mod chance;
+pub mod deadline;
+pub mod duration_text;
+pub mod policy;
+
+/// A setting has a value that cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{setting}` {problem}")]
+pub struct InvalidSetting {
+    /// The setting, as written in the file.
+    pub setting: &'static str,
+    /// What is wrong with it, as the end of a sentence.
+    pub problem: &'static str,
+}
+
+#[cfg(test)]
+mod simulated;
