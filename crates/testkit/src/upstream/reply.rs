@@ -1,0 +1,393 @@
+//! The bytes that the upstream sends, and how a reply ends.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::AsyncWrite;
+
+use super::Received;
+use super::behaviour::{Answer, Behaviour, Phase, RetryAfter};
+use super::server::write;
+
+/// What becomes of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    KeepOpen,
+    Close,
+    Reset,
+}
+
+/// `Err` ends the reply early.
+pub(super) type Sent = Result<(), Ending>;
+
+const EVENT_STREAM: &str = "text/event-stream";
+const JSON: &str = "application/json";
+
+/// How many words come before a fault in the middle.
+const WORDS_BEFORE_FAULT: usize = 2;
+
+pub(super) async fn send(
+    writer: &mut (impl AsyncWrite + Unpin),
+    request: &Received,
+    behaviour: &Behaviour,
+) -> Ending {
+    let mut reply = Reply { writer, asked: Asked::of(request), pace: Pace::AtOnce, left: usize::MAX };
+    match reply.play(request, behaviour).await {
+        Ok(()) if *behaviour == Behaviour::CloseAfter => Ending::Close,
+        Ok(()) => Ending::KeepOpen,
+        Err(ending) => ending,
+    }
+}
+
+/// What of the request shapes the reply.
+struct Asked {
+    model: String,
+    is_streamed: bool,
+    with_usage: bool,
+    n_prompt_words: usize,
+}
+
+impl Asked {
+    fn of(request: &Received) -> Self {
+        let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let messages = body.get("messages").and_then(serde_json::Value::as_array);
+        let texts = messages.into_iter().flatten().filter_map(|message| message.get("content")?.as_str());
+        Self {
+            model: body.get("model").and_then(serde_json::Value::as_str).unwrap_or("mock").to_owned(),
+            is_streamed: body.get("stream") == Some(&json!(true)),
+            with_usage: body.pointer("/stream_options/include_usage") == Some(&json!(true)),
+            n_prompt_words: texts.map(|text| text.split_whitespace().count()).sum(),
+        }
+    }
+}
+
+/// How bytes of the body go out.
+#[derive(Clone, Copy)]
+enum Pace {
+    AtOnce,
+    ByteByByte(Duration),
+}
+
+struct Reply<'a, W> {
+    writer: &'a mut W,
+    asked: Asked,
+    pace: Pace,
+    /// Bytes of the body until the connection is cut.
+    left: usize,
+}
+
+/// What a stream holds beside its words.
+#[derive(Clone, Copy)]
+struct Script<'a> {
+    words: &'a [&'a str],
+    finish: Option<&'a str>,
+    end: StreamEnd,
+    token_gap: Duration,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum StreamEnd {
+    Usual,
+    NoDone,
+    NoUsage,
+    NeverCloses,
+    HangAfterFinish,
+}
+
+impl<W: AsyncWrite + Unpin> Reply<'_, W> {
+    async fn play(&mut self, request: &Received, behaviour: &Behaviour) -> Sent {
+        match behaviour {
+            Behaviour::Answer(answer) => self.answer(answer).await,
+            Behaviour::Status { status, body, retry_after } => {
+                let extra = match retry_after {
+                    RetryAfter::Absent => String::new(),
+                    RetryAfter::Seconds(seconds) => format!("retry-after: {seconds}\r\n"),
+                    RetryAfter::Date(date) => format!("retry-after: {date}\r\n"),
+                };
+                self.whole(*status, &extra, body).await
+            }
+            Behaviour::Hang(phase) => {
+                self.until(*phase).await?;
+                std::future::pending().await
+            }
+            Behaviour::Reset(phase) => {
+                self.until(*phase).await?;
+                Err(Ending::Reset)
+            }
+            Behaviour::Redirect(to) => self.whole(307, &format!("location: {to}\r\n"), "").await,
+            Behaviour::HugeHead(bytes) => {
+                let mut extra = String::new();
+                while extra.len() < *bytes {
+                    let _ = write!(extra, "x-pad-{}: {}\r\n", extra.len(), "p".repeat(1000));
+                }
+                self.whole(200, &extra, "{}").await
+            }
+            Behaviour::EchoKey => {
+                let mut body = String::new();
+                for (name, value) in &request.headers {
+                    let _ = writeln!(body, "{name}: {value}");
+                }
+                self.whole(500, "", &json!({"error": {"message": body}}).to_string()).await
+            }
+            // `Sequence` is resolved before.
+            Behaviour::CloseAfter | Behaviour::Sequence(_) => self.usual(Behaviour::TEXT).await,
+            Behaviour::WholeJson => {
+                self.asked.is_streamed = false;
+                self.usual(Behaviour::TEXT).await
+            }
+            _ if !self.asked.is_streamed => self.faulty_whole(behaviour).await,
+            _ => self.faulty_stream(behaviour).await,
+        }
+    }
+
+    async fn answer(&mut self, answer: &Answer) -> Sent {
+        tokio::time::sleep(answer.delay).await;
+        if !self.asked.is_streamed {
+            return self.usual(&answer.text).await;
+        }
+        self.head(EVENT_STREAM).await?;
+        let words = words(&answer.text);
+        self.stream(Script { token_gap: answer.token_gap, ..Script::usual(&words) }).await
+    }
+
+    async fn usual(&mut self, text: &str) -> Sent {
+        if self.asked.is_streamed {
+            self.head(EVENT_STREAM).await?;
+            return self.stream(Script::usual(&words(text))).await;
+        }
+        let body = self.completion(text, "stop");
+        self.whole(200, "", &body).await
+    }
+
+    /// Sends everything that comes before the fault.
+    async fn until(&mut self, phase: Phase) -> Sent {
+        if phase == Phase::BeforeHead {
+            return Ok(());
+        }
+        self.head(if self.asked.is_streamed { EVENT_STREAM } else { JSON }).await?;
+        if phase == Phase::AfterHead {
+            return Ok(());
+        }
+        if self.asked.is_streamed {
+            return self.some_words(WORDS_BEFORE_FAULT).await;
+        }
+        let body = self.completion(Behaviour::TEXT, "stop");
+        self.chunk(body.get(..body.len() / 2).unwrap_or_default().as_bytes()).await
+    }
+
+    async fn faulty_stream(&mut self, behaviour: &Behaviour) -> Sent {
+        let content_type = match behaviour {
+            Behaviour::ContentType(content_type) => content_type,
+            _ => EVENT_STREAM,
+        };
+        self.head(content_type).await?;
+        let all = words(Behaviour::TEXT);
+        let usual = Script::usual(&all);
+        let few = Script { words: all.get(..WORDS_BEFORE_FAULT).unwrap_or_default(), ..usual };
+        match behaviour {
+            Behaviour::Cut(bytes) => self.left = *bytes,
+            Behaviour::Split => self.pace = Pace::ByteByByte(Duration::ZERO),
+            Behaviour::SlowDrip(gap) => self.pace = Pace::ByteByByte(*gap),
+            _ => {}
+        }
+        match behaviour {
+            Behaviour::Malformed(after) => {
+                self.some_words(*after).await?;
+                self.event("{\"choices\": oops").await?;
+                self.stream(usual).await
+            }
+            Behaviour::LoneSurrogate => {
+                self.event(r#"{"choices":[{"index":0,"delta":{"content":"\ud83d"}}]}"#).await?;
+                self.stream(usual).await
+            }
+            Behaviour::Unfinished => {
+                self.some_words(WORDS_BEFORE_FAULT).await?;
+                self.end().await
+            }
+            Behaviour::ErrorFirst(body) => {
+                self.event(body).await?;
+                self.end().await
+            }
+            Behaviour::ErrorLater(body) => {
+                self.some_words(WORDS_BEFORE_FAULT).await?;
+                self.event(body).await?;
+                self.end().await
+            }
+            Behaviour::Empty => self.end().await,
+            Behaviour::Comments => loop {
+                self.chunk(b": still here\n\n").await?;
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            },
+            Behaviour::CarriageReturns => {
+                let mut body = String::new();
+                for word in &all {
+                    let _ = write!(body, "data: {}\r\n\r\n", self.frame(&json!({"content": word}), None));
+                }
+                let _ = write!(body, "data: {}\r\n\r\n", self.frame(&json!({}), Some("stop")));
+                body.push_str("data: [DONE]\r\n\r\n");
+                self.chunk(body.as_bytes()).await?;
+                self.end().await
+            }
+            Behaviour::ContentFilter => self.stream(Script { finish: Some("content_filter"), ..few }).await,
+            Behaviour::LengthLimit => self.stream(Script { finish: Some("length"), ..few }).await,
+            Behaviour::NoDone => self.stream(Script { end: StreamEnd::NoDone, ..usual }).await,
+            Behaviour::NoUsage => self.stream(Script { end: StreamEnd::NoUsage, ..usual }).await,
+            Behaviour::NeverCloses => self.stream(Script { end: StreamEnd::NeverCloses, ..usual }).await,
+            Behaviour::HangAfterFinish => {
+                self.stream(Script { end: StreamEnd::HangAfterFinish, ..usual }).await
+            }
+            _ => self.stream(usual).await,
+        }
+    }
+
+    /// The same faults where no stream was asked for.
+    async fn faulty_whole(&mut self, behaviour: &Behaviour) -> Sent {
+        let content_type = match behaviour {
+            Behaviour::ContentType(content_type) => content_type,
+            _ => JSON,
+        };
+        let cut = words(Behaviour::TEXT).into_iter().take(WORDS_BEFORE_FAULT).collect::<String>();
+        let body = match behaviour {
+            Behaviour::Malformed(_) => "{\"choices\": oops".to_owned(),
+            Behaviour::LoneSurrogate => {
+                r#"{"choices":[{"message":{"content":"\ud83d"},"finish_reason":"stop"}]}"#.to_owned()
+            }
+            Behaviour::ErrorFirst(body) | Behaviour::ErrorLater(body) => body.clone(),
+            Behaviour::Empty => String::new(),
+            Behaviour::Comments => " ".to_owned(),
+            Behaviour::ContentFilter => self.completion(&cut, "content_filter"),
+            Behaviour::LengthLimit => self.completion(&cut, "length"),
+            _ => self.completion(Behaviour::TEXT, "stop"),
+        };
+        match behaviour {
+            Behaviour::Cut(bytes) => self.left = *bytes,
+            Behaviour::Unfinished => self.left = body.len() / 2,
+            Behaviour::Split => self.pace = Pace::ByteByByte(Duration::ZERO),
+            Behaviour::SlowDrip(gap) => self.pace = Pace::ByteByByte(*gap),
+            _ => {}
+        }
+        self.head(content_type).await?;
+        self.chunk(body.as_bytes()).await?;
+        self.end().await
+    }
+
+    async fn stream(&mut self, script: Script<'_>) -> Sent {
+        let role = self.frame(&json!({"role": "assistant", "content": ""}), None);
+        self.event(&role).await?;
+        for word in script.words {
+            tokio::time::sleep(script.token_gap).await;
+            let frame = self.frame(&json!({"content": word}), None);
+            self.event(&frame).await?;
+        }
+        let last = self.frame(&json!({}), script.finish);
+        self.event(&last).await?;
+        if script.end == StreamEnd::HangAfterFinish {
+            std::future::pending::<()>().await;
+        }
+        if self.asked.with_usage && script.end != StreamEnd::NoUsage {
+            let usage = self.usage(script.words.len());
+            self.event(
+                &json!({"object": "chat.completion.chunk", "choices": [], "usage": usage}).to_string(),
+            )
+            .await?;
+        }
+        if script.end != StreamEnd::NoDone {
+            self.event("[DONE]").await?;
+        }
+        if script.end == StreamEnd::NeverCloses {
+            std::future::pending::<()>().await;
+        }
+        self.end().await
+    }
+
+    async fn some_words(&mut self, n: usize) -> Sent {
+        for word in words(Behaviour::TEXT).into_iter().take(n) {
+            let frame = self.frame(&json!({"content": word}), None);
+            self.event(&frame).await?;
+        }
+        Ok(())
+    }
+
+    fn frame(&self, delta: &serde_json::Value, finish: Option<&str>) -> String {
+        let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
+        json!({"id": "chatcmpl-mock", "object": "chat.completion.chunk", "model": self.asked.model, "choices": [choice]})
+            .to_string()
+    }
+
+    fn completion(&self, text: &str, finish: &str) -> String {
+        let message = json!({"role": "assistant", "content": text});
+        let choice = json!({"index": 0, "message": message, "finish_reason": finish});
+        let usage = self.usage(words(text).len());
+        json!({"id": "chatcmpl-mock", "object": "chat.completion", "model": self.asked.model, "choices": [choice], "usage": usage})
+            .to_string()
+    }
+
+    fn usage(&self, n_words: usize) -> serde_json::Value {
+        let input = self.asked.n_prompt_words;
+        json!({"prompt_tokens": input, "completion_tokens": n_words, "total_tokens": input + n_words})
+    }
+
+    async fn whole(&mut self, status: u16, extra: &str, body: &str) -> Sent {
+        let head = format!(
+            "HTTP/1.1 {status} Mock\r\ncontent-type: {JSON}\r\n{extra}content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        write(self.writer, head.as_bytes()).await
+    }
+
+    async fn head(&mut self, content_type: &str) -> Sent {
+        let head =
+            format!("HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ntransfer-encoding: chunked\r\n\r\n");
+        write(self.writer, head.as_bytes()).await
+    }
+
+    async fn event(&mut self, data: &str) -> Sent {
+        self.chunk(format!("data: {data}\n\n").as_bytes()).await
+    }
+
+    async fn chunk(&mut self, bytes: &[u8]) -> Sent {
+        let (bytes, is_cut) = match bytes.split_at_checked(self.left) {
+            Some((kept, _)) => (kept, true),
+            None => (bytes, false),
+        };
+        self.left -= bytes.len();
+        match self.pace {
+            Pace::AtOnce => self.framed(bytes).await?,
+            Pace::ByteByByte(gap) => {
+                for byte in bytes.chunks(1) {
+                    if !gap.is_zero() {
+                        tokio::time::sleep(gap).await;
+                    }
+                    self.framed(byte).await?;
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        if is_cut { Err(Ending::Close) } else { Ok(()) }
+    }
+
+    async fn framed(&mut self, bytes: &[u8]) -> Sent {
+        if bytes.is_empty() {
+            return Ok(()); // an empty chunk would end the body
+        }
+        let mut framed = format!("{:x}\r\n", bytes.len()).into_bytes();
+        framed.extend_from_slice(bytes);
+        framed.extend_from_slice(b"\r\n");
+        write(self.writer, &framed).await
+    }
+
+    async fn end(&mut self) -> Sent {
+        write(self.writer, b"0\r\n\r\n").await
+    }
+}
+
+impl<'a> Script<'a> {
+    fn usual(words: &'a [&'a str]) -> Self {
+        Self { words, finish: Some("stop"), end: StreamEnd::Usual, token_gap: Duration::ZERO }
+    }
+}
+
+fn words(text: &str) -> Vec<&str> {
+    text.split_inclusive(' ').collect()
+}
