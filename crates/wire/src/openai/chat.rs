@@ -1,0 +1,414 @@
+//! A chat request as bytes, and a whole answer or one streamed frame from bytes.
+
+use bytes::Bytes;
+use domain::chat::{ChatAnswer, ChatRequest, Finish};
+use domain::token::{TokenCount, Usage};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// What of a call is not in its [`ChatRequest`].
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// The model by the name its provider knows.
+    pub model: &'a str,
+    /// How the answer comes.
+    pub delivery: Delivery,
+    /// The field that carries the token limit.
+    pub limit_field: LimitField,
+}
+
+/// How an answer comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// As an event stream that ends with its usage.
+    Streamed,
+    /// In one piece.
+    Whole,
+}
+
+/// The name of the token limit: the older one is understood by nearly all compatible servers,
+/// the newer one by OpenAI's reasoning models, which refuse the older one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitField {
+    /// `max_tokens`.
+    #[default]
+    MaxTokens,
+    /// `max_completion_tokens`.
+    MaxCompletionTokens,
+}
+
+/// Bytes that are no chat completion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a readable chat completion")]
+pub struct Unreadable;
+
+/// One frame of a streamed answer. Any part may be missing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Frame {
+    /// Text that follows what came before.
+    pub text: String,
+    /// Why the answer ended.
+    pub finish: Option<Finish>,
+    /// What it used.
+    pub usage: Option<Usage>,
+}
+
+#[derive(Serialize)]
+struct RequestBody<'a> {
+    model: &'a str,
+    messages: Vec<MessageBody<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u32>,
+    temperature: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    stop: &'a [String],
+    stream: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<StreamOptions>,
+}
+
+#[derive(Serialize)]
+struct MessageBody<'a> {
+    role: &'static str,
+    content: &'a str,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+/// The body of the request.
+#[must_use]
+pub fn request(call: Call<'_>, request: &ChatRequest) -> Bytes {
+    let parameters = &request.parameters;
+    let limit = |field| (call.limit_field == field).then_some(parameters.max_tokens);
+    let streamed = call.delivery == Delivery::Streamed;
+    let body = RequestBody {
+        model: call.model,
+        messages: request
+            .messages
+            .iter()
+            .map(|message| MessageBody { role: message.role.name(), content: &message.text })
+            .collect(),
+        max_tokens: limit(LimitField::MaxTokens),
+        max_completion_tokens: limit(LimitField::MaxCompletionTokens),
+        temperature: parameters.temperature,
+        top_p: parameters.top_p,
+        seed: parameters.seed,
+        stop: &parameters.stop,
+        stream: streamed,
+        stream_options: streamed.then_some(StreamOptions { include_usage: true }),
+    };
+    Bytes::from(serde_json::to_vec(&body).expect("numbers, texts and lists always serialise"))
+}
+
+/// A caller's own body with only `model`, `stream` and `stream_options` set to those of `call`;
+/// everything else keeps its bytes and its place.
+///
+/// # Errors
+/// [`Unreadable`] when `body` is not a JSON object.
+pub fn patch(call: Call<'_>, body: &[u8]) -> Result<Bytes, Unreadable> {
+    let streamed = call.delivery == Delivery::Streamed;
+    let model = serde_json::to_string(call.model).map_err(|_| Unreadable)?;
+    let stream = if streamed { "true" } else { "false" };
+    let fields: Fields<'_> = serde_json::from_slice(body).map_err(|_| Unreadable)?;
+    let mut kept: Vec<(String, &str)> = fields
+        .0
+        .into_iter()
+        .filter(|(key, _)| key != "stream_options" && key != "stream")
+        .map(|(key, value)| if key == "model" { (key, model.as_str()) } else { (key, value.get()) })
+        .collect();
+    if !kept.iter().any(|(key, _)| key == "model") {
+        kept.push(("model".to_owned(), &model));
+    }
+    kept.push(("stream".to_owned(), stream));
+    if streamed {
+        kept.push(("stream_options".to_owned(), r#"{"include_usage":true}"#));
+    }
+    let mut patched = String::with_capacity(body.len() + 64);
+    for (index, (key, value)) in kept.iter().enumerate() {
+        patched.push(if index == 0 { '{' } else { ',' });
+        patched.push_str(&serde_json::to_string(key).map_err(|_| Unreadable)?);
+        patched.push(':');
+        patched.push_str(value);
+    }
+    patched.push('}');
+    Ok(Bytes::from(patched))
+}
+
+/// The fields of an object in their order, values as they stand.
+struct Fields<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: serde::de::MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
+#[derive(Deserialize)]
+struct CompletionBody<'a> {
+    #[serde(default, borrow)]
+    choices: Vec<ChoiceBody<'a>>,
+    #[serde(default, borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct ChoiceBody<'a> {
+    #[serde(default)]
+    index: u64,
+    #[serde(default, borrow, alias = "delta")]
+    message: Option<ContentBody<'a>>,
+    #[serde(default)]
+    finish_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ContentBody<'a> {
+    #[serde(default, borrow)]
+    content: Option<&'a RawValue>,
+    #[serde(default)]
+    refusal: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Content {
+    Text(String),
+    Parts(Vec<Part>),
+}
+
+#[derive(Deserialize)]
+struct Part {
+    #[serde(default)]
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct UsageBody {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    #[serde(default)]
+    prompt_tokens_details: Option<PromptDetails>,
+    /// DeepSeek's name for the cached part.
+    #[serde(default)]
+    prompt_cache_hit_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct PromptDetails {
+    #[serde(default)]
+    cached_tokens: Option<u64>,
+}
+
+/// Reads an answer that came in one piece.
+///
+/// # Errors
+/// [`Unreadable`] when it is not a completion with a first choice, or is an error body.
+pub fn answer(body: &[u8]) -> Result<ChatAnswer, Unreadable> {
+    let frame = frame(body)?.ok_or(Unreadable)?;
+    Ok(ChatAnswer { text: frame.text, finish: frame.finish.ok_or(Unreadable)?, usage: frame.usage })
+}
+
+/// Reads one frame of a streamed answer; `None` when it is an error body (see [`super::failure`]).
+///
+/// # Errors
+/// [`Unreadable`] when it is neither.
+pub fn frame(data: &[u8]) -> Result<Option<Frame>, Unreadable> {
+    let body: CompletionBody<'_> = serde_json::from_slice(data).map_err(|_| Unreadable)?;
+    if body.error.is_some_and(|error| error.get() != "null") {
+        return Ok(None);
+    }
+    let usage = body.usage.and_then(usage);
+    let Some(choice) = body.choices.into_iter().find(|choice| choice.index == 0) else {
+        return Ok(Some(Frame { usage, ..Frame::default() }));
+    };
+    let text = choice.message.map(text).transpose()?.unwrap_or_default();
+    let finish =
+        choice.finish_reason.as_deref().filter(|reason| !reason.is_empty()).map(finish).transpose()?;
+    Ok(Some(Frame { text, finish, usage }))
+}
+
+fn text(content: ContentBody<'_>) -> Result<String, Unreadable> {
+    let text = match content.content.map(|raw| serde_json::from_str(raw.get())) {
+        None => String::new(),
+        Some(Ok(Some(Content::Text(text)))) => text,
+        Some(Ok(Some(Content::Parts(parts)))) => parts.into_iter().map(|part| part.text).collect(),
+        Some(Ok(None)) => String::new(),
+        Some(Err(_)) => return Err(Unreadable),
+    };
+    // A model that refuses says so in its own field, with no content.
+    Ok(if text.is_empty() { content.refusal.unwrap_or_default() } else { text })
+}
+
+fn finish(reason: &str) -> Result<Finish, Unreadable> {
+    match reason {
+        "length" | "max_tokens" => Ok(Finish::Length),
+        "content_filter" => Ok(Finish::ContentFilter),
+        // A server that gave up says so here; its text is not a whole answer.
+        "error" | "abort" | "cancelled" => Err(Unreadable),
+        _ => Ok(Finish::Stop),
+    }
+}
+
+/// Usage that cannot be read is usage not stated; the answer itself is still good.
+fn usage(raw: &RawValue) -> Option<Usage> {
+    let body: UsageBody = serde_json::from_str(raw.get()).ok()?;
+    let count = |n: u64| TokenCount(u32::try_from(n).unwrap_or(u32::MAX));
+    let cached = body.prompt_tokens_details.and_then(|details| details.cached_tokens);
+    Some(Usage {
+        input: count(body.prompt_tokens),
+        output: count(body.completion_tokens),
+        cached_input: count(cached.or(body.prompt_cache_hit_tokens).unwrap_or(0)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::chat::{Message, Parameters, Role};
+
+    use super::*;
+
+    fn question() -> ChatRequest {
+        ChatRequest {
+            messages: vec![
+                Message::new(Role::System, "Answer from the passages."),
+                Message::new(Role::User, "Is my \"deposit\" insured?\nHow far?"),
+            ],
+            parameters: Parameters::default(),
+        }
+    }
+
+    const STREAMED: Call<'_> =
+        Call { model: "gpt-4o-mini", delivery: Delivery::Streamed, limit_field: LimitField::MaxTokens };
+
+    #[test]
+    fn requests_are_as_the_golden_files_say() {
+        let mut full = question();
+        full.parameters = Parameters {
+            max_tokens: 300,
+            temperature: 0.5,
+            top_p: Some(0.9),
+            seed: Some(7),
+            stop: vec!["\n\n".to_owned()],
+        };
+        let whole =
+            Call { delivery: Delivery::Whole, limit_field: LimitField::MaxCompletionTokens, ..STREAMED };
+        for (call, body, golden) in [
+            (STREAMED, question(), include_str!("../../golden/openai/request-streamed.json")),
+            (whole, full, include_str!("../../golden/openai/request-whole.json")),
+        ] {
+            assert_eq!(String::from_utf8_lossy(&request(call, &body)), golden.trim_end());
+        }
+    }
+
+    #[test]
+    fn patching_keeps_what_it_does_not_know() {
+        let body = br#"{"messages":[ {"role":"user","content":"\u00e9"} ],"model":"x","stream":false,"future":1.50,"stream_options":null}"#;
+        let patched = patch(STREAMED, body).expect("an object");
+        assert_eq!(
+            String::from_utf8_lossy(&patched),
+            r#"{"messages":[ {"role":"user","content":"\u00e9"} ],"model":"gpt-4o-mini","future":1.50,"stream":true,"stream_options":{"include_usage":true}}"#
+        );
+        let whole = Call { delivery: Delivery::Whole, ..STREAMED };
+        assert_eq!(
+            &patch(whole, b"{}").expect("an object")[..],
+            br#"{"model":"gpt-4o-mini","stream":false}"#
+        );
+        assert_eq!(patch(STREAMED, b"[]"), Err(Unreadable));
+    }
+
+    #[test]
+    fn whole_answers_are_read() {
+        let usage = |input, output, cached| {
+            Some(Usage {
+                input: TokenCount(input),
+                output: TokenCount(output),
+                cached_input: TokenCount(cached),
+            })
+        };
+        for (golden, text, finish, used) in [
+            (
+                &include_bytes!("../../golden/openai/answer.json")[..],
+                "Yes, up to $250,000.",
+                Finish::Stop,
+                usage(19, 8, 16),
+            ),
+            (
+                include_bytes!("../../golden/openai/answer-parts.json"),
+                "Yes, up to $250,000.",
+                Finish::Length,
+                usage(19, 8, 4),
+            ),
+            (
+                include_bytes!("../../golden/openai/answer-refusal.json"),
+                "I can't help with that.",
+                Finish::Stop,
+                None,
+            ),
+            (include_bytes!("../../golden/openai/answer-filtered.json"), "", Finish::ContentFilter, None),
+        ] {
+            assert_eq!(answer(golden), Ok(ChatAnswer { text: text.to_owned(), finish, usage: used }));
+        }
+        for text in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            r#"{"choices":[]}"#,
+            r#"{"error":{"message":"no"}}"#,
+            r#"{"choices":[{"message":{"content":"half"},"finish_reason":null}]}"#, // not said to be whole
+            r#"{"choices":[{"message":{"content":7},"finish_reason":"stop"}]}"#,
+            r#"{"choices":[{"message":{"content":"half"},"finish_reason":"abort"}]}"#,
+            r#"{"choices":[{"message":{"content":"\ud83d"},"finish_reason":"stop"}]}"#,
+        ] {
+            assert_eq!(answer(text.as_bytes()), Err(Unreadable), "{text}");
+        }
+    }
+
+    #[test]
+    fn odd_usage_does_not_cost_the_answer() {
+        for (usage, want) in [
+            ("null", None),
+            ("{}", None),
+            (r#"{"prompt_tokens":-1,"completion_tokens":1}"#, None),
+            (
+                r#"{"prompt_tokens":99999999999,"completion_tokens":1}"#,
+                Some(Usage { input: TokenCount(u32::MAX), output: TokenCount(1), ..Usage::default() }),
+            ),
+        ] {
+            let data = format!(r#"{{"choices":[],"usage":{usage}}}"#);
+            assert_eq!(
+                frame(data.as_bytes()),
+                Ok(Some(Frame { usage: want, ..Frame::default() })),
+                "{usage}"
+            );
+        }
+    }
+}

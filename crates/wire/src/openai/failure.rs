@@ -1,0 +1,299 @@
+//! What an error reply means: status, body and headers to a [`Fault`]. The provider's text goes no further than here.
+
+use domain::fault::{Fault, Kind, Origin, Retry};
+use domain::time::Timestamp;
+use serde::Deserialize;
+use std::time::Duration;
+
+use crate::retry_after;
+
+/// An error reply.
+#[derive(Debug, Clone, Copy)]
+pub struct Reply<'a> {
+    /// The HTTP status.
+    pub status: u16,
+    /// The header `retry-after`, when there is one.
+    pub retry_after: Option<&'a str>,
+    /// The body, or what was read of it.
+    pub body: &'a [u8],
+    /// Wall time, for a `retry-after` that names a date.
+    pub now: Timestamp,
+}
+
+/// What the error codes of a body say, independent of its status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    ContentRefused,
+    TooLong,
+    TargetGone,
+    OutOfCredit,
+    NotForThisModel,
+    Overloaded,
+    RateLimited,
+    Nothing,
+}
+
+#[derive(Deserialize, Default)]
+struct ErrorBody {
+    #[serde(default)]
+    error: ErrorField,
+    /// Some servers put the fields at the top.
+    #[serde(flatten)]
+    top: ErrorFields,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ErrorField {
+    Fields(ErrorFields),
+    Other(serde::de::IgnoredAny),
+}
+
+impl Default for ErrorField {
+    fn default() -> Self {
+        Self::Other(serde::de::IgnoredAny)
+    }
+}
+
+#[derive(Deserialize, Default)]
+struct ErrorFields {
+    #[serde(default)]
+    code: Code,
+    #[serde(default, rename = "type")]
+    kind: Code,
+    #[serde(default)]
+    innererror: Option<Inner>,
+}
+
+/// Where Azure says that its content filter refused.
+#[derive(Deserialize)]
+struct Inner {
+    #[serde(default)]
+    code: Code,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Code {
+    Text(String),
+    Number(u64),
+    Other(serde::de::IgnoredAny),
+}
+
+impl Default for Code {
+    fn default() -> Self {
+        Self::Other(serde::de::IgnoredAny)
+    }
+}
+
+/// Classifies an error reply.
+#[must_use]
+pub fn classify(reply: Reply<'_>) -> Fault {
+    let wait = reply.retry_after.and_then(|text| retry_after::parse(text, reply.now));
+    let said = said(reply.body).0;
+    // Codes first: providers send the same refusal under different statuses.
+    match (said, reply.status) {
+        (Said::ContentRefused, 400..=499) => return Fault::provider(Kind::Content),
+        (Said::TooLong, 400..=499) => return caller(Retry::Never),
+        (Said::TargetGone, 400..=428 | 430..=499) => return Fault::provider(Kind::RouteFatal),
+        // An account without credit answers 429 as well, but no wait helps, unless the provider names one.
+        (Said::OutOfCredit, 400..=499) if wait.is_none() => return Fault::provider(Kind::RouteFatal),
+        (Said::NotForThisModel, 400 | 422) => return caller(Retry::Elsewhere),
+        _ => {}
+    }
+    match reply.status {
+        429 => waiting(Kind::Throttled, wait),
+        408 | 409 | 425 | 500..=599 => waiting(Kind::Transient, wait),
+        // Redirects are never followed: the address is wrong until someone changes it.
+        300..=399 | 401..=405 | 410 => Fault::provider(Kind::RouteFatal),
+        400..=499 => caller(Retry::Never),
+        _ => Fault::provider(Kind::Transient),
+    }
+}
+
+/// Classifies an error that came as an event of a stream, where there is no status.
+#[must_use]
+pub fn classify_event(body: &[u8]) -> Fault {
+    let (said, status) = said(body);
+    if let Some(status @ 400..=599) = status {
+        return classify(Reply { status, retry_after: None, body, now: Timestamp::default() });
+    }
+    match said {
+        Said::ContentRefused => Fault::provider(Kind::Content),
+        Said::TooLong => caller(Retry::Never),
+        Said::TargetGone | Said::OutOfCredit => Fault::provider(Kind::RouteFatal),
+        Said::NotForThisModel => caller(Retry::Elsewhere),
+        Said::RateLimited => Fault::provider(Kind::Throttled),
+        Said::Overloaded | Said::Nothing => Fault::provider(Kind::Transient),
+    }
+}
+
+fn caller(retry: Retry) -> Fault {
+    Fault { origin: Origin::Caller, kind: Kind::Caller, retry }
+}
+
+fn waiting(kind: Kind, wait: Option<Duration>) -> Fault {
+    let fault = Fault::provider(kind);
+    Fault { retry: wait.map_or(fault.retry, Retry::After), ..fault }
+}
+
+/// What the body's codes say, and the status that some servers repeat in it.
+fn said(body: &[u8]) -> (Said, Option<u16>) {
+    let body: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
+    let fields = match body.error {
+        ErrorField::Fields(fields) => fields,
+        ErrorField::Other(_) => body.top,
+    };
+    let inner = fields.innererror.map(|inner| inner.code).unwrap_or_default();
+    let codes = [&inner, &fields.code, &fields.kind];
+    let status = codes.into_iter().find_map(|code| match code {
+        Code::Number(status) => u16::try_from(*status).ok(),
+        Code::Text(text) => text.parse().ok(),
+        Code::Other(_) => None,
+    });
+    let said = codes.into_iter().find_map(|code| match code {
+        Code::Text(text) => Some(by_code(text)).filter(|said| *said != Said::Nothing),
+        Code::Number(_) | Code::Other(_) => None,
+    });
+    (said.unwrap_or(Said::Nothing), status)
+}
+
+/// Codes and types of OpenAI (error-codes guide, read 2026-11), Azure OpenAI, Groq, Mistral and vLLM.
+fn by_code(code: &str) -> Said {
+    match code {
+        "content_filter"
+        | "content_policy_violation"
+        | "ResponsibleAIPolicyViolation"
+        | "moderation_blocked" => Said::ContentRefused,
+        "context_length_exceeded" | "string_above_max_length" | "request_too_large" => Said::TooLong,
+        "model_not_found"
+        | "model_decommissioned"
+        | "model_deprecated"
+        | "model_not_available"
+        | "model_terms_required"
+        | "invalid_model"
+        | "DeploymentNotFound"
+        | "invalid_api_key"
+        | "account_deactivated"
+        | "access_terminated"
+        | "authentication_error"
+        | "permission_error"
+        | "permission_denied"
+        | "unsupported_country_region_territory"
+        | "not_found_error"
+        | "NotFoundError" => Said::TargetGone,
+        "insufficient_quota"
+        | "billing_hard_limit_reached"
+        | "billing_not_active"
+        | "insufficient_balance" => Said::OutOfCredit,
+        "unsupported_parameter" | "unsupported_value" => Said::NotForThisModel,
+        "rate_limit_exceeded" | "rate_limit_error" | "requests" | "tokens" => Said::RateLimited,
+        "server_error" | "overloaded_error" | "engine_overloaded" | "service_unavailable" => Said::Overloaded,
+        _ => Said::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FATAL: (Kind, Retry) = (Kind::RouteFatal, Retry::Elsewhere);
+    const CALLER: (Kind, Retry) = (Kind::Caller, Retry::Never);
+    const CONTENT: (Kind, Retry) = (Kind::Content, Retry::Never);
+    const TRANSIENT: (Kind, Retry) = (Kind::Transient, Retry::Here);
+    const THROTTLED: (Kind, Retry) = (Kind::Throttled, Retry::Here);
+
+    fn check(status: u16, retry_after: Option<&str>, code: &str, want: (Kind, Retry)) {
+        let body = format!(
+            r#"{{"error":{{"message":"sk-live","type":"invalid_request_error","param":null,"code":{code}}}}}"#
+        );
+        let now = Timestamp::parse_rfc3339("1994-11-06T08:49:30Z").expect("a date");
+        let fault = classify(Reply { status, retry_after, body: body.as_bytes(), now });
+        assert_eq!((fault.kind, fault.retry), want, "{status} {code} {retry_after:?}");
+        let origin = if want.0 == Kind::Caller { Origin::Caller } else { Origin::Provider };
+        assert_eq!(fault.origin, origin, "{status} {code}");
+    }
+
+    #[test]
+    fn status_and_code_decide() {
+        for (status, code, want) in [
+            (400, "null", CALLER),
+            (400, "\"context_length_exceeded\"", CALLER),
+            (400, "\"content_filter\"", CONTENT),
+            (403, "\"content_policy_violation\"", CONTENT),
+            (400, "\"model_decommissioned\"", FATAL), // a retired model may come as a 400
+            (400, "\"unsupported_parameter\"", (Kind::Caller, Retry::Elsewhere)),
+            (401, "\"invalid_api_key\"", FATAL),
+            (402, "null", FATAL),
+            (403, "null", FATAL),
+            (404, "\"model_not_found\"", FATAL),
+            (408, "null", TRANSIENT),
+            (413, "null", CALLER),
+            (422, "null", CALLER),
+            (429, "\"rate_limit_exceeded\"", THROTTLED),
+            (429, "429", THROTTLED),
+            (429, "\"insufficient_quota\"", FATAL),
+            (500, "null", TRANSIENT),
+            (500, "\"model_not_found\"", TRANSIENT), // a server that is confused may recover
+            (503, "null", TRANSIENT),
+            (529, "\"overloaded_error\"", TRANSIENT),
+            (307, "null", FATAL),
+            (204, "null", TRANSIENT),
+        ] {
+            check(status, None, code, want);
+        }
+    }
+
+    #[test]
+    fn retry_after_is_kept_in_both_forms() {
+        let seven = Retry::After(Duration::from_secs(7));
+        for (status, text, code, want) in [
+            (429, "7", "null", (Kind::Throttled, seven)),
+            (429, "Sun, 06 Nov 1994 08:49:37 GMT", "null", (Kind::Throttled, seven)),
+            (429, "7", "\"insufficient_quota\"", (Kind::Throttled, seven)), // it says itself that waiting helps
+            (503, "7", "null", (Kind::Transient, seven)),
+            (429, "soon", "null", THROTTLED),
+            (400, "7", "null", CALLER),
+        ] {
+            check(status, Some(text), code, want);
+        }
+    }
+
+    #[test]
+    fn any_body_is_survived() {
+        for (body, want) in [
+            (&b""[..], CALLER),
+            (b"<html>", CALLER),
+            (b"\xff", CALLER),
+            (b"[]", CALLER),
+            (b"null", CALLER),
+            (br#"{"error":"no"}"#, CALLER),
+            (br#"{"error":null,"code":"content_filter"}"#, CONTENT),
+            (br#"{"object":"error","type":"NotFoundError","code":404}"#, FATAL), // vLLM before 0.10
+            (
+                br#"{"error":{"code":"whatever","innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#,
+                CONTENT,
+            ),
+        ] {
+            let fault = classify(Reply { status: 400, retry_after: None, body, now: Timestamp::default() });
+            assert_eq!((fault.kind, fault.retry), want, "{}", String::from_utf8_lossy(body));
+        }
+    }
+
+    #[test]
+    fn events_are_judged_by_their_codes() {
+        for (body, want) in [
+            (r#"{"error":{"message":"x","type":"server_error"}}"#, TRANSIENT),
+            (r#"{"error":{"message":"x"}}"#, TRANSIENT),
+            (r#"{"error":{"code":429}}"#, THROTTLED),
+            (r#"{"error":{"code":"429"}}"#, THROTTLED),
+            (r#"{"error":{"code":"rate_limit_exceeded"}}"#, THROTTLED),
+            (r#"{"error":{"code":"context_length_exceeded"}}"#, CALLER),
+            (r#"{"error":{"code":"content_filter"}}"#, CONTENT),
+            (r#"{"error":{"type":"insufficient_quota"}}"#, FATAL),
+        ] {
+            let fault = classify_event(body.as_bytes());
+            assert_eq!((fault.kind, fault.retry), want, "{body}");
+        }
+    }
+}
