@@ -1,0 +1,124 @@
+//! Reading a response's body, portion by portion or as a whole.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use domain::time::Moment;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::client::Shared;
+use crate::connection::Connection;
+use crate::error::OutboundError;
+use crate::origin::Parts;
+use crate::pool;
+
+/// What is left of a body after its answer is read until here, and for this long, to keep the connection.
+const DRAIN_BYTES_MAX: usize = 64 << 10;
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// The connection that a body comes from; dropped before the body's end it closes the connection.
+pub(crate) struct Lease {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) parts: Arc<Parts>,
+    pub(crate) connection: Connection,
+    pub(crate) _permit: OwnedSemaphorePermit,
+}
+
+/// A body under way. The network is read only as fast as the body is; dropping it before its end closes the
+/// connection at once.
+pub struct BodyStream {
+    incoming: Incoming,
+    origin: Arc<Parts>,
+    /// Until the end of the body.
+    lease: Option<Lease>,
+}
+
+impl std::fmt::Debug for BodyStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BodyStream").field("is_ended", &self.lease.is_none()).finish_non_exhaustive()
+    }
+}
+
+impl BodyStream {
+    pub(crate) fn new(incoming: Incoming, lease: Lease) -> Self {
+        Self { incoming, origin: Arc::clone(&lease.parts), lease: Some(lease) }
+    }
+
+    /// The next portion, waiting for it until `until` at most; `None` at the end of the body, and after an error.
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// [`OutboundError::Deadline`] and [`OutboundError::Closed`]; the connection is closed then.
+    pub async fn chunk(&mut self, until: Moment) -> Result<Option<Bytes>, OutboundError> {
+        loop {
+            let Some(lease) = &self.lease else { return Ok(None) };
+            let frame = lease.shared.within(until, self.incoming.frame()).await;
+            match frame {
+                Some(Some(Ok(frame))) => {
+                    if let Ok(portion) = frame.into_data() {
+                        return Ok(Some(portion));
+                    } // trailers carry nothing we read
+                }
+                Some(None) => {
+                    if let Some(lease) = self.lease.take() {
+                        pool::give_back(&lease.shared, &lease.parts, lease.connection);
+                    }
+                    return Ok(None);
+                }
+                Some(Some(Err(_))) => {
+                    self.lease = None;
+                    return Err(OutboundError::Closed { origin: self.origin.place.name.clone() });
+                }
+                None => {
+                    self.lease = None;
+                    return Err(OutboundError::Deadline { origin: self.origin.place.name.clone() });
+                }
+            }
+        }
+    }
+
+    /// The rest of the body, at most `bytes_max`, read until `until`.
+    ///
+    /// # Errors
+    /// [`OutboundError`]; the connection is closed then.
+    pub async fn whole(mut self, bytes_max: usize, until: Moment) -> Result<Bytes, OutboundError> {
+        let mut whole = BytesMut::new();
+        while let Some(portion) = self.chunk(until).await? {
+            if whole.len() + portion.len() > bytes_max {
+                let origin = self.origin.place.name.clone();
+                return Err(OutboundError::TooLarge { origin, bytes_max });
+            }
+            whole.extend_from_slice(&portion);
+        }
+        Ok(whole.freeze())
+    }
+
+    /// Says that the rest does not matter. A short rest (64 KiB, 1 s) is read in the background so that the
+    /// connection can serve again; else the connection is closed.
+    pub fn finish(mut self) {
+        let Some(lease) = &self.lease else { return };
+        let shared = Arc::clone(&lease.shared);
+        let until = shared.clock.now().after(DRAIN_TIME_MAX);
+        let tasks = shared.tasks.clone();
+        let stop = shared.stop.clone();
+        drop(shared);
+        tasks.spawn(async move {
+            let mut n_left = DRAIN_BYTES_MAX;
+            let draining = async {
+                while let Ok(Some(portion)) = self.chunk(until).await {
+                    match n_left.checked_sub(portion.len()) {
+                        Some(left) => n_left = left,
+                        None => return,
+                    }
+                }
+            };
+            tokio::select! {
+                () = draining => {}
+                () = stop.cancelled() => {}
+            }
+        });
+    }
+}

@@ -1,0 +1,182 @@
+//! The client against a real server on loopback.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::fault::Kind;
+use domain::time::Moment;
+use testkit::upstream::{Answer, Phase};
+use testkit::{Behaviour, ManualClock, TokioClock, Upstream};
+
+use crate::client::{Client, Config, Request};
+use crate::download::{Download, Progress};
+use crate::error::OutboundError;
+use crate::origin::{Origin, OriginConfig};
+
+const LATER: Moment = Moment(Duration::from_secs(30));
+
+fn client(config: Config) -> Client {
+    Client::new(Arc::new(TokioClock::new()), config)
+}
+
+fn origin(client: &Client, upstream: &Upstream) -> Origin {
+    let config = OriginConfig { base_url: upstream.base_url(), allow_private: true, secret: None };
+    client.origin(&config).expect("an origin")
+}
+
+async fn get(origin: &Origin) -> Result<String, OutboundError> {
+    let body = origin.send(Request::get("/x"), LATER).await?.body.whole(1 << 20, LATER).await?;
+    Ok(String::from_utf8_lossy(&body).into_owned())
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_for_the_next_call() {
+    let upstream = Upstream::start(Behaviour::default());
+    let client = client(Config::default());
+    let origin = origin(&client, &upstream);
+    for _ in 0..10 {
+        assert!(get(&origin).await.expect("answered").contains("mock answer"));
+    }
+    let pool = origin.pool();
+    assert_eq!((pool.opened, pool.reused, pool.stale, pool.idle), (1, 9, 0, 1));
+    client.close().await;
+    assert!(upstream.closes_to(0, Duration::from_secs(1)).await);
+}
+
+#[tokio::test]
+async fn a_call_on_a_connection_closed_meanwhile_is_sent_once_more() {
+    // The upstream resets the kept connection when the second request arrives: nothing of a response came.
+    let reset = Behaviour::Reset(Phase::BeforeHead);
+    let upstream =
+        Upstream::start(Behaviour::Sequence(vec![Behaviour::default(), reset.clone(), Behaviour::default()]));
+    let client = client(Config::default());
+    let origin = origin(&client, &upstream);
+    get(&origin).await.expect("on a fresh connection");
+    get(&origin).await.expect("on the second fresh connection");
+    assert_eq!((upstream.calls(), origin.pool().stale), (3, 1));
+
+    // A fresh connection that is reset is a failure: nothing says that the call was not begun.
+    upstream.set_behaviour(reset);
+    let found = get(&origin).await;
+    assert!(matches!(found, Err(OutboundError::Closed { .. })), "{found:?}");
+    assert_eq!(upstream.calls(), 5, "one on the kept connection and one on a fresh one");
+}
+
+#[tokio::test]
+async fn a_response_that_broke_is_not_asked_for_again() {
+    let cut = Behaviour::Cut(10);
+    let upstream = Upstream::start(Behaviour::Sequence(vec![Behaviour::default(), cut]));
+    let client = client(Config::default());
+    let origin = origin(&client, &upstream);
+    get(&origin).await.expect("answered");
+    assert!(matches!(get(&origin).await, Err(OutboundError::Closed { .. })));
+    assert_eq!(upstream.calls(), 2);
+}
+
+#[tokio::test]
+async fn kept_connections_are_few_and_not_old() {
+    let upstream = Upstream::start(Behaviour::Answer(Answer {
+        delay: Duration::from_millis(200),
+        ..Answer::of("late")
+    }));
+    let clock = ManualClock::new();
+    let config = Config { idle_max: 2, ..Config::default() };
+    let client = Client::new(Arc::new(clock.clone()), config);
+    let origin = origin(&client, &upstream);
+    let (a, b, c) = tokio::join!(get(&origin), get(&origin), get(&origin));
+    assert!(a.is_ok() && b.is_ok() && c.is_ok());
+    assert_eq!((origin.pool().opened, origin.pool().idle), (3, 2));
+    assert!(upstream.closes_to(2, Duration::from_secs(1)).await);
+    clock.advance(Duration::from_secs(31));
+    assert!(upstream.closes_to(0, Duration::from_secs(1)).await, "closed without a further call");
+    assert_eq!(origin.pool().idle, 0);
+}
+
+#[tokio::test]
+async fn calls_under_way_are_bounded() {
+    let upstream = Upstream::start(Behaviour::Hang(Phase::AfterHead));
+    let clock = ManualClock::new();
+    let client = Client::new(Arc::new(clock.clone()), Config { calls_max: 1, ..Config::default() });
+    let origin = origin(&client, &upstream);
+    let first = origin.send(Request::get("/x"), LATER).await.expect("a head");
+    let mut second = std::pin::pin!(origin.send(Request::get("/x"), LATER));
+    tokio::select! {
+        _ = &mut second => panic!("the first is under way"),
+        () = tokio::time::sleep(Duration::from_millis(50)) => {}
+    }
+    drop(first);
+    second.await.expect("a head, now that its turn has come");
+}
+
+#[tokio::test]
+async fn refusals_are_told_apart() {
+    let client = client(Config::default());
+    for (behaviour, want) in [
+        (Behaviour::Redirect("https://evil.example/".to_owned()), Kind::RouteFatal),
+        (Behaviour::HugeHead(1 << 20), Kind::Transient),
+        (Behaviour::HugeHead(80 << 10), Kind::Transient),
+        (Behaviour::Reset(Phase::BeforeHead), Kind::Transient),
+        (Behaviour::Reset(Phase::MidBody), Kind::Transient),
+    ] {
+        let upstream = Upstream::start(behaviour.clone());
+        let error = get(&origin(&client, &upstream)).await.expect_err("refused");
+        assert_eq!(error.fault().kind, want, "{behaviour:?}: {error}");
+        assert_eq!(upstream.calls(), 1);
+    }
+    let gone = Upstream::start(Behaviour::default());
+    let origin = origin(&client, &gone);
+    drop(gone);
+    assert!(matches!(get(&origin).await, Err(OutboundError::Connect { .. })));
+}
+
+#[tokio::test]
+async fn a_body_is_read_up_to_its_limit() {
+    let upstream = Upstream::start(Behaviour::default());
+    let client = client(Config::default());
+    let origin = origin(&client, &upstream);
+    let response = origin.send(Request::get("/x"), LATER).await.expect("a head");
+    let found = response.body.whole(10, LATER).await;
+    assert!(matches!(found, Err(OutboundError::TooLarge { bytes_max: 10, .. })), "{found:?}");
+}
+
+#[tokio::test]
+async fn downloads_follow_redirects_and_report_progress() {
+    let target = Upstream::start(Behaviour::default());
+    let elsewhere = Behaviour::Redirect(format!("{}/file", target.base_url()));
+    let hub = Upstream::start(elsewhere);
+    let client = client(Config::default());
+    let mut download = Download {
+        url: format!("{}/file?x=1", hub.base_url()),
+        allow_private: true,
+        from: 0,
+        bytes_max: 1 << 20,
+        stall: Duration::from_secs(5),
+        deadline: LATER,
+    };
+    let (mut file, mut seen) = (Vec::new(), Vec::new());
+    let size = client.download(&download, &mut file, &mut |progress| seen.push(progress)).await;
+    let size = size.expect("fetched");
+    assert_eq!(u64::try_from(file.len()), Ok(size));
+    assert!(String::from_utf8_lossy(&file).contains("mock answer"));
+    assert_eq!(seen.last(), Some(&Progress { done: size, total: Some(size) }));
+    assert_eq!(hub.received()[0].line, "GET /v1/file?x=1");
+    assert_eq!(target.received()[0].line, "GET /v1/file");
+
+    // What the server cannot do or must not do is an error.
+    download.from = 5;
+    let found = client.download(&download, &mut file, &mut |_| {}).await;
+    assert!(matches!(found, Err(OutboundError::Status { status: 200, .. })), "{found:?}");
+    assert_eq!(target.received()[1].header("range"), Some("bytes=5-"));
+    download.from = 0;
+    download.bytes_max = 10;
+    let found = client.download(&download, &mut file, &mut |_| {}).await;
+    assert!(matches!(found, Err(OutboundError::TooLarge { .. })), "{found:?}");
+    hub.set_behaviour(Behaviour::Redirect(format!("{}/again", hub.base_url())));
+    let before = hub.calls();
+    let found = client.download(&download, &mut file, &mut |_| {}).await;
+    assert!(matches!(found, Err(OutboundError::Redirected { .. })), "{found:?}");
+    assert_eq!(hub.calls() - before, 6);
+    download.allow_private = false;
+    let found = client.download(&download, &mut file, &mut |_| {}).await;
+    assert!(matches!(found, Err(OutboundError::Address(_))), "{found:?}");
+}
