@@ -1,0 +1,78 @@
+//! From a section of the configuration to a client.
+
+use std::sync::Arc;
+
+use domain::id::ProviderName;
+use domain::ports::{ChatModel, Clock, SecretError, Secrets};
+use outbound::{Client, OriginConfig, OriginError, SecretForm};
+
+use crate::config::{Config, ConfigError, Kind};
+use crate::openai::OpenAiCompatible;
+
+/// What clients of providers are built on.
+#[derive(Clone)]
+pub struct Ports {
+    /// The way out.
+    pub client: Client,
+    /// Finds keys.
+    pub secrets: Arc<dyn Secrets>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A provider cannot be called.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum BuildError {
+    /// Its section is wrong.
+    #[error("provider `{provider}`: {source}")]
+    Config {
+        /// The provider.
+        provider: ProviderName,
+        /// What is wrong.
+        source: ConfigError,
+    },
+    /// Its key is not where the section says.
+    #[error("provider `{provider}`: {source}")]
+    Key {
+        /// The provider.
+        provider: ProviderName,
+        /// What is wrong.
+        source: SecretError,
+    },
+    /// Its address cannot be called.
+    #[error("provider `{provider}`: {source}")]
+    Address {
+        /// The provider.
+        provider: ProviderName,
+        /// What is wrong.
+        source: OriginError,
+    },
+}
+
+/// Makes the client of `provider`. Makes no call; resolves the key once.
+///
+/// # Errors
+/// [`BuildError`].
+pub fn build(
+    provider: &ProviderName,
+    config: &Config,
+    ports: &Ports,
+) -> Result<Arc<dyn ChatModel>, BuildError> {
+    let wrong = |source| BuildError::Config { provider: provider.clone(), source };
+    let reference = config.key_reference().map_err(wrong)?;
+    let key = reference.map(|reference| ports.secrets.resolve(&reference)).transpose();
+    let key = key.map_err(|source| BuildError::Key { provider: provider.clone(), source })?;
+    let origin = OriginConfig {
+        base_url: config.base_url.clone(),
+        allow_private: config.allow_private,
+        secret: key.map(|key| (http::header::AUTHORIZATION, SecretForm::Bearer(key))),
+    };
+    let origin = ports.client.origin(&origin);
+    let origin = origin.map_err(|source| BuildError::Address { provider: provider.clone(), source })?;
+    match config.kind {
+        Kind::Openai => {
+            let model = OpenAiCompatible::new(provider.clone(), origin, Arc::clone(&ports.clock));
+            Ok(Arc::new(model.with_limit_field(config.limit_field())))
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The section `[providers.NAME]`.
+
+use std::fmt;
+
+use domain::secret::SecretRef;
+use serde::Deserialize;
+
+/// Where OpenAI itself is.
+pub const OPENAI_URL: &str = "https://api.openai.com/v1";
+
+/// Settings of one provider.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// What it speaks.
+    pub kind: Kind,
+    /// Its address up to and including the version, as `https://api.openai.com/v1`, which is the default.
+    #[serde(default = "openai_url")]
+    pub base_url: String,
+    /// Where its key is found (`env::NAME`, `file::PATH`); left out for servers that need none.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// Whether its address may be loopback, private or plain `http`.
+    #[serde(default)]
+    pub allow_private: bool,
+    /// The request field that carries the token limit; OpenAI's reasoning models refuse `max_tokens`.
+    /// Default: `max_completion_tokens` for OpenAI itself, else `max_tokens`.
+    #[serde(default)]
+    pub token_limit_field: Option<wire::openai::chat::LimitField>,
+}
+
+fn openai_url() -> String {
+    OPENAI_URL.to_owned()
+}
+
+/// The key text may be a secret that someone put in the wrong place, so it is not printed.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// What a provider speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// OpenAI's chat completions, by OpenAI or anyone compatible.
+    Openai,
+}
+
+/// A section that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The key is not a reference.
+    #[error("`key`: {0}")]
+    Key(#[from] domain::secret::NotAReference),
+    /// The address cannot be called.
+    #[error(transparent)]
+    Address(#[from] outbound::OriginError),
+}
+
+impl Config {
+    /// Checks everything that can be checked without the key and without a network.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first thing found.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.key_reference()?;
+        Ok(outbound::OriginConfig {
+            base_url: self.base_url.clone(),
+            allow_private: self.allow_private,
+            secret: None,
+        }
+        .validate()?)
+    }
+
+    pub(crate) fn key_reference(&self) -> Result<Option<SecretRef>, ConfigError> {
+        Ok(self.key.as_deref().map(SecretRef::parse).transpose()?)
+    }
+
+    pub(crate) fn limit_field(&self) -> wire::openai::chat::LimitField {
+        use wire::openai::chat::LimitField;
+        let is_openai = self.base_url.starts_with("https://api.openai.com/");
+        let default = if is_openai { LimitField::MaxCompletionTokens } else { LimitField::MaxTokens };
+        self.token_limit_field.unwrap_or(default)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::openai::chat::LimitField;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn sections_are_read_with_defaults() {
+        let config = read("kind = \"openai\"\nkey = \"env::OPENAI_API_KEY\"").expect("readable");
+        assert_eq!((config.base_url.as_str(), config.allow_private), (OPENAI_URL, false));
+        assert_eq!(config.validate(), Ok(()));
+        assert_eq!(config.limit_field(), LimitField::MaxCompletionTokens);
+        let own = read("kind = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\nallow_private = true")
+            .expect("readable");
+        assert_eq!((own.validate(), own.limit_field()), (Ok(()), LimitField::MaxTokens));
+        for text in ["", "kind = \"magic\"", "kind = \"openai\"\nkeys = \"env::A\""] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn bad_sections_are_refused_without_repeating_the_key() {
+        let bad = read("kind = \"openai\"\nkey = \"sk-live-1\"").expect("readable");
+        let error = bad.validate().expect_err("a value, not a reference");
+        assert!(!format!("{error} {error:?} {bad:?}").contains("sk-live"));
+        for base_url in
+            ["http://example.com/v1", "https://10.0.0.1/v1", "https://a:b@example.com", "nonsense"]
+        {
+            let config = read(&format!("kind = \"openai\"\nbase_url = \"{base_url}\"")).expect("readable");
+            assert!(matches!(config.validate(), Err(ConfigError::Address(_))), "{base_url}");
+        }
+    }
+}

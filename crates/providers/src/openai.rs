@@ -1,0 +1,137 @@
+//! Any server that speaks OpenAI's chat completions.
+//!
+//! Reading order: this file (the call and its refusal), `answer` (the stream of an accepted call).
+
+mod answer;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::chat::{ChatCall, Dialect};
+use domain::fault::{Fault, Kind, Origin as FaultOrigin, Retry};
+use domain::id::ProviderName;
+use domain::ports::{BoxFuture, ChatModel, ChatStream, Clock, ModelError};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, Method};
+use outbound::{Origin, OutboundError, Request, Response};
+use wire::openai::chat::{self, Call, Delivery, LimitField};
+use wire::openai::failure::{self, Reply};
+
+/// How long a provider may be silent. Each wait also ends at the call's own deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waits {
+    /// From the request to the first event of the answer.
+    pub first: Duration,
+    /// From one event to the next; comments are no events.
+    pub silence: Duration,
+    /// From the finish reason to the usage and the end marker; the answer is complete without them.
+    pub trailer: Duration,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        // First token and silence: DESIGN.md §4.
+        let limit = Duration::from_secs(15);
+        Self { first: limit, silence: limit, trailer: Duration::from_secs(2) }
+    }
+}
+
+/// Most bytes read of an error's body, and the time for them.
+const ERROR_BYTES_MAX: usize = 64 << 10;
+const ERROR_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// A provider that speaks OpenAI's chat completions. Always streams.
+pub struct OpenAiCompatible {
+    provider: ProviderName,
+    origin: Origin,
+    clock: Arc<dyn Clock>,
+    waits: Waits,
+    limit_field: LimitField,
+}
+
+impl OpenAiCompatible {
+    /// A client of `provider` at `origin`.
+    #[must_use]
+    pub fn new(provider: ProviderName, origin: Origin, clock: Arc<dyn Clock>) -> Self {
+        Self { provider, origin, clock, waits: Waits::default(), limit_field: LimitField::default() }
+    }
+
+    /// The same with other limits of waiting.
+    #[must_use]
+    pub fn with_waits(self, waits: Waits) -> Self {
+        Self { waits, ..self }
+    }
+
+    /// The same with another field for the token limit.
+    #[must_use]
+    pub fn with_limit_field(self, limit_field: LimitField) -> Self {
+        Self { limit_field, ..self }
+    }
+
+    async fn start(&self, call: ChatCall) -> Result<ChatStream, ModelError> {
+        let first = self.clock.now().after(self.waits.first).min(call.deadline);
+        let request = self.request(&call)?;
+        let response = self.origin.send(request, first).await.map_err(|error| self.outbound(&error))?;
+        if response.status.as_u16() != 200 {
+            return Err(self.refused(response, first).await);
+        }
+        let waiting = answer::Waiting {
+            provider: self.provider.clone(),
+            clock: Arc::clone(&self.clock),
+            waits: self.waits,
+            deadline: call.deadline,
+            quiet_until: first,
+        };
+        Ok(answer::stream(response.body, waiting))
+    }
+
+    fn request(&self, call: &ChatCall) -> Result<Request, ModelError> {
+        let model = call.model.name_at_provider();
+        let shape = Call { model, delivery: Delivery::Streamed, limit_field: self.limit_field };
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        let body = match &call.relayed {
+            Some(relayed) => match relayed.dialect {
+                Dialect::OpenAiChat => self.patched(shape, &relayed.body)?,
+            },
+            None => chat::request(shape, &call.request),
+        };
+        Ok(Request { method: Method::POST, path: "/chat/completions".to_owned(), headers, body })
+    }
+
+    fn patched(&self, shape: Call<'_>, body: &[u8]) -> Result<Bytes, ModelError> {
+        chat::patch(shape, body).map_err(|_| ModelError {
+            fault: Fault { origin: FaultOrigin::Caller, kind: Kind::Caller, retry: Retry::Never },
+            detail: format!("the request for `{}` is not a JSON object", self.provider),
+        })
+    }
+
+    fn outbound(&self, error: &OutboundError) -> ModelError {
+        failed(&self.provider, error)
+    }
+
+    /// What a status other than 200 means. The body is read for its codes only.
+    async fn refused(&self, response: Response, until: domain::time::Moment) -> ModelError {
+        let status = response.status.as_u16();
+        let until = until.min(self.clock.now().after(ERROR_TIME_MAX));
+        let retry_after = response.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let body = response.body.whole(ERROR_BYTES_MAX, until).await.unwrap_or_default();
+        let fault = failure::classify(Reply { status, retry_after, body: &body, now: self.clock.wall() });
+        let detail = format!("`{}` answered with status {status} ({})", self.provider, fault.kind.name());
+        ModelError { fault, detail }
+    }
+}
+
+fn failed(provider: &ProviderName, error: &OutboundError) -> ModelError {
+    ModelError { fault: error.fault(), detail: format!("`{provider}` failed: {error}") }
+}
+
+impl ChatModel for OpenAiCompatible {
+    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, ModelError>> {
+        Box::pin(self.start(call))
+    }
+}
