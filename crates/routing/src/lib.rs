@@ -1,1 +1,22 @@
-//! routing
+//! From a route to an answer: which target is called, what happens when it fails, and what is kept of each call.
+//!
+//! Reading order: [`ask`] (what goes in and comes out), [`router`] (the parts and their health), `dispatch` (the
+//! walk down the ladder), `candidate` (who is called), `call` (one call up to its first text), `answer` (the stream
+//! from there on) and [`attempt`] (the record of each call, also of those that nobody waited for).
+#![deny(missing_docs)]
+
+pub mod ask;
+pub mod attempt;
+pub mod router;
+
+mod answer;
+mod call;
+mod candidate;
+mod dispatch;
+
+pub use ask::{Answering, Ask, Dispatched, Reason, Skip, Skipped, Unanswered, Why};
+pub use attempt::AttemptLog;
+pub use router::{Parts, Router, TargetHealth};
+
+#[cfg(test)]
+mod scripted;

@@ -1,0 +1,165 @@
+//! What a router is asked and what it gives back.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use domain::chat::ChatRequest;
+use domain::fault::Fault;
+use domain::id::{ModelId, RouteName, TargetId};
+use domain::model::{Model, Route, Tier};
+use domain::ports::{ChatStream, ModelError};
+use domain::time::Moment;
+use resilience::breaker::Refused;
+
+use crate::attempt::AttemptLog;
+
+/// A request for one answer.
+pub struct Ask<'a> {
+    /// The ladder to walk.
+    pub route: &'a Route,
+    /// What is asked; tiers with overrides ask a changed copy.
+    pub request: &'a ChatRequest,
+    /// When the whole turn must be over.
+    pub deadline: Moment,
+    /// The catalogue, for costs; a model that is not in it is unpriced.
+    pub prices: &'a BTreeMap<ModelId, Model>,
+    /// When the turn began: attempts are recorded relative to it.
+    pub started: Moment,
+    /// Tiers that are not tried again.
+    pub skip: Skip,
+    /// Where the attempts are recorded. One for each turn: its failures count towards the limit of attempts, and its
+    /// length numbers them.
+    pub log: &'a AttemptLog,
+}
+
+/// The tiers that earlier generations of the same turn have used up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Skip {
+    first_index: usize,
+}
+
+impl Skip {
+    /// None.
+    pub const NONE: Self = Self { first_index: 0 };
+
+    /// Those above `tier_index`, which is tried again.
+    #[must_use]
+    pub fn before(tier_index: usize) -> Self {
+        Self { first_index: tier_index }
+    }
+
+    /// `tier_index` and those above it.
+    #[must_use]
+    pub fn through(tier_index: usize) -> Self {
+        Self { first_index: tier_index.saturating_add(1) }
+    }
+
+    /// The first tier that is tried.
+    pub(crate) fn first_index(self) -> usize {
+        self.first_index
+    }
+}
+
+/// An answer that has begun.
+pub struct Answering {
+    /// The rung that answers; `embedded` whenever the model runs here.
+    pub tier: Tier,
+    /// Its place in the route, for [`Skip`].
+    pub tier_index: usize,
+    /// The model.
+    pub model: ModelId,
+    /// The target.
+    pub target: TargetId,
+    /// The attempt's number, from 1 over all of the turn.
+    pub attempt: u32,
+    /// The answer: one or more deltas (none empty), then `Done`; or an error of kind `truncated` (`content` when the
+    /// provider's filter cut it), after which nothing comes. Read it to its `Done`: dropped before, the call is
+    /// cancelled and recorded so.
+    pub stream: ChatStream,
+}
+
+impl fmt::Debug for Answering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answering")
+            .field("tier", &self.tier)
+            .field("target", &self.target)
+            .field("attempt", &self.attempt)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How an [`Ask`] ends.
+pub type Dispatched = Result<Answering, Box<Unanswered>>;
+
+/// No model answers.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("route `{route}` has no answer: {reason}")]
+pub struct Unanswered {
+    /// The route.
+    pub route: RouteName,
+    /// Why the walk ended.
+    pub reason: Reason,
+    /// What status codes and callers read: the last failure, or ours when no call was made. When all targets are
+    /// shut for a known time, its retry is `After` that time.
+    pub fault: Fault,
+    /// Targets that were not called, in the order of the walk.
+    pub skipped: Vec<Skipped>,
+    /// The last failure.
+    #[source]
+    pub last: Option<ModelError>,
+}
+
+/// Why a walk ended without an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// No call was made: every target is shut or not configured.
+    #[error("no target may be called now")]
+    NoCandidate,
+    /// Every tier was tried.
+    #[error("every model that may be called failed")]
+    Exhausted,
+    /// The failure says that no model helps.
+    #[error("the request fails with any model")]
+    Stopped,
+    /// No time was left for the next tier.
+    #[error("the deadline is over")]
+    OutOfTime,
+}
+
+/// A target that was not called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// The target.
+    pub target: TargetId,
+    /// Why not.
+    pub why: Why,
+}
+
+/// Why a target was not called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Why {
+    /// Its breaker or quota gate is shut.
+    #[error("{0}")]
+    Refused(Refused),
+    /// Its provider is not configured or not running.
+    #[error("its provider is not there")]
+    NoProvider,
+    /// The tier's or request's attempts are used up.
+    #[error("the attempts are used up")]
+    AttemptsUsedUp,
+    /// Its provider's retry budget is used up.
+    #[error("its provider's retry budget is used up")]
+    RetryBudget,
+}
+
+impl Why {
+    /// Until when that will be so, where known.
+    pub(crate) fn until(self) -> Option<Moment> {
+        match self {
+            Self::Refused(Refused::Open { until } | Refused::Quota { until }) => Some(until),
+            Self::Refused(Refused::Probing) | Self::NoProvider | Self::AttemptsUsedUp | Self::RetryBudget => {
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The record of each call, written when the call ends, however it ends.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::fault::{Fault, Kind};
+use domain::interaction::{Attempt, AttemptResult};
+use domain::model::{Cost, Model, Prices, Target, TargetKind, Tier};
+use domain::money::Nanos;
+use domain::ports::Clock;
+use domain::time::Moment;
+use domain::token::Usage;
+use parking_lot::Mutex;
+use resilience::breakers::{Change, Permit};
+use resilience::policy::Place;
+
+/// The attempts of one turn; clones share them.
+#[derive(Clone, Default)]
+pub struct AttemptLog(Arc<Mutex<Log>>);
+
+#[derive(Default)]
+struct Log {
+    n_begun: u32,
+    n_failed_remote: u32,
+    /// At most a few for each generation, by the policy's limits.
+    ended: Vec<Attempt>,
+}
+
+impl AttemptLog {
+    /// Takes out the attempts that have ended, in the order they began. A running stream adds its attempt when it
+    /// ends or is dropped.
+    #[must_use]
+    pub fn take(&self) -> Vec<Attempt> {
+        let mut ended = std::mem::take(&mut self.0.lock().ended);
+        ended.sort_by_key(|attempt| attempt.n);
+        ended
+    }
+
+    /// Attempts begun so far, taken out or not.
+    #[must_use]
+    pub fn n_begun(&self) -> u32 {
+        self.0.lock().n_begun
+    }
+
+    /// Remote attempts of the turn that have failed: what counts towards its limit.
+    pub(crate) fn n_failed_remote(&self) -> u32 {
+        self.0.lock().n_failed_remote
+    }
+
+    fn begin(&self) -> u32 {
+        let mut log = self.0.lock();
+        log.n_begun = log.n_begun.saturating_add(1);
+        log.n_begun
+    }
+
+    fn end(&self, attempt: Attempt, place: Place) {
+        let mut log = self.0.lock();
+        if place == Place::Remote && matches!(attempt.result, AttemptResult::Failed(_)) {
+            log.n_failed_remote = log.n_failed_remote.saturating_add(1);
+        }
+        log.ended.push(attempt);
+    }
+}
+
+impl fmt::Debug for AttemptLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AttemptLog").field("n_begun", &self.n_begun()).finish_non_exhaustive()
+    }
+}
+
+/// What a call of a target costs.
+#[derive(Debug, Clone, Copy)]
+enum Pricing {
+    Free,
+    PerToken(Prices),
+    Unknown,
+}
+
+impl Pricing {
+    /// A model that runs here costs nothing for each token, unless the catalogue says otherwise.
+    fn of(target: &Target, model: Option<&Model>) -> Self {
+        match (model.and_then(|model| model.prices), target.kind) {
+            (Some(prices), _) if prices.input_per_million.0 == 0 && prices.output_per_million.0 == 0 => {
+                Self::Free
+            }
+            (Some(prices), _) => Self::PerToken(prices),
+            (None, TargetKind::Embedded) => Self::Free,
+            (None, TargetKind::Remote) => Self::Unknown,
+        }
+    }
+}
+
+/// Where a call runs.
+pub(crate) fn place(target: &Target) -> Place {
+    match target.kind {
+        TargetKind::Remote => Place::Remote,
+        TargetKind::Embedded => Place::Here,
+    }
+}
+
+/// What is known of a call when it starts.
+pub(crate) struct Start<'a> {
+    pub(crate) clock: &'a Arc<dyn Clock>,
+    pub(crate) log: &'a AttemptLog,
+    pub(crate) target: &'a Target,
+    pub(crate) tier: Tier,
+    pub(crate) model: Option<&'a Model>,
+    /// When the turn began.
+    pub(crate) turn_started: Moment,
+    pub(crate) permit: Permit,
+}
+
+/// Who is to blame for a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// The target: its breaker hears of it.
+    Target,
+    /// A near deadline: its breaker does not.
+    Deadline,
+}
+
+/// A call under way. Dropped, it is recorded as cancelled and says nothing to the breaker.
+pub(crate) struct Running {
+    clock: Arc<dyn Clock>,
+    log: AttemptLog,
+    place: Place,
+    pricing: Pricing,
+    began: Moment,
+    /// `None` once the call has ended.
+    permit: Option<Permit>,
+    /// Filled in as the call goes on.
+    attempt: Attempt,
+    /// Whether the provider refused the call, so that nothing was used.
+    refused: bool,
+}
+
+impl Running {
+    pub(crate) fn begin(start: Start<'_>) -> Self {
+        let began = start.clock.now();
+        let pricing = Pricing::of(start.target, start.model);
+        let attempt = Attempt {
+            n: start.log.begin(),
+            tier: start.tier,
+            target: start.target.id.clone(),
+            model: start.target.model.clone(),
+            started: began.since(start.turn_started),
+            latency: Duration::ZERO,
+            first_token: None,
+            usage: None,
+            cost: Cost::Unpriced,
+            result: AttemptResult::Cancelled,
+        };
+        Self {
+            clock: start.clock.clone(),
+            log: start.log.clone(),
+            place: place(start.target),
+            pricing,
+            began,
+            permit: Some(start.permit),
+            attempt,
+            refused: false,
+        }
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    pub(crate) fn n(&self) -> u32 {
+        self.attempt.n
+    }
+
+    pub(crate) fn began(&self) -> Moment {
+        self.began
+    }
+
+    /// The provider did not accept the call.
+    pub(crate) fn refuse(&mut self) {
+        self.refused = true;
+    }
+
+    pub(crate) fn use_up(&mut self, usage: Option<Usage>) {
+        self.attempt.usage = usage.or(self.attempt.usage);
+    }
+
+    /// Text came.
+    pub(crate) fn text(&mut self) {
+        if self.attempt.first_token.is_none() {
+            self.attempt.first_token = Some(self.clock.now().since(self.began));
+        }
+        if let Some(permit) = &self.permit {
+            permit.touch();
+        }
+    }
+
+    /// The answer is whole.
+    pub(crate) fn answered(mut self) {
+        let change = self.permit.take().map_or(Change::None, Permit::succeed);
+        if change == Change::Closed {
+            tracing::info!(target.id = %self.attempt.target, "`{}` works again, its breaker closed", self.attempt.target);
+        }
+        self.write(AttemptResult::Answered);
+    }
+
+    /// The call failed with `fault` and is recorded as `kind`.
+    pub(crate) fn failed(mut self, fault: &Fault, kind: Kind, blame: Blame) {
+        let target = &self.attempt.target;
+        let fault_kind = fault.kind.name();
+        let change = match (self.permit.take(), blame) {
+            (Some(permit), Blame::Target) => permit.fail(fault),
+            // Dropping the permit counts as nothing.
+            (_, Blame::Deadline) | (None, Blame::Target) => Change::None,
+        };
+        match change {
+            Change::Opened if fault.kind == Kind::RouteFatal => {
+                tracing::error!(target.id = %target, fault_kind, "`{target}` will not work until someone acts, its breaker opened");
+            }
+            Change::Opened => {
+                tracing::warn!(target.id = %target, fault_kind, "`{target}` keeps failing, its breaker opened");
+            }
+            Change::None | Change::Closed => {}
+        }
+        self.write(AttemptResult::Failed(kind));
+    }
+
+    fn write(&mut self, result: AttemptResult) {
+        self.attempt.result = result;
+        self.attempt.latency = self.clock.now().since(self.began);
+        self.attempt.cost = self.cost();
+        self.log.end(self.attempt.clone(), self.place);
+    }
+
+    fn cost(&self) -> Cost {
+        match (self.pricing, self.attempt.usage) {
+            (Pricing::Free, _) => Cost::Exact(Nanos(0)),
+            (Pricing::PerToken(prices), Some(usage)) => prices.of(usage).map_or(Cost::Unpriced, Cost::Exact),
+            // Providers bill what they accepted.
+            (Pricing::PerToken(_) | Pricing::Unknown, None) if self.refused => Cost::Exact(Nanos(0)),
+            (Pricing::PerToken(_), None) | (Pricing::Unknown, _) => Cost::Unpriced,
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Without a permit its end is written already.
+        if self.permit.take().is_some() {
+            self.write(AttemptResult::Cancelled);
+        }
+    }
+}

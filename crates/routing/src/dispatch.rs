@@ -1,0 +1,273 @@
+//! The walk down the ladder.
+
+use std::sync::Arc;
+
+use domain::chat::{ChatCall, ChatRequest};
+use domain::fault::{Fault, Kind, Origin, Retry};
+use domain::id::ProviderName;
+use domain::model::{Overrides, RouteTier, Target, TargetKind, Tier};
+use domain::ports::{ChatModel, ModelError};
+use domain::time::Moment;
+use resilience::breaker::Position;
+use resilience::breakers::Permit;
+use resilience::deadline::{Below, Deadline};
+use resilience::policy::{self, Attempts, Next};
+
+use crate::answer;
+use crate::ask::{Answering, Ask, Dispatched, Reason, Skipped, Unanswered, Why};
+use crate::attempt::{Running, Start, place};
+use crate::call;
+use crate::candidate;
+use crate::router::Router;
+
+#[cfg(test)]
+mod tests;
+
+/// Walks the tiers of `ask` in their order.
+pub(crate) async fn walk(router: &Router, ask: &Ask<'_>) -> Dispatched {
+    let attempts = Attempts::new(&router.parts.policy, ask.log.n_failed_remote());
+    let mut walk = Walk { router, ask, attempts, last: None, skipped: Vec::new() };
+    let tiers = &ask.route.tiers;
+    for (index, tier) in tiers.iter().enumerate().skip(ask.skip.first_index()) {
+        if !asks_models(tier) {
+            continue;
+        }
+        let now = router.parts.clock.now();
+        let below = match tiers.iter().skip(index + 1).any(asks_models) {
+            true => Below::ModelTier,
+            false => Below::Nothing,
+        };
+        let share = Deadline::at(ask.deadline).share(now, below);
+        if share.is_over(now) {
+            return Err(walk.unanswered(Reason::OutOfTime));
+        }
+        match walk.tier(&Rung { index, tier, share }).await {
+            Ok(answering) => return Ok(answering),
+            Err(Leave::Down) => {}
+            Err(Leave::Stop) => return Err(walk.unanswered(Reason::Stopped)),
+        }
+    }
+    let reason = if walk.last.is_some() { Reason::Exhausted } else { Reason::NoCandidate };
+    Err(walk.unanswered(reason))
+}
+
+fn asks_models(tier: &RouteTier) -> bool {
+    tier.tier != Tier::Degraded && !tier.targets.is_empty()
+}
+
+/// The request as a tier asks it.
+fn overridden(request: &ChatRequest, overrides: Overrides) -> ChatRequest {
+    let mut request = request.clone();
+    let parameters = &mut request.parameters;
+    if let Some(max_tokens) = overrides.max_tokens {
+        parameters.max_tokens = parameters.max_tokens.min(max_tokens);
+    }
+    parameters.temperature = overrides.temperature.unwrap_or(parameters.temperature);
+    request
+}
+
+/// A tier on the walk.
+struct Rung<'a> {
+    index: usize,
+    tier: &'a RouteTier,
+    /// When it must be over.
+    share: Deadline,
+}
+
+/// How a tier is left without an answer.
+enum Leave {
+    /// To the next tier.
+    Down,
+    /// For good.
+    Stop,
+}
+
+/// Whether a provider was called in this tier before.
+#[derive(Clone, Copy)]
+enum Visit {
+    First,
+    Again,
+}
+
+/// Someone who may be called now.
+struct Candidate<'a> {
+    target: &'a Target,
+    model: &'a dyn ChatModel,
+    permit: Permit,
+}
+
+struct Walk<'a> {
+    router: &'a Router,
+    ask: &'a Ask<'a>,
+    attempts: Attempts,
+    last: Option<ModelError>,
+    skipped: Vec<Skipped>,
+}
+
+impl<'a> Walk<'a> {
+    async fn tier(&mut self, rung: &Rung<'a>) -> Result<Answering, Leave> {
+        self.attempts.enter_tier();
+        let request = Arc::new(overridden(self.ask.request, rung.tier.overrides));
+        let mut untried: Vec<&Target> = rung.tier.targets.iter().collect();
+        let mut called: Vec<&ProviderName> = Vec::new();
+        let mut retry_index = 0;
+        let mut candidate = self.sibling(&mut untried, &called);
+        while let Some(Candidate { target, model, permit }) = candidate {
+            called.push(&target.provider);
+            self.attempts.start(place(target));
+            let error = match self.call(rung, Candidate { target, model, permit }, request.clone()).await {
+                Ok(answering) => return Ok(answering),
+                Err(error) => error,
+            };
+            let (next, retry) = (policy::next(&error.fault), error.fault.retry);
+            self.last = Some(error);
+            candidate = match next {
+                Next::Stop => return Err(Leave::Stop),
+                Next::OtherTarget => self.sibling(&mut untried, &called),
+                // Another target needs no wait.
+                Next::SameTarget => match self.sibling(&mut untried, &called) {
+                    Some(sibling) => Some(sibling),
+                    None => {
+                        let wait = Wait { retry, retry_index, share: rung.share };
+                        retry_index += 1;
+                        self.again(target, wait).await
+                    }
+                },
+            };
+        }
+        Err(Leave::Down)
+    }
+
+    /// A target of the tier that was not called yet. A second call of a provider is a retry, whichever its target.
+    fn sibling(&mut self, untried: &mut Vec<&'a Target>, called: &[&ProviderName]) -> Option<Candidate<'a>> {
+        while let Some(target) = candidate::take(untried, &*self.router.parts.rng) {
+            let visit = if called.contains(&&target.provider) { Visit::Again } else { Visit::First };
+            match self.admit(target, visit) {
+                Ok(candidate) => return Some(candidate),
+                Err(why) => self.skipped.push(Skipped { target: target.id.clone(), why }),
+            }
+        }
+        None
+    }
+
+    fn admit(&self, target: &'a Target, visit: Visit) -> Result<Candidate<'a>, Why> {
+        let Router { parts, budgets } = self.router;
+        if !self.attempts.may_start(place(target)) {
+            return Err(Why::AttemptsUsedUp);
+        }
+        let model = parts.models.get(&target.provider).ok_or(Why::NoProvider)?;
+        let permit = parts.breakers.admit(&target.id).map_err(Why::Refused)?;
+        match visit {
+            Visit::First => budgets.deposit(target.provider.as_str()),
+            Visit::Again if budgets.withdraw(target.provider.as_str()) => {}
+            Visit::Again => return Err(Why::RetryBudget),
+        }
+        Ok(Candidate { target, model: &**model, permit })
+    }
+
+    /// The same target again, after its wait; `None` when it may not be, or the wait does not fit.
+    async fn again(&mut self, target: &'a Target, wait: Wait) -> Option<Candidate<'a>> {
+        let Router { parts, budgets } = self.router;
+        if !self.attempts.may_start(place(target)) {
+            return None;
+        }
+        let reading = parts.breakers.read(&target.id);
+        if matches!(reading.position, Position::Open { .. }) {
+            return None;
+        }
+        let now = parts.clock.now();
+        let gate = reading.quota_until.unwrap_or(now).since(now);
+        let retry = match wait.retry {
+            Retry::After(asked) => Retry::After(asked.max(gate)),
+            Retry::Here => Retry::After(gate),
+            other => other,
+        };
+        let pause = parts.policy.backoff.wait(wait.retry_index, retry, &*parts.rng)?;
+        if !wait.share.fits(now, pause) {
+            return None;
+        }
+        let why = if budgets.withdraw(target.provider.as_str()) {
+            parts.clock.sleep(pause).await;
+            match parts.breakers.admit(&target.id) {
+                Ok(permit) => {
+                    let model = parts.models.get(&target.provider)?;
+                    return Some(Candidate { target, model: &**model, permit });
+                }
+                Err(refused) => Why::Refused(refused),
+            }
+        } else {
+            Why::RetryBudget
+        };
+        self.skipped.push(Skipped { target: target.id.clone(), why });
+        None
+    }
+
+    async fn call(
+        &self,
+        rung: &Rung<'_>,
+        candidate: Candidate<'_>,
+        request: Arc<ChatRequest>,
+    ) -> Result<Answering, ModelError> {
+        let Candidate { target, model, permit } = candidate;
+        let tier = match target.kind {
+            TargetKind::Embedded => Tier::Embedded,
+            TargetKind::Remote => rung.tier.tier,
+        };
+        let parts = &self.router.parts;
+        let running = Running::begin(Start {
+            clock: &parts.clock,
+            log: self.ask.log,
+            target,
+            tier,
+            model: self.ask.prices.get(&target.model),
+            turn_started: self.ask.started,
+            permit,
+        });
+        let attempt = running.n();
+        let limits = parts.policy.limits(place(target), running.began(), rung.share);
+        let call = ChatCall { model: target.model.clone(), request, relayed: None, deadline: limits.end };
+        match call::open(model, call, running, limits).await {
+            Ok(opened) => Ok(Answering {
+                tier,
+                tier_index: rung.index,
+                model: target.model.clone(),
+                target: target.id.clone(),
+                attempt,
+                stream: answer::stream(opened),
+            }),
+            Err(error) => {
+                let (target, kind) = (&target.id, error.fault.kind.name());
+                tracing::warn!(target.id = %target, fault.kind = kind, attempt, %error, "`{target}` failed");
+                Err(error)
+            }
+        }
+    }
+
+    fn unanswered(self, reason: Reason) -> Box<Unanswered> {
+        let fault = match (&self.last, reason) {
+            (Some(error), _) => error.fault,
+            (None, Reason::OutOfTime) => {
+                Fault { origin: Origin::Mainstay, kind: Kind::Timeout, retry: Retry::Never }
+            }
+            (None, _) => shut(&self.skipped, self.router.parts.clock.now()),
+        };
+        let route = self.ask.route.name.clone();
+        Box::new(Unanswered { route, reason, fault, skipped: self.skipped, last: self.last })
+    }
+}
+
+/// No target may be called: says when the first of them may be, where that is known.
+fn shut(skipped: &[Skipped], now: Moment) -> Fault {
+    let first = skipped.iter().filter_map(|skipped| skipped.why.until()).min();
+    match first {
+        Some(until) => Fault { retry: Retry::After(until.since(now)), ..Fault::unavailable() },
+        None => Fault::unavailable(),
+    }
+}
+
+/// The wait before the same target is called again.
+struct Wait {
+    retry: Retry,
+    retry_index: u32,
+    share: Deadline,
+}

@@ -1,0 +1,107 @@
+//! The router: its parts, and how its targets are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::id::{ProviderName, TargetId};
+use domain::ports::{ChatModel, Clock, Rng};
+use resilience::breaker::{Cause, Position};
+use resilience::breakers::Breakers;
+use resilience::budget::Budgets;
+use resilience::policy;
+
+use crate::ask::{Ask, Dispatched};
+use crate::dispatch;
+
+/// What a router is made of.
+pub struct Parts {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub rng: Arc<dyn Rng>,
+    /// Shared with whoever keeps and shows them. They outlive a router that is built anew.
+    pub breakers: Breakers,
+    /// The client of each provider.
+    pub models: BTreeMap<ProviderName, Arc<dyn ChatModel>>,
+    /// How often and how long is tried.
+    pub policy: policy::Config,
+}
+
+/// Finds an answer to a request along its route.
+pub struct Router {
+    pub(crate) parts: Parts,
+    pub(crate) budgets: Budgets,
+}
+
+/// How a target is, for health reports, metrics and `doctor`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetHealth {
+    /// The target.
+    pub target: TargetId,
+    /// Its breaker.
+    pub position: Position,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Times the breaker opened since it last closed.
+    pub opens: u32,
+    /// Why it opened last; `None` when closed.
+    pub cause: Option<Cause>,
+    /// Whether it asked to slow down.
+    pub throttled: bool,
+    /// How long it is not called at all; `None` when it may be called (or probed) now.
+    pub shut_for: Option<Duration>,
+}
+
+impl Router {
+    /// A router with full retry budgets.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self { budgets: Budgets::new(parts.policy.budget), parts }
+    }
+
+    /// Walks the route's tiers until one sends text. Before that every failure is tried again or passed on to the
+    /// next target as the policy says; what comes after is in the answer's stream. Cancel-safe: dropped, the call
+    /// under way is cancelled and recorded so.
+    ///
+    /// # Errors
+    /// [`crate::Unanswered`] when no model answers, with the last failure and the targets that were not called.
+    pub async fn ask(&self, ask: Ask<'_>) -> Dispatched {
+        dispatch::walk(self, &ask).await
+    }
+
+    /// The targets that are watched or were called, in their order.
+    #[must_use]
+    pub fn health(&self) -> Vec<TargetHealth> {
+        let now = self.parts.clock.now();
+        let health = |target: resilience::breakers::TargetReading| {
+            let reading = target.reading;
+            let open_until = match reading.position {
+                Position::Open { until } => Some(until),
+                Position::Closed | Position::HalfOpen => None,
+            };
+            TargetHealth {
+                target: target.target,
+                position: reading.position,
+                failures: reading.failures,
+                opens: reading.opens,
+                cause: reading.cause,
+                throttled: reading.quota_until.is_some(),
+                shut_for: open_until.max(reading.quota_until).map(|until| until.since(now)),
+            }
+        };
+        self.parts.breakers.snapshot().into_iter().map(health).collect()
+    }
+
+    /// The breakers, for keeping their changes and resetting them.
+    #[must_use]
+    pub fn breakers(&self) -> &Breakers {
+        &self.parts.breakers
+    }
+
+    /// Retries left in each provider's budget.
+    #[must_use]
+    pub fn retries_left(&self) -> Vec<(String, u64)> {
+        self.budgets.retries_left()
+    }
+}

@@ -1,0 +1,221 @@
+//! What the tests of this crate share: models that follow a script, a clock on paused time, seeded chance.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use domain::chat::{ChatCall, ChatChunk, Finish};
+use domain::fault::{Fault, Kind};
+use domain::id::{ModelId, ProviderName, TargetId};
+use domain::model::{Target, TargetKind};
+use domain::ports::{BoxFuture, ChatModel, ChatStream, Clock, ModelError, Rng};
+use domain::time::{Moment, Timestamp};
+use domain::token::{TokenCount, Usage};
+use futures_util::StreamExt;
+use parking_lot::Mutex;
+
+/// Random bits by S. Vigna's `SplitMix64` (public domain, 2015).
+pub(crate) struct Seeded(AtomicU64);
+
+impl Seeded {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(AtomicU64::new(seed))
+    }
+}
+
+impl Rng for Seeded {
+    fn next_u64(&self) -> u64 {
+        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+        let state = self.0.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+/// Tokio's clock, which tests pause.
+pub(crate) struct PausedClock(tokio::time::Instant);
+
+impl PausedClock {
+    pub(crate) fn new() -> Self {
+        Self(tokio::time::Instant::now())
+    }
+}
+
+impl Clock for PausedClock {
+    fn now(&self) -> Moment {
+        Moment(self.0.elapsed())
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp(1_800_000_000_000_000).after(self.0.elapsed())
+    }
+
+    fn sleep_until(&self, until: Moment) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep_until(self.0 + until.0))
+    }
+}
+
+/// A target at a provider.
+pub(crate) fn remote(model: &str, weight: u32) -> Target {
+    let model = ModelId::from(model);
+    Target {
+        id: TargetId::from(model.as_str()),
+        provider: ProviderName::from(model.provider()),
+        model,
+        weight,
+        kind: TargetKind::Remote,
+        slow: None,
+    }
+}
+
+/// One thing that a scripted model does.
+#[derive(Debug, Clone)]
+pub(crate) enum Act {
+    /// Refuses the call; only as the first act.
+    Refuse(Fault),
+    /// Does not accept the call for this long; only as the first act.
+    AcceptAfter(Duration),
+    Wait(Duration),
+    Say(&'static str),
+    Fail(Fault),
+    /// Ends the answer with 100 tokens in and 10 out.
+    Done(Finish),
+}
+
+/// What every finished answer uses.
+pub(crate) const USAGE: Usage =
+    Usage { input: TokenCount(100), output: TokenCount(10), cached_input: TokenCount(0) };
+
+/// Longer than any deadline.
+pub(crate) const FOREVER: Duration = Duration::from_secs(86_400);
+
+/// A model that follows scripts, one a call; the last one is repeated.
+pub(crate) struct Scripted {
+    scripts: Mutex<VecDeque<Vec<Act>>>,
+    pub(crate) calls: Mutex<Vec<ChatCall>>,
+    /// Streams (or calls) dropped before their script ended.
+    pub(crate) cut: Arc<AtomicU32>,
+}
+
+/// Counts itself as cut when dropped before its end.
+struct Cut {
+    count: Arc<AtomicU32>,
+    ended: bool,
+}
+
+impl Cut {
+    fn end(&mut self) {
+        self.ended = true;
+    }
+}
+
+impl Drop for Cut {
+    fn drop(&mut self) {
+        self.count.fetch_add(u32::from(!self.ended), Ordering::Relaxed);
+    }
+}
+
+impl Scripted {
+    pub(crate) fn new(scripts: impl IntoIterator<Item = Vec<Act>>) -> Arc<Self> {
+        let scripts = Mutex::new(scripts.into_iter().collect());
+        Arc::new(Self { scripts, calls: Mutex::default(), cut: Arc::default() })
+    }
+
+    pub(crate) fn always(script: Vec<Act>) -> Arc<Self> {
+        Self::new([script])
+    }
+
+    pub(crate) fn answers(text: &'static str) -> Arc<Self> {
+        Self::always(vec![Act::Say(text), Act::Done(Finish::Stop)])
+    }
+
+    pub(crate) fn fails(kind: Kind) -> Arc<Self> {
+        Self::always(vec![Act::Refuse(Fault::provider(kind))])
+    }
+
+    pub(crate) fn hangs() -> Arc<Self> {
+        Self::always(vec![Act::AcceptAfter(FOREVER)])
+    }
+
+    pub(crate) fn n_calls(&self) -> usize {
+        self.calls.lock().len()
+    }
+
+    pub(crate) fn n_cut(&self) -> u32 {
+        self.cut.load(Ordering::Relaxed)
+    }
+
+    fn next_script(&self) -> Vec<Act> {
+        let mut scripts = self.scripts.lock();
+        match scripts.len() {
+            1 => scripts[0].clone(),
+            _ => scripts.pop_front().expect("a script"),
+        }
+    }
+}
+
+fn error(fault: Fault) -> ModelError {
+    ModelError { fault, detail: format!("scripted {}", fault.kind.name()) }
+}
+
+impl ChatModel for Scripted {
+    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, ModelError>> {
+        self.calls.lock().push(call);
+        let script = self.next_script();
+        let mut cut = Cut { count: self.cut.clone(), ended: false };
+        Box::pin(async move {
+            match script.first() {
+                Some(Act::Refuse(fault)) => {
+                    cut.end();
+                    return Err(error(*fault));
+                }
+                Some(Act::AcceptAfter(wait)) => tokio::time::sleep(*wait).await,
+                _ => {}
+            }
+            let state = (script.into_iter(), cut);
+            let stream: ChatStream =
+                Box::pin(futures_util::stream::unfold(state, |(mut acts, mut cut)| async move {
+                    loop {
+                        let item = match acts.next() {
+                            Some(Act::Refuse(_) | Act::AcceptAfter(_)) => continue,
+                            Some(Act::Wait(wait)) => {
+                                tokio::time::sleep(wait).await;
+                                continue;
+                            }
+                            Some(Act::Say(text)) => Ok(ChatChunk::Delta(text.to_owned())),
+                            Some(Act::Fail(fault)) => {
+                                cut.end();
+                                Err(error(fault))
+                            }
+                            Some(Act::Done(finish)) => {
+                                cut.end();
+                                Ok(ChatChunk::Done { finish, usage: Some(USAGE) })
+                            }
+                            None => {
+                                cut.end();
+                                return None;
+                            }
+                        };
+                        return Some((item, (acts, cut)));
+                    }
+                }));
+            Ok(stream)
+        })
+    }
+}
+
+/// Reads a stream to its end: its text, and its error if it has one.
+pub(crate) async fn read(mut stream: ChatStream) -> (String, Option<ModelError>) {
+    let (mut whole, mut failed) = (String::new(), None);
+    while let Some(item) = stream.next().await {
+        assert!(failed.is_none(), "nothing comes after an error");
+        match item {
+            Ok(ChatChunk::Delta(text)) => whole.push_str(&text),
+            Ok(ChatChunk::Done { .. }) => {}
+            Err(error) => failed = Some(error),
+        }
+    }
+    (whole, failed)
+}
