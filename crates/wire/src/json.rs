@@ -55,7 +55,7 @@ impl fmt::Display for Reason {
             Self::TooManyKeys => f.write_str("too many keys"),
             Self::LoneSurrogate => f.write_str("half a surrogate pair"),
             Self::InvalidUtf8 => f.write_str("not UTF-8"),
-            Self::DuplicateKey(key) => write!(f, "key `{key}` for the second time"),
+            Self::DuplicateKey(key) => write!(f, "key `{key:.64}` for the second time"),
             Self::Incomplete => f.write_str("ends too early"),
             Self::Expected(what) => write!(f, "expected {what}"),
         }
