@@ -21,6 +21,8 @@ use crate::candidate;
 use crate::router::Router;
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 
 /// Walks the tiers of `ask` in their order.

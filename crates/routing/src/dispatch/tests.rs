@@ -26,10 +26,10 @@ use crate::scripted::{Act, FOREVER, PausedClock, Scripted, Seeded, USAGE, read, 
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A router over scripted models, one provider each, with a route through all of them in order.
-struct House {
-    router: Router,
-    clock: Arc<PausedClock>,
-    route: Route,
+pub(super) struct House {
+    pub(super) router: Router,
+    pub(super) clock: Arc<PausedClock>,
+    pub(super) route: Route,
     catalogue: BTreeMap<ModelId, Model>,
 }
 
@@ -40,7 +40,7 @@ struct Settings {
 
 impl House {
     /// Tiers `primary`, `fallback`, `fallback`, … of one remote target each: `p0/m`, `p1/m`, …
-    fn new(models: &[&Arc<Scripted>]) -> Self {
+    pub(super) fn new(models: &[&Arc<Scripted>]) -> Self {
         Self::with(
             models,
             Settings { breaker: breaker::Config::default(), policy: policy::Config::default() },
@@ -67,13 +67,13 @@ impl House {
     }
 
     /// Makes the target of the tier at `index` one that runs here.
-    fn embed(mut self, index: usize) -> Self {
+    pub(super) fn embed(mut self, index: usize) -> Self {
         self.route.tiers[index].tier = Tier::Embedded;
         self.route.tiers[index].targets[0].kind = TargetKind::Embedded;
         self
     }
 
-    async fn ask(&self, log: &AttemptLog) -> Dispatched {
+    pub(super) async fn ask(&self, log: &AttemptLog) -> Dispatched {
         self.ask_within(log, DEADLINE).await
     }
 
@@ -81,7 +81,11 @@ impl House {
         self.ask_changed(log, |ask| ask.deadline = self.clock.now().after(deadline)).await
     }
 
-    async fn ask_changed(&self, log: &AttemptLog, change: impl FnOnce(&mut Ask<'_>)) -> Dispatched {
+    pub(super) async fn ask_changed(
+        &self,
+        log: &AttemptLog,
+        change: impl FnOnce(&mut Ask<'_>),
+    ) -> Dispatched {
         let now = self.clock.now();
         let request =
             ChatRequest { messages: vec![Message::new(Role::User, "?")], parameters: Parameters::default() };
