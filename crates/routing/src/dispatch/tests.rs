@@ -166,8 +166,10 @@ async fn the_fifth_failed_attempt_opens_the_breaker_and_then_no_call_is_made() {
         house.answer().await.unwrap_err();
     }
     assert_eq!(dead.n_calls(), 4);
-    // The fifth opens it; its own turn does not try again.
+    // The fifth opens it; its own turn neither waits nor tries again.
+    let before = house.clock.now();
     let unanswered = house.answer().await.unwrap_err();
+    assert_eq!(house.clock.now(), before);
     assert_eq!((dead.n_calls(), unanswered.reason), (5, Reason::Exhausted));
     assert!(matches!(house.position("p0/m"), Position::Open { .. }));
 
@@ -412,6 +414,19 @@ async fn calls_here_may_take_their_whole_share_and_are_not_counted() {
     let (text, error) = read(answering.stream).await;
     assert!(text == "slow but whole" && error.is_none(), "{text} {error:?}");
     assert_eq!(log.take()[3].first_token, Some(Duration::from_secs(25)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_here_never_use_up_the_attempts_of_a_turn() {
+    let (ill, remote) = (Scripted::fails(Kind::Transient), Scripted::answers("hello"));
+    let house = House::new(&[&ill, &remote]).embed(0);
+    let log = AttemptLog::default();
+    for generation in 0..3 {
+        let answering = house.ask(&log).await.unwrap();
+        assert_eq!(answering.tier, Tier::Fallback, "generation {generation}");
+        read(answering.stream).await;
+    }
+    assert_eq!((ill.n_calls(), remote.n_calls()), (5, 3));
 }
 
 #[tokio::test(start_paused = true)]
