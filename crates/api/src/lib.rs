@@ -1,1 +1,18 @@
-//! api
+//! HTTP in and out; the only place that knows axum.
+//!
+//! Reading order: [`router`] (which path does what), `entry` (checks before any handler), `body` (JSON in),
+//! `native` (our own doors), `admin`, `stream` (event streams), [`problem`] (errors out), [`health`], [`metrics`],
+//! [`serve`] (connections).
+
+mod admin;
+mod body;
+mod entry;
+pub mod health;
+pub mod metrics;
+mod native;
+
+pub use native::reply::body as reply_body;
+pub mod problem;
+pub mod router;
+pub mod serve;
+mod stream;

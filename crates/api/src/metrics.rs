@@ -1,0 +1,241 @@
+//! `/metrics`: what is counted, in the OpenMetrics text format.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use domain::interaction::Outcome;
+use domain::model::{Cost, Tier};
+use domain::signal::metric;
+use http::header;
+use parking_lot::Mutex;
+use pipeline::turn::{Recorded, Reply};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::problem::Problem;
+use crate::router::Api;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    door: &'static str,
+    outcome: &'static str,
+    tier: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DoorLabels {
+    door: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AttemptLabels {
+    target: Arc<str>,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TargetLabels {
+    target: Arc<str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StepLabels {
+    step: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AgentLabels {
+    agent: Arc<str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ActionLabels {
+    action: &'static str,
+}
+
+type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+type Usd = Counter<f64, std::sync::atomic::AtomicU64>;
+
+/// What is read from its owner at each scrape.
+pub trait Gauges: Send + Sync {
+    /// Breaker states by target: 0 closed, 1 half-open, 2 open.
+    fn breakers(&self) -> Vec<(Arc<str>, i64)>;
+}
+
+/// Everything that is counted.
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    gauges: Mutex<Option<Arc<dyn Gauges>>>,
+    requests: Family<RequestLabels, Counter>,
+    request_duration: Histograms<DoorLabels>,
+    attempts: Family<AttemptLabels, Counter>,
+    first_token: Histograms<TargetLabels>,
+    tokens: Family<KindLabels, Counter>,
+    cost: Usd,
+    unpriced: Counter,
+    degraded: Family<AgentLabels, Counter>,
+    guardrail: Family<ActionLabels, Counter>,
+    regenerations: Counter,
+    unrecorded: Counter,
+    steps: Histograms<StepLabels>,
+    breakers: Family<TargetLabels, Gauge>,
+}
+
+fn long_histogram() -> Histogram {
+    Histogram::new([0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0])
+}
+
+fn step_histogram() -> Histogram {
+    Histogram::new([0.000_1, 0.000_5, 0.002_5, 0.01, 0.05, 0.25, 1.0, 5.0, 15.0, 60.0])
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let metrics = Self {
+            registry: Mutex::new(Registry::default()),
+            gauges: Mutex::new(None),
+            requests: Family::default(),
+            request_duration: Family::new_with_constructor(long_histogram),
+            attempts: Family::default(),
+            first_token: Family::new_with_constructor(long_histogram),
+            tokens: Family::default(),
+            cost: Counter::default(),
+            unpriced: Counter::default(),
+            degraded: Family::default(),
+            guardrail: Family::default(),
+            regenerations: Counter::default(),
+            unrecorded: Counter::default(),
+            steps: Family::new_with_constructor(step_histogram),
+            breakers: Family::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+/// The library appends the unit by itself.
+fn without_unit(name: &'static str) -> &'static str {
+    name.strip_suffix("_seconds").unwrap_or(name)
+}
+
+impl Metrics {
+    fn register(&self) {
+        let mut registry = self.registry.lock();
+        let registry = &mut *registry;
+        registry.register(metric::REQUESTS, "Turns that got their reply", self.requests.clone());
+        registry.register_with_unit(
+            without_unit(metric::REQUEST_DURATION),
+            "From accepting to replying",
+            Unit::Seconds,
+            self.request_duration.clone(),
+        );
+        registry.register(metric::UPSTREAM_ATTEMPTS, "Calls to targets", self.attempts.clone());
+        registry.register_with_unit(
+            without_unit(metric::TIME_TO_FIRST_TOKEN),
+            "From calling a target to its first text",
+            Unit::Seconds,
+            self.first_token.clone(),
+        );
+        registry.register(metric::TOKENS, "Tokens used", self.tokens.clone());
+        registry.register(metric::COST, "Cost of all attempts in US dollars", self.cost.clone());
+        registry.register(metric::UNPRICED, "Turns whose cost is not known", self.unpriced.clone());
+        registry.register(metric::DEGRADED, "Static answers", self.degraded.clone());
+        registry.register(metric::GUARDRAIL_VERDICTS, "Guardrail verdicts", self.guardrail.clone());
+        registry.register(metric::REGENERATIONS, "Answers generated again", self.regenerations.clone());
+        registry.register(
+            metric::UNRECORDED,
+            "Replies whose record could not be written",
+            self.unrecorded.clone(),
+        );
+        registry.register_with_unit(
+            without_unit(metric::STEP_DURATION),
+            "Time of one pipeline step",
+            Unit::Seconds,
+            self.steps.clone(),
+        );
+        registry.register(
+            metric::BREAKER_STATE,
+            "Breaker states: 0 closed, 1 half-open, 2 open",
+            self.breakers.clone(),
+        );
+    }
+
+    /// Reads `gauges` at each scrape from now on.
+    pub fn watch(&self, gauges: Arc<dyn Gauges>) {
+        *self.gauges.lock() = Some(gauges);
+    }
+
+    /// Counts a reply.
+    pub(crate) fn observe(&self, reply: &Reply) {
+        let interaction = &reply.interaction;
+        let door = interaction.door.name();
+        let outcome = interaction.outcome.name();
+        let tier = interaction.tier.map_or("none", Tier::name);
+        self.requests.get_or_create(&RequestLabels { door, outcome, tier }).inc();
+        self.request_duration.get_or_create(&DoorLabels { door }).observe(interaction.latency.as_secs_f64());
+        for attempt in &interaction.attempts {
+            let target: Arc<str> = attempt.target.as_str().into();
+            let labels = AttemptLabels { target: Arc::clone(&target), result: attempt.result.name() };
+            self.attempts.get_or_create(&labels).inc();
+            if let Some(first_token) = attempt.first_token {
+                self.first_token.get_or_create(&TargetLabels { target }).observe(first_token.as_secs_f64());
+            }
+        }
+        for (kind, count) in [
+            ("input", interaction.usage.input),
+            ("cached_input", interaction.usage.cached_input),
+            ("output", interaction.usage.output),
+        ] {
+            self.tokens.get_or_create(&KindLabels { kind }).inc_by(u64::from(count.0));
+        }
+        match interaction.cost {
+            Cost::Exact(nanos) => {
+                // A float is fine for a dashboard's sum; the ledger keeps the exact amounts.
+                #[expect(clippy::cast_precision_loss, reason = "a dashboard's sum, not the ledger")]
+                let dollars = nanos.0 as f64 / 1e9;
+                self.cost.inc_by(dollars.max(0.0));
+            }
+            Cost::Unpriced => drop(self.unpriced.inc()),
+        }
+        if interaction.outcome == Outcome::Degraded {
+            self.degraded.get_or_create(&AgentLabels { agent: interaction.agent.name.as_str().into() }).inc();
+        }
+        self.guardrail.get_or_create(&ActionLabels { action: interaction.guardrail.action.name() }).inc();
+        self.regenerations
+            .inc_by(interaction.quality.as_ref().map_or(0, |quality| u64::from(quality.regenerations)));
+        if reply.recorded == Recorded::No {
+            self.unrecorded.inc();
+        }
+        for step in &interaction.steps {
+            self.steps.get_or_create(&StepLabels { step: step.name }).observe(step.took.as_secs_f64());
+        }
+    }
+
+    fn text(&self) -> Result<String, std::fmt::Error> {
+        let gauges = self.gauges.lock().clone();
+        for (target, state) in gauges.iter().flat_map(|gauges| gauges.breakers()) {
+            self.breakers.get_or_create(&TargetLabels { target }).set(state);
+        }
+        let mut text = String::new();
+        encode(&mut text, &self.registry.lock())?;
+        Ok(text)
+    }
+}
+
+const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+pub(crate) async fn scrape(State(api): State<Arc<Api>>) -> Result<Response, Problem> {
+    let text = api.metrics.text().map_err(|_| Problem::internal("the metrics could not be written"))?;
+    Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], text).into_response())
+}

@@ -1,0 +1,52 @@
+//! `POST /query`: the guarded assistant, with sessions.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use domain::id::{AgentName, SessionId};
+use domain::interaction::Door;
+use http::HeaderMap;
+use pipeline::turn::Turn;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::body::read_json;
+use crate::native::{reply, text};
+use crate::problem::Problem;
+use crate::router::Api;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QueryBody {
+    query: String,
+    session_id: Option<String>,
+    user_id: Option<String>,
+    agent: Option<String>,
+    message_id: Option<String>,
+    metadata: Option<Map<String, Value>>,
+}
+
+pub(crate) async fn handle(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let deadline = api.deadline(&headers)?;
+    let body: QueryBody = read_json(&headers, body, api.body_limits(), api.clock.as_ref()).await?;
+    let turn = Turn {
+        interaction: reply::new_interaction_id(&api),
+        door: Door::Query,
+        text: text::non_empty("query", body.query)?,
+        agent: text::name("agent", body.agent)?.map(AgentName::from),
+        session: text::name("session_id", body.session_id)?.map(SessionId::from),
+        user_id: text::name("user_id", body.user_id)?,
+        message_id: text::name("message_id", body.message_id)?,
+        metadata: text::metadata(body.metadata),
+        max_tokens: None,
+        temperature: None,
+        deadline,
+    };
+    reply::run(api, &headers, turn).await
+}

@@ -1,0 +1,131 @@
+//! Errors of the native doors: RFC 9457 problem documents with a stable `code`.
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+/// A problem document.
+#[derive(Debug, Clone, Serialize)]
+pub struct Problem {
+    /// A page that explains the code.
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    /// The stable code; see docs/errors.
+    code: &'static str,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<String>,
+    #[serde(skip)]
+    retry_after_s: Option<u32>,
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident, $status:ident, $code:literal, $title:literal;)*) => {
+        impl Problem {$(
+            $(#[$doc])*
+            pub fn $name(detail: impl Into<String>) -> Self {
+                Self::new(StatusCode::$status, $code, $title, detail.into())
+            }
+        )*
+
+            /// Every code with its status and title.
+            pub const CODES: &[(&'static str, StatusCode, &'static str)] =
+                &[$(($code, StatusCode::$status, $title)),*];
+        }
+    };
+}
+
+codes! {
+    /// The body is not JSON, or not such as is accepted.
+    bad_json, BAD_REQUEST, "bad_json", "The body is not acceptable JSON";
+    /// A field is missing, unknown, of the wrong type or out of range.
+    bad_field, BAD_REQUEST, "bad_field", "A field of the body is wrong";
+    /// A query parameter or header is wrong.
+    bad_parameter, BAD_REQUEST, "bad_parameter", "A parameter is wrong";
+    /// The use case is not known and the configuration refuses such.
+    unknown_use_case, BAD_REQUEST, "unknown_use_case", "There is no such use case";
+    /// The request names a host, or comes from a page, that is not local.
+    not_local, FORBIDDEN, "not_local", "Only local requests are accepted";
+    /// Nothing has this path or id.
+    not_found, NOT_FOUND, "not_found", "There is no such thing";
+    /// The path exists, for other methods.
+    method_not_allowed, METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not take this method";
+    /// The body came too slowly.
+    body_timeout, REQUEST_TIMEOUT, "body_timeout", "The body came too slowly";
+    /// The body is larger than accepted.
+    body_too_large, PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large";
+    /// The body is not declared as JSON.
+    not_json, UNSUPPORTED_MEDIA_TYPE, "not_json", "The body must be application/json";
+    /// Something of ours broke.
+    internal, INTERNAL_SERVER_ERROR, "internal", "Something broke on our side";
+    /// The store is away.
+    store_unavailable, SERVICE_UNAVAILABLE, "store_unavailable", "The store is not available";
+    /// The answer could not be recorded and the configuration refuses to answer without.
+    not_recorded, SERVICE_UNAVAILABLE, "not_recorded", "The answer could not be recorded";
+    /// Another message of the session is being answered.
+    session_busy, SERVICE_UNAVAILABLE, "session_busy", "The session is busy";
+    /// The server has not started whole yet.
+    starting, SERVICE_UNAVAILABLE, "starting", "The server is starting";
+}
+
+impl Problem {
+    fn new(status: StatusCode, code: &'static str, title: &'static str, detail: String) -> Self {
+        let retry_after_s = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
+        let kind = format!("https://github.com/mainstay-ai/mainstay/blob/main/docs/errors/{code}.md");
+        Self { kind, title, status: status.as_u16(), code, detail, instance: None, retry_after_s }
+    }
+
+    /// Names the request it is about.
+    #[must_use]
+    pub fn about(mut self, request_id: &str) -> Self {
+        self.instance = Some(format!("urn:request:{request_id}"));
+        self
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// The document as JSON text.
+    #[must_use]
+    pub fn json(&self) -> String {
+        serde_json::to_string(self).expect("a struct of texts and numbers always becomes JSON")
+    }
+}
+
+impl From<pipeline::turn::TurnError> for Problem {
+    fn from(error: pipeline::turn::TurnError) -> Self {
+        use pipeline::turn::TurnError;
+        match error {
+            TurnError::UnknownUseCase { .. } => Self::unknown_use_case(error.to_string()),
+            TurnError::NotRecorded => Self::not_recorded(error.to_string()),
+            TurnError::SessionBusy => Self::session_busy(error.to_string()),
+        }
+    }
+}
+
+impl From<domain::ports::StoreError> for Problem {
+    fn from(error: domain::ports::StoreError) -> Self {
+        // The cause may name files of the machine: it is logged and not told.
+        tracing::error!(%error, "the store failed a request");
+        Self::store_unavailable("the store cannot be used at the moment; try again")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let retry_after = self.retry_after_s;
+        let json = HeaderValue::from_static("application/problem+json");
+        let mut response = (status, [(header::CONTENT_TYPE, json)], self.json()).into_response();
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}

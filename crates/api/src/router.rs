@@ -1,0 +1,137 @@
+//! Which path does what.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use domain::ports::{Clock, Ids};
+use domain::time::Moment;
+use http::HeaderMap;
+use pipeline::parts::Pipeline;
+use serde::Deserialize;
+use tokio::sync::watch;
+
+use crate::body::BodyLimits;
+use crate::health::{Checkup, Startup};
+use crate::metrics::Metrics;
+use crate::problem::Problem;
+use crate::{admin, entry, health, metrics, native};
+
+/// Settings of `[server]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Address and port. Only loopback addresses are accepted while no key exists.
+    pub listen: String,
+    /// How long a request may take in all; `x-mainstay-timeout-ms` lowers it.
+    #[serde(with = "resilience::duration_text")]
+    pub request_timeout: Duration,
+    /// How long a body may take to arrive.
+    #[serde(with = "resilience::duration_text")]
+    pub body_timeout: Duration,
+    /// How long a connection may take to send its headers, the first included.
+    #[serde(with = "resilience::duration_text")]
+    pub header_timeout: Duration,
+    /// How long a connection may stay open without a request.
+    #[serde(with = "resilience::duration_text")]
+    pub idle_timeout: Duration,
+    /// How long requests under way may go on after the signal to stop.
+    #[serde(with = "resilience::duration_text")]
+    pub drain_timeout: Duration,
+    /// Connections at once; more wait in the kernel.
+    pub connections_max: usize,
+    /// Bytes of a native body.
+    pub body_bytes_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            request_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(30),
+            header_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
+            drain_timeout: Duration::from_secs(30),
+            connections_max: 10_000,
+            body_bytes_max: 1 << 20,
+        }
+    }
+}
+
+/// Everything handlers need.
+pub struct Api {
+    /// Settings.
+    pub config: Config,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// New ids.
+    pub ids: Arc<dyn Ids>,
+    /// The pipeline, as soon as there is one: the port opens before.
+    pub pipeline: watch::Receiver<Option<Arc<Pipeline>>>,
+    /// Whether the first start is done.
+    pub startup: Arc<Startup>,
+    /// Looks at every part.
+    pub checkup: Arc<dyn Checkup>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Api {
+    /// The pipeline; a request that comes while the server starts waits for it.
+    pub(crate) async fn pipeline(&self, deadline: Moment) -> Result<Arc<Pipeline>, Problem> {
+        let mut pipeline = self.pipeline.clone();
+        let wait = self.clock.sleep_until(deadline);
+        tokio::select! {
+            found = pipeline.wait_for(Option::is_some) => found
+                .ok()
+                .and_then(|found| found.clone())
+                .ok_or_else(|| Problem::starting("the server is stopping")),
+            () = wait => Err(Problem::starting("the server has not started whole yet; try again")),
+        }
+    }
+
+    pub(crate) fn body_limits(&self) -> BodyLimits {
+        BodyLimits { bytes_max: self.config.body_bytes_max, time_max: self.config.body_timeout }
+    }
+
+    /// When the reply to a request is due.
+    pub(crate) fn deadline(&self, headers: &HeaderMap) -> Result<Moment, Problem> {
+        let Some(value) = headers.get("x-mainstay-timeout-ms") else {
+            return Ok(self.clock.now().after(self.config.request_timeout));
+        };
+        let asked = value.to_str().ok().and_then(|text| text.parse::<u64>().ok()).filter(|ms| *ms > 0);
+        let asked = asked.ok_or_else(|| {
+            Problem::bad_parameter(
+                "header `x-mainstay-timeout-ms`: write a whole number of milliseconds, at least 1",
+            )
+        })?;
+        Ok(self.clock.now().after(Duration::from_millis(asked).min(self.config.request_timeout)))
+    }
+}
+
+/// All paths.
+pub fn router(api: &Arc<Api>) -> Router {
+    Router::new()
+        .route("/generate", post(native::generate::handle))
+        .route("/{environment}/generate", post(native::generate::handle_in_environment))
+        .route("/query", post(native::query::handle))
+        .route("/feedback", post(native::feedback::give).get(native::feedback::list))
+        .route("/admin/v1/interactions", get(admin::interactions::list))
+        .route("/admin/v1/interactions/{id}", get(admin::interactions::show))
+        .route("/health", get(health::live))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/health/deep", get(health::deep))
+        .route("/metrics", get(metrics::scrape))
+        .fallback(|| async {
+            Problem::not_found("nothing has this path; the native doors are /generate, /query and /feedback")
+        })
+        .method_not_allowed_fallback(|| async {
+            Problem::method_not_allowed("see the `allow` header for the methods of this path")
+        })
+        .layer(from_fn_with_state(Arc::clone(api), entry::check))
+        .with_state(Arc::clone(api))
+}

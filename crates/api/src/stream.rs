@@ -1,0 +1,117 @@
+//! Event streams: `step`, `text`, then `answer` with the full body, or `error` with a problem.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use domain::ports::BoxFuture;
+use futures_util::Stream;
+use http::{HeaderName, HeaderValue, header};
+use pipeline::listener::{Event, Listener, StepState};
+use pipeline::parts::Pipeline;
+use pipeline::turn::{Reply, Turn, TurnError};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use crate::native::reply;
+use crate::problem::Problem;
+use crate::router::Api;
+
+/// Events a slow client may be behind; then the turn waits.
+const EVENTS_MAX: usize = 64;
+/// A comment this often keeps proxies from closing a silent stream.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// A turn whose events are sent as they come. Dropping it (the client left) cancels the turn.
+struct TurnStream {
+    api: Arc<Api>,
+    events: mpsc::Receiver<Event>,
+    running: Option<BoxFuture<'static, Result<Reply, TurnError>>>,
+    last: Option<Bytes>,
+    keep_alive: BoxFuture<'static, ()>,
+}
+
+pub(crate) fn respond(api: Arc<Api>, pipeline: Arc<Pipeline>, turn: Turn) -> Response {
+    let interaction = turn.interaction.to_string();
+    let (sender, events) = mpsc::channel(EVENTS_MAX);
+    let running: BoxFuture<'static, _> =
+        Box::pin(async move { pipeline.run(turn, Listener::Live(sender)).await });
+    let keep_alive = api.clock.sleep(KEEP_ALIVE);
+    let stream = TurnStream { api, events, running: Some(running), last: None, keep_alive };
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+    ];
+    let mut response = (headers, Body::from_stream(stream)).into_response();
+    if let Ok(value) = HeaderValue::from_str(&interaction) {
+        response.headers_mut().insert("x-mainstay-interaction", value);
+    }
+    response
+}
+
+impl TurnStream {
+    fn ended(&self, result: Result<Reply, TurnError>) -> Bytes {
+        match result {
+            Ok(reply) => {
+                self.api.metrics.observe(&reply);
+                frame("answer", &reply::body(&reply).to_string())
+            }
+            Err(error) => frame("error", &Problem::from(error).json()),
+        }
+    }
+}
+
+impl Stream for TurnStream {
+    type Item = Result<Bytes, std::convert::Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            // Events first: what the turn said before it ended goes out before its end.
+            match self.events.poll_recv(context) {
+                Poll::Ready(Some(event)) => return Poll::Ready(Some(Ok(event_frame(&event)))),
+                Poll::Ready(None) => return Poll::Ready(self.last.take().map(Ok)),
+                Poll::Pending => {}
+            }
+            let Some(running) = self.running.as_mut() else { return Poll::Ready(self.last.take().map(Ok)) };
+            match running.as_mut().poll(context) {
+                Poll::Ready(result) => {
+                    // Dropping the turn closes the channel: what is left in it is sent, then the end.
+                    self.running = None;
+                    self.last = Some(self.ended(result));
+                }
+                Poll::Pending => {
+                    return match self.keep_alive.as_mut().poll(context) {
+                        Poll::Ready(()) => {
+                            self.keep_alive = self.api.clock.sleep(KEEP_ALIVE);
+                            Poll::Ready(Some(Ok(Bytes::from_static(b": keep-alive\n\n"))))
+                        }
+                        Poll::Pending => Poll::Pending,
+                    };
+                }
+            }
+        }
+    }
+}
+
+fn event_frame(event: &Event) -> Bytes {
+    match event {
+        Event::Step { name, state } => {
+            let state = match state {
+                StepState::Started => "started",
+                StepState::Finished => "finished",
+            };
+            frame("step", &json!({ "name": name, "state": state }).to_string())
+        }
+        Event::Text(delta) => frame("text", &json!({ "delta": delta }).to_string()),
+    }
+}
+
+/// JSON text never holds a line break, so one `data:` line holds it.
+fn frame(name: &str, data: &str) -> Bytes {
+    Bytes::from(format!("event: {name}\ndata: {data}\n\n"))
+}
