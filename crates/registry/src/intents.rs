@@ -15,7 +15,7 @@ use crate::problem::Problem;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    /// Probability from which an intent that is handed to a person is believed.
+    /// Probability from which it is believed that a person must take it, all such intents together; 0 to 1.
     #[serde(default = "escalate_at")]
     escalate_at: f32,
     intents: Vec<IntentConfig>,
@@ -112,14 +112,22 @@ impl Intents {
             let best = IntentVerdict { name: name.clone(), confidence: 1.0 };
             return Detected { best, second: None, escalate: intent.escalate.clone() };
         }
-        let mut scored = self.model.predict(text).into_iter().map(verdict);
+        let scored = self.model.predict(text);
+        let escalate = self.escalation(&scored);
+        let mut scored = scored.into_iter().map(verdict);
         let best = scored.next().unwrap_or(IntentVerdict { name: String::new(), confidence: 0.0 });
-        let escalate = self
-            .by_name
-            .get(&best.name)
-            .and_then(|intent| intent.escalate.clone())
-            .filter(|_| best.confidence >= self.escalate_at);
         Detected { best, second: scored.next(), escalate }
+    }
+
+    /// Why a person must take it: the reasons' probabilities count together, since a text that is torn between
+    /// reporting a fraud and disputing a charge is for a person either way.
+    fn escalation(&self, scored: &[Scored]) -> Option<String> {
+        let reason =
+            |scored: &Scored| self.by_name.get(&scored.intent).and_then(|intent| intent.escalate.clone());
+        let escalating: f32 =
+            scored.iter().filter(|scored| reason(scored).is_some()).map(|scored| scored.probability).sum();
+        // Best first: the first reason is the likeliest.
+        scored.iter().find_map(reason).filter(|_| escalating >= self.escalate_at)
     }
 
     /// The label of an intent, as offered in a clarifying question.
