@@ -1,0 +1,42 @@
+//! Takes feedback on an answer.
+
+use domain::feedback::{Feedback, FeedbackFilter};
+use domain::id::{FeedbackId, prefixed};
+use domain::ports::StoreError;
+
+use crate::parts::Pipeline;
+
+/// What became of a piece of feedback.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken {
+    /// Kept under this id.
+    Kept(FeedbackId),
+    /// There is no such interaction.
+    UnknownInteraction,
+}
+
+impl Pipeline {
+    /// An id for a new piece of feedback.
+    #[must_use]
+    pub fn new_feedback_id(&self) -> FeedbackId {
+        FeedbackId::new(prefixed("fbk", self.parts.ids.next_id()))
+    }
+
+    /// Keeps feedback; on disk when it returns.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be kept.
+    pub async fn collect_feedback(&self, feedback: Feedback) -> Result<Taken, StoreError> {
+        let id = feedback.id.clone();
+        let known = self.parts.records.add_feedback(feedback).await?;
+        Ok(if known { Taken::Kept(id) } else { Taken::UnknownInteraction })
+    }
+
+    /// Feedback, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be read.
+    pub async fn list_feedback(&self, filter: FeedbackFilter) -> Result<Vec<Feedback>, StoreError> {
+        self.parts.records.feedback(filter).await
+    }
+}

@@ -1,0 +1,101 @@
+//! What the pipeline stands on, filled by `compose.rs` alone.
+
+use std::sync::Arc;
+
+use domain::ports::{Clock, Ids, Records, Retriever, Sessions};
+use registry::snapshot::Current;
+use routing::Router;
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use crate::session_lock::SessionLocks;
+
+/// Settings of `[records]`.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RecordsConfig {
+    /// When a record counts as written.
+    pub durability: Durability,
+    /// What happens to a reply whose record cannot be written.
+    pub on_failure: OnFailure,
+}
+
+/// When a record counts as written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// On disk before the reply ends.
+    #[default]
+    Commit,
+    /// Written after the reply; a crash may lose the last ones.
+    Async,
+}
+
+/// What happens to a reply whose record cannot be written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// It is given, and says that it was not recorded.
+    #[default]
+    Answer,
+    /// It is refused with an error.
+    Refuse,
+}
+
+/// What the pipeline stands on.
+pub struct Parts {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// New ids.
+    pub ids: Arc<dyn Ids>,
+    /// The configuration in force.
+    pub current: Arc<Current>,
+    /// Calls models.
+    pub router: Arc<Router>,
+    /// Finds passages.
+    pub retriever: Arc<dyn Retriever>,
+    /// Conversations.
+    pub sessions: Arc<dyn Sessions>,
+    /// Records.
+    pub records: Arc<dyn Records>,
+    /// How records are written.
+    pub config: RecordsConfig,
+    /// Owns work that outlives its request; shutdown awaits it.
+    pub tasks: TaskTracker,
+}
+
+/// The pipeline.
+pub struct Pipeline {
+    pub(crate) parts: Parts,
+    pub(crate) session_locks: SessionLocks,
+    /// Records written after their reply, at most this many at once.
+    pub(crate) writing_later: Arc<Semaphore>,
+}
+
+/// Records that may be on their way to disk with `durability = "async"`.
+const WRITING_LATER_MAX: usize = 1_024;
+
+impl Pipeline {
+    /// Stands on `parts`.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            parts,
+            session_locks: SessionLocks::default(),
+            writing_later: Arc::new(Semaphore::new(WRITING_LATER_MAX)),
+        }
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn current(&self) -> &Current {
+        &self.parts.current
+    }
+
+    /// The records, for reading them back.
+    #[must_use]
+    pub fn records(&self) -> &dyn Records {
+        self.parts.records.as_ref()
+    }
+}

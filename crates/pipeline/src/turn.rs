@@ -1,0 +1,85 @@
+//! What comes into the pipeline and what goes out of it.
+
+use domain::fault::{Fault, Kind, Origin, Retry};
+use domain::id::{AgentName, InteractionId, SessionId};
+use domain::interaction::{Door, Interaction};
+use domain::time::Moment;
+
+/// One request on its way through the pipeline.
+#[derive(Debug, Clone)]
+pub struct Turn {
+    /// The id its record will have, known before it starts.
+    pub interaction: InteractionId,
+    /// The door it came through.
+    pub door: Door,
+    /// What the person wrote; not empty.
+    pub text: String,
+    /// The agent asked for; `None` for the default one.
+    pub agent: Option<AgentName>,
+    /// The conversation to continue.
+    pub session: Option<SessionId>,
+    /// The user, when the caller said.
+    pub user_id: Option<String>,
+    /// The caller's own id of this message: asked twice, answered once.
+    pub message_id: Option<String>,
+    /// Whatever else the caller sent along, as the JSON text of an object.
+    pub metadata: Option<String>,
+    /// At most this many tokens, when the caller said.
+    pub max_tokens: Option<u32>,
+    /// This temperature, when the caller said.
+    pub temperature: Option<f32>,
+    /// When the reply is due, whatever happens.
+    pub deadline: Moment,
+}
+
+/// The one reply to a turn.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The whole record, texts included only as far as they are kept.
+    pub interaction: Interaction,
+    /// What the person reads.
+    pub response: String,
+    /// Whether the record is on disk.
+    pub recorded: Recorded,
+}
+
+/// Whether a reply's record is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is (or, with `durability = "async"`, it is on its way).
+    Yes,
+    /// It could not be written; the reply says so.
+    No,
+}
+
+/// A turn that gets an error instead of a reply.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TurnError {
+    /// The use case is not known and the configuration refuses such.
+    #[error("there is no use case `{name}`; known are {known}")]
+    UnknownUseCase {
+        /// What was asked for.
+        name: AgentName,
+        /// What there is.
+        known: String,
+    },
+    /// The record could not be written and the configuration refuses to answer without.
+    #[error("the answer could not be recorded, so it is not given")]
+    NotRecorded,
+    /// Another turn of the same session did not end in time.
+    #[error("another message of this session is still being answered")]
+    SessionBusy,
+}
+
+impl TurnError {
+    /// In the terms that status codes read.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::UnknownUseCase { .. } => {
+                Fault { origin: Origin::Caller, kind: Kind::Caller, retry: Retry::Never }
+            }
+            Self::NotRecorded | Self::SessionBusy => Fault::unavailable(),
+        }
+    }
+}
