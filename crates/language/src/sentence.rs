@@ -31,6 +31,26 @@ const OPEN: &[&str] = &[
     "plc", "pm",
 ];
 
+/// What is numbered with letters, so that a letter behind it is no initial of a name; sorted.
+const LETTERED: &[&str] = &[
+    "appendix",
+    "class",
+    "exhibit",
+    "form",
+    "grade",
+    "group",
+    "medicare",
+    "option",
+    "part",
+    "plan",
+    "regulation",
+    "schedule",
+    "section",
+    "series",
+    "type",
+    "vitamin",
+];
+
 /// Words that usually begin a sentence; sorted.
 const STARTERS: &[&str] = &[
     "A", "After", "All", "Also", "Although", "An", "And", "Any", "Are", "As", "Ask", "At", "Banks",
@@ -323,7 +343,12 @@ impl Scan<'_> {
         if is_listed(NUMBERED) {
             return if first.is_ascii_digit() || first == '§' { Verdict::GoesOn } else { Verdict::Ends };
         }
-        let is_initial = word.chars().count() == 1 && word.chars().all(char::is_uppercase) && word != "I";
+        let is_lettered = self.body[..at - word.len()]
+            .split_whitespace()
+            .next_back()
+            .is_some_and(|before| LETTERED.binary_search(&before.to_lowercase().as_str()).is_ok());
+        let is_initial =
+            word.chars().count() == 1 && word.chars().all(char::is_uppercase) && word != "I" && !is_lettered;
         let is_acronym = word.contains('.')
             && word.split('.').all(|part| part.chars().count() == 1)
             && !word.contains(|c: char| c.is_ascii_digit());

@@ -10,7 +10,7 @@ fn check(text: &str, want: &[&str]) {
 
 #[test]
 fn the_lists_are_sorted_so_that_all_are_found() {
-    for list in [INNER, NUMBERED, OPEN, STARTERS] {
+    for list in [INNER, NUMBERED, OPEN, LETTERED, STARTERS] {
         assert!(list.is_sorted(), "{list:?}");
     }
 }
@@ -52,6 +52,10 @@ fn abbreviations_and_numbers_do_not_end_it() {
 fn an_abbreviation_before_a_usual_first_word_ends_it() {
     check("It holds in the U.S. The bank pays.", &["It holds in the U.S.", "The bank pays."]);
     check("We close at 5 p.m. You can call.", &["We close at 5 p.m.", "You can call."]);
+    check(
+        "It stands in Regulation D. Federal law sets it.",
+        &["It stands in Regulation D.", "Federal law sets it."],
+    );
     check("Is it insured? No. It is not.", &["Is it insured?", "No.", "It is not."]);
 }
 
