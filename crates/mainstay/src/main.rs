@@ -1,1 +1,25 @@
-fn main() {}
+//! Mainstay: keeps an AI assistant answering. The binary: command line, configuration, composition.
+//!
+//! Reading order: [`cli`] (one file for each command), [`compose`] (what is joined to what), [`assembly`] (the running
+//! whole), [`models`] (fetching and starting embedded models), [`config`] and [`files`] (the configuration folder),
+//! [`watch`] (following its changes), [`checkup`] (health), [`clock`], [`logging`].
+
+mod assembly;
+mod checkup;
+mod cli;
+mod clock;
+mod compose;
+mod config;
+mod data;
+mod embedded_slot;
+mod fetching;
+mod files;
+mod logging;
+mod models;
+mod watch;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -1,0 +1,187 @@
+//! The running server without its port: everything that `compose.rs` joined, and what is done to it while it runs.
+
+use std::sync::Arc;
+
+use api::health::Startup;
+use domain::id::{CollectionName, TargetId};
+use domain::ports::{BreakerLog, Clock, Records};
+use knowledge::{Library, SourceFile};
+use parking_lot::Mutex;
+use pipeline::parts::Pipeline;
+use registry::folder::Folder;
+use registry::snapshot::{Current, Snapshot};
+use resilience::breakers::Breakers;
+use routing::Router;
+use store::Store;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::SystemClock;
+use crate::config::Loaded;
+use crate::embedded_slot::EmbeddedSlot;
+
+/// What runs.
+pub(crate) struct Assembly {
+    pub(crate) clock: Arc<SystemClock>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) library: Arc<Library>,
+    pub(crate) current: Arc<Current>,
+    pub(crate) router: Arc<Router>,
+    pub(crate) breakers: Breakers,
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) slot: Arc<EmbeddedSlot>,
+    pub(crate) embedder: Mutex<EmbedderState>,
+    pub(crate) startup: Arc<Startup>,
+    pub(crate) folder: Mutex<Folder>,
+    pub(crate) outbound: outbound::Client,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// How the sentence embedder is.
+#[derive(Clone)]
+pub(crate) enum EmbedderState {
+    /// Switched off; search is by words.
+    Off,
+    /// Being fetched or loaded, or its vectors computed; search is by words meanwhile.
+    Coming(String),
+    /// Search is by words and vectors.
+    Ready,
+    /// It could not be had; search stays by words.
+    Failed(String),
+}
+
+impl Assembly {
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+
+    /// The folder that is served.
+    pub(crate) fn folder(&self) -> Folder {
+        self.folder.lock().clone()
+    }
+
+    /// Serves a checked configuration from now on.
+    pub(crate) async fn apply(&self, loaded: Loaded) {
+        let knowledge_changed = knowledge_files(&self.folder()).ne(knowledge_files(&loaded.folder));
+        if knowledge_changed {
+            if let Err(error) = load_knowledge(&self.library, &loaded.folder, &loaded.snapshot).await {
+                tracing::error!(error = format!("{error:#}"), "the change is refused; the last good configuration goes on serving");
+                return;
+            }
+        }
+        let id = loaded.snapshot.id.clone();
+        self.breakers.watch(targets(&loaded.snapshot));
+        self.current.swap(loaded.snapshot);
+        *self.folder.lock() = loaded.folder;
+        tracing::info!(snapshot.id = %id, "serving configuration {id} (changes of [server], [storage], [embedded] and [providers] need a restart)");
+        if knowledge_changed && let Err(error) = self.library.embed(&|_| {}).await {
+            tracing::error!(error = %error, "the vectors of the changed knowledge could not be made; it is searched by words");
+        }
+    }
+
+    /// Work that goes on beside requests: keeping breaker states, expiring texts.
+    pub(crate) fn start_upkeep(self: &Arc<Self>) {
+        self.tasks.spawn(keep_breakers(Arc::clone(self)));
+        self.tasks.spawn(expire(Arc::clone(self)));
+    }
+
+    /// Ends everything in order; nothing that was acknowledged is lost.
+    pub(crate) async fn close(self: &Arc<Self>) {
+        self.shutdown.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        save_breakers(self).await;
+        self.outbound.close().await;
+        if let Err(error) = self.store.close().await {
+            tracing::error!(%error, "the store did not close cleanly");
+        }
+    }
+}
+
+/// The targets of all routes in use.
+pub(crate) fn targets(snapshot: &Snapshot) -> Vec<TargetId> {
+    let tiers = snapshot.agents.values().flat_map(|serving| &serving.route.tiers);
+    let mut targets: Vec<TargetId> = tiers.flat_map(|tier| &tier.targets).map(|target| target.id.clone()).collect();
+    targets.sort();
+    targets.dedup();
+    targets
+}
+
+fn knowledge_files(folder: &Folder) -> impl Iterator<Item = (&str, &[u8])> {
+    folder.under("knowledge/")
+}
+
+/// Makes the folder's knowledge searchable, by words at least.
+pub(crate) async fn load_knowledge(library: &Library, folder: &Folder, snapshot: &Snapshot) -> anyhow::Result<()> {
+    for collection in snapshot.collections() {
+        let loaded = library.load(&collection, collection_files(folder, &collection)).await?;
+        tracing::info!(
+            collection = %collection,
+            documents = loaded.documents,
+            chunks = loaded.chunks,
+            "`{collection}` can be searched: {} documents in {} chunks",
+            loaded.documents,
+            loaded.chunks
+        );
+    }
+    Ok(())
+}
+
+fn collection_files(folder: &Folder, collection: &CollectionName) -> Vec<SourceFile> {
+    let prefix = format!("knowledge/{collection}/");
+    let file = |(path, bytes): (&str, &[u8])| SourceFile {
+        path: path.strip_prefix(&prefix).unwrap_or(path).to_owned(),
+        bytes: bytes.to_vec(),
+    };
+    folder.under(&prefix).map(file).collect()
+}
+
+/// States that could not be kept are tried again after this long.
+const KEEP_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
+
+async fn keep_breakers(assembly: Arc<Assembly>) {
+    loop {
+        tokio::select! {
+            () = assembly.breakers.changed() => {}
+            () = assembly.shutdown.cancelled() => return,
+        }
+        if !save_breakers(&assembly).await {
+            tokio::select! {
+                () = assembly.clock.sleep(KEEP_AGAIN) => {}
+                () = assembly.shutdown.cancelled() => return,
+            }
+        }
+    }
+}
+
+/// Whether all could be kept.
+async fn save_breakers(assembly: &Assembly) -> bool {
+    let mut all_kept = true;
+    for entry in assembly.breakers.drain_changes() {
+        let target = entry.target.clone();
+        if let Err(error) = assembly.store.save(entry).await {
+            tracing::warn!(%error, target.id = %target, "the breaker of `{target}` could not be kept");
+            assembly.breakers.keep_again(target);
+            all_kept = false;
+        }
+    }
+    all_kept
+}
+
+/// How often texts whose time is over are dropped.
+const EXPIRE_EVERY: std::time::Duration = std::time::Duration::from_secs(300);
+
+async fn expire(assembly: Arc<Assembly>) {
+    loop {
+        match assembly.store.expire(assembly.clock.wall()).await {
+            Ok(0) => {}
+            Ok(n) => tracing::info!(n, "{n} records and sessions reached the end of their time"),
+            Err(error) => tracing::warn!(%error, "texts whose time is over could not be dropped"),
+        }
+        tokio::select! {
+            () = assembly.clock.sleep(EXPIRE_EVERY) => {}
+            () = assembly.shutdown.cancelled() => return,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! How every part of the server is, for `/health/deep`, `/metrics` and `doctor`.
+
+use std::sync::{Arc, OnceLock};
+
+use api::health::{Checkup, Part, PartState};
+use api::metrics::Gauges;
+use domain::ports::{BoxFuture, Records};
+use embedded::supervisor::State;
+use resilience::breaker::Position;
+
+use crate::assembly::{Assembly, EmbedderState};
+use crate::embedded_slot::Occupant;
+
+/// Looks at the assembly as soon as there is one.
+#[derive(Default)]
+pub(crate) struct ServerCheckup {
+    assembly: OnceLock<Arc<Assembly>>,
+}
+
+impl ServerCheckup {
+    pub(crate) fn watch(&self, assembly: Arc<Assembly>) {
+        // A second assembly cannot be: a server has one.
+        let _ = self.assembly.set(assembly);
+    }
+}
+
+impl Checkup for ServerCheckup {
+    fn parts(&self) -> BoxFuture<'_, Vec<Part>> {
+        Box::pin(async {
+            match self.assembly.get() {
+                Some(assembly) => parts(assembly).await,
+                None => vec![part("server", PartState::Starting, "loading the configuration")],
+            }
+        })
+    }
+}
+
+impl Gauges for ServerCheckup {
+    fn breakers(&self) -> Vec<(Arc<str>, i64)> {
+        let health = self.assembly.get().map(|assembly| assembly.router.health()).unwrap_or_default();
+        let state = |position: Position| match position {
+            Position::Closed => 0,
+            Position::HalfOpen => 1,
+            Position::Open { .. } => 2,
+        };
+        health.into_iter().map(|target| (target.target.as_str().into(), state(target.position))).collect()
+    }
+}
+
+/// All parts as they are now.
+pub(crate) async fn parts(assembly: &Assembly) -> Vec<Part> {
+    let mut parts = vec![store_part(assembly).await];
+    parts.push(model_part(&assembly.slot.occupant()));
+    parts.push(embedder_part(&assembly.embedder.lock()));
+    for target in assembly.router.health() {
+        let (state, detail) = match target.position {
+            Position::Closed if target.throttled => (PartState::Ready, "it asked to slow down".to_owned()),
+            Position::Closed => (PartState::Ready, "its breaker is closed".to_owned()),
+            Position::HalfOpen => (PartState::Failed, "its breaker lets one call try".to_owned()),
+            Position::Open { .. } => {
+                let wait = target.shut_for.unwrap_or_default().as_secs();
+                let failures = target.failures;
+                (PartState::Failed, format!("its breaker is open after {failures} failures in a row; one call tries in {wait} s"))
+            }
+        };
+        parts.push(part(&format!("target {}", target.target), state, detail));
+    }
+    let snapshot = assembly.current.pin();
+    parts.push(part("configuration", PartState::Ready, format!("snapshot {}", snapshot.id)));
+    parts
+}
+
+async fn store_part(assembly: &Assembly) -> Part {
+    match assembly.store.probe().await {
+        Ok(()) => part("store", PartState::Ready, "a write reached the disk"),
+        Err(error) => part(
+            "store",
+            PartState::Failed,
+            format!("{error}; answers go on but are not recorded: free space on its disk or make it writable"),
+        ),
+    }
+}
+
+fn model_part(occupant: &Occupant) -> Part {
+    let name = "embedded model";
+    match occupant {
+        Occupant::Off(reason) => part(name, PartState::Off, reason.as_str()),
+        Occupant::Coming(what) => part(name, PartState::Starting, what.as_str()),
+        Occupant::Worker(worker) => {
+            let status = worker.status();
+            let ended = match &status.last_exit {
+                Some(last_exit) => format!("; restarted {} times, last because {last_exit}", status.restarts),
+                None => String::new(),
+            };
+            match status.state {
+                State::Ready => part(name, PartState::Ready, format!("{} answers{ended}", status.model)),
+                State::Starting | State::Loading => {
+                    part(name, PartState::Starting, format!("{} is loading{ended}", status.model))
+                }
+                State::Restarting { .. } => {
+                    part(name, PartState::Failed, format!("{} is being started again{ended}", status.model))
+                }
+                State::Failed { reason } => {
+                    part(name, PartState::Failed, format!("{}: {reason}; it is tried again by itself{ended}", status.model))
+                }
+                State::Stopped => part(name, PartState::Off, "stopped with the server"),
+            }
+        }
+    }
+}
+
+fn embedder_part(state: &EmbedderState) -> Part {
+    let name = "sentence embedder";
+    match state {
+        EmbedderState::Off => part(name, PartState::Off, "search is by words alone"),
+        EmbedderState::Coming(what) => part(name, PartState::Starting, format!("{what}; search is by words meanwhile")),
+        EmbedderState::Ready => part(name, PartState::Ready, "search is by words and vectors"),
+        EmbedderState::Failed(reason) => part(name, PartState::Failed, format!("{reason}; search is by words alone")),
+    }
+}
+
+fn part(name: &str, state: PartState, detail: impl Into<String>) -> Part {
+    Part { name: name.to_owned(), state, detail: detail.into() }
+}

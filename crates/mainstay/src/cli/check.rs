@@ -1,0 +1,62 @@
+//! `mainstay check [DIR]`: what is wrong with a configuration, on the exact path that serving takes.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use domain::ports::Secrets;
+use domain::secret::SecretRef;
+use serde_json::json;
+
+use crate::cli::{Found, terminal};
+use crate::config::{self, Source, SystemSecrets};
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// Configuration folder [default: ./config where there is one, else the shipped configuration].
+    #[arg(value_name = "DIR")]
+    folder: Option<PathBuf>,
+    /// The same as DIR.
+    #[arg(long, value_name = "DIR", conflicts_with = "folder")]
+    config: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(options: Options) -> anyhow::Result<Found> {
+    let source = Source::choose(options.folder.or(options.config));
+    let loaded = match config::load(source.read()?) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            if options.json {
+                let problems = problems.0.iter();
+                let listed = problems
+                    .map(|problem| json!({ "file": problem.file, "line": problem.line, "reason": problem.reason }));
+                terminal::line(json!({ "valid": false, "problems": listed.collect::<Vec<_>>() }).to_string());
+            } else {
+                terminal::line(problems.to_string());
+            }
+            return Ok(Found::Wrong);
+        }
+    };
+    for (name, provider) in &loaded.config.providers {
+        // A missing key is no mistake of the folder: it may be set where it is served.
+        let key = provider.key.as_deref().and_then(|key| SecretRef::parse(key).ok());
+        if let Some(Err(error)) = key.map(|key| SystemSecrets.resolve(&key)) {
+            terminal::remark(format!("[providers.{name}]: {error} here"));
+        }
+    }
+    let calibration = loaded.snapshot.intents.calibration();
+    if options.json {
+        terminal::line(json!({ "valid": true, "snapshot": loaded.snapshot.id.as_str() }).to_string());
+    } else {
+        terminal::line(format!(
+            "{} is valid: snapshot {}, {} agents, intents {:.0} % right on held-out examples",
+            source.describe(),
+            loaded.snapshot.id,
+            loaded.snapshot.agents.len(),
+            calibration.accuracy * 100.0
+        ));
+    }
+    Ok(Found::Good)
+}

@@ -1,0 +1,193 @@
+//! `mainstay doctor`: what works, what does not, and what to do about it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use domain::ports::{Clock, Secrets};
+use domain::secret::SecretRef;
+use embedded::choose::{Memory, choose};
+use serde_json::{Value, json};
+
+use crate::cli::client::Server;
+use crate::cli::{Found, Places, terminal};
+use crate::clock::SystemClock;
+use crate::config::{self, Loaded, Source, SystemSecrets};
+use crate::fetching;
+use crate::models::MODELS_FOLDER;
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    places: Places,
+    /// The server to ask, when one runs.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    url: String,
+    /// Wait until the server is ready (10 minutes at most), showing what it waits for.
+    #[arg(long)]
+    wait_ready: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One thing that was looked at.
+struct Finding {
+    name: String,
+    state: State,
+    detail: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Works,
+    Off,
+    Waits,
+    Broken,
+}
+
+impl State {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Works => "works",
+            Self::Off => "off",
+            Self::Waits => "waits",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+fn finding(name: impl Into<String>, state: State, detail: impl Into<String>) -> Finding {
+    Finding { name: name.into(), state, detail: detail.into() }
+}
+
+/// `./run` on a slow line: a gigabyte has to come.
+const READY_MAX: Duration = Duration::from_secs(600);
+
+pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
+    let clock = Arc::new(SystemClock::new());
+    let server = Server::new(&options.url, Arc::clone(&clock))?;
+    if options.wait_ready {
+        wait_ready(&server, &clock).await?;
+    }
+    let mut findings = look_at_configuration(&options.places, &clock);
+    findings.push(look_at_data(&options.places.data));
+    findings.extend(look_at_server(&server, &options.url).await);
+    show(&findings, options.json);
+    let is_broken = findings.iter().any(|finding| finding.state == State::Broken);
+    Ok(if is_broken { Found::Wrong } else { Found::Good })
+}
+
+async fn wait_ready(server: &Server, clock: &SystemClock) -> anyhow::Result<()> {
+    let until = clock.now().after(READY_MAX);
+    let mut shown = String::new();
+    while clock.now() < until {
+        let reply = server.get("/health/ready").await.unwrap_or_default();
+        if reply["status"] == "ready" {
+            return Ok(());
+        }
+        let reason = reply["reason"].as_str().unwrap_or("no server answers yet").to_owned();
+        if reason != shown {
+            terminal::remark(format!("waiting: {reason}"));
+            shown = reason;
+        }
+        clock.sleep(Duration::from_millis(500)).await;
+    }
+    anyhow::bail!("the server was not ready after {} s: {shown}", READY_MAX.as_secs())
+}
+
+fn look_at_configuration(places: &Places, clock: &Arc<SystemClock>) -> Vec<Finding> {
+    let source = Source::choose(places.config.clone());
+    let loaded = source.read().map_err(anyhow::Error::from).and_then(|folder| Ok(config::load(folder)?));
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(error) => return vec![finding("configuration", State::Broken, format!("{error:#}; correct it, then `mainstay check`"))],
+    };
+    let valid = format!("{} is valid (snapshot {})", source.describe(), loaded.snapshot.id);
+    let mut findings = vec![finding("configuration", State::Works, valid)];
+    findings.extend(look_at_keys(&loaded));
+    findings.extend(look_at_models(&loaded, places, clock));
+    findings
+}
+
+fn look_at_keys(loaded: &Loaded) -> Vec<Finding> {
+    let look = |(name, provider): (&String, &providers::Config)| {
+        let reference = provider.key.as_deref().and_then(|key| SecretRef::parse(key).ok())?;
+        let name = format!("key of provider `{name}`");
+        Some(match SystemSecrets.resolve(&reference) {
+            Ok(_) => finding(name, State::Works, format!("{reference} is set")),
+            Err(error) => finding(name, State::Broken, format!("{error}; set it where the server is started")),
+        })
+    };
+    loaded.config.providers.iter().filter_map(look).collect()
+}
+
+fn look_at_models(loaded: &Loaded, places: &Places, clock: &Arc<SystemClock>) -> Vec<Finding> {
+    let embedded = &loaded.config.embedded;
+    let memory = Memory::read();
+    let choice = choose(&loaded.catalogue, memory, embedded.context);
+    let mut findings = vec![finding("memory", if choice.model.is_some() { State::Works } else { State::Broken }, choice.reason)];
+    let chat = if embedded.model == "auto" { choice.model } else { Some(embedded.model.clone()) };
+    let outbound = outbound::Client::new(Arc::clone(clock) as _, outbound::Config::default());
+    let models = fetching::models(&places.data.join(MODELS_FOLDER), &loaded.catalogue, &outbound, clock);
+    for name in loaded.catalogue.embedder.iter().cloned().chain(chat).filter(|name| name != "none") {
+        findings.push(if fetching::is_here(&models, &name) {
+            finding(format!("model `{name}`"), State::Works, "its file is here and verified")
+        } else {
+            let detail = format!("not here yet; `serve` fetches it, or: mainstay models pull {name}");
+            finding(format!("model `{name}`"), State::Waits, detail)
+        });
+    }
+    findings
+}
+
+fn look_at_data(data: &Path) -> Finding {
+    let name = "data folder";
+    let shown = data.display();
+    if !data.exists() {
+        return finding(name, State::Waits, format!("{shown} does not exist yet; `serve` makes it"));
+    }
+    let probe = data.join(".doctor");
+    let written = std::fs::write(&probe, b"ok").and_then(|()| std::fs::remove_file(&probe));
+    match written {
+        Ok(()) => finding(name, State::Works, format!("{shown} can be written")),
+        Err(error) => finding(name, State::Broken, format!("{shown}: {error}; make it writable or free space on its disk")),
+    }
+}
+
+async fn look_at_server(server: &Server, url: &str) -> Vec<Finding> {
+    let health = match server.get("/health/deep").await {
+        Ok(health) => health,
+        Err(_) => return vec![finding("server", State::Off, format!("none answers at {url}; start one: mainstay serve"))],
+    };
+    let status = health["status"].as_str().unwrap_or("unknown").to_owned();
+    let mut findings = vec![finding("server", State::Works, format!("answers at {url}, {status}"))];
+    let parts = health["parts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    findings.extend(parts.iter().map(|part| {
+        let text = |name: &str| part[name].as_str().unwrap_or_default().to_owned();
+        finding(format!("server: {}", text("name")), part_state(part), text("detail"))
+    }));
+    findings
+}
+
+fn part_state(part: &Value) -> State {
+    match part["state"].as_str() {
+        Some("ready") => State::Works,
+        Some("off") => State::Off,
+        Some("starting") => State::Waits,
+        _ => State::Broken,
+    }
+}
+
+fn show(findings: &[Finding], is_json: bool) {
+    if is_json {
+        let entry = |found: &Finding| json!({ "name": found.name, "state": found.state.name(), "detail": found.detail });
+        terminal::line(json!({ "findings": findings.iter().map(entry).collect::<Vec<_>>() }).to_string());
+        return;
+    }
+    let width = findings.iter().map(|finding| finding.name.chars().count()).max().unwrap_or_default();
+    for found in findings {
+        terminal::line(format!("{:7} {:width$}  {}", found.state.name(), found.name, found.detail));
+    }
+}

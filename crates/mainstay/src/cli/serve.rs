@@ -1,0 +1,131 @@
+//! `mainstay serve`: the server.
+
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use api::health::Startup;
+use api::metrics::Metrics;
+use api::router::{Api, router};
+use clap::Args;
+use domain::ports::Clock;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::assembly::Assembly;
+use crate::checkup::ServerCheckup;
+use crate::cli::Places;
+use crate::clock::{SystemClock, SystemIds};
+use crate::compose::{Ground, compose};
+use crate::config::{self, Loaded, Source};
+use crate::{data, models, watch as watching};
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    places: Places,
+    /// Address and port, in place of the configured one.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Embedded chat model, in place of the configured one: a name of models.toml, `auto`, or `none`
+    /// (then search is by words alone, too).
+    #[arg(long, value_name = "NAME|none")]
+    model: Option<String>,
+}
+
+pub(super) async fn run(options: Options) -> anyhow::Result<()> {
+    let clock = Arc::new(SystemClock::new());
+    let source = Source::choose(options.places.config.clone());
+    let _lock = data::lock(&options.places.data)?;
+    let folder = source.read()?;
+    let settings = config::settings(&folder)?;
+    let mut server = settings.server;
+    if let Some(listen) = &options.listen {
+        server.listen.clone_from(listen);
+    }
+
+    // The port opens before anything is loaded: who asks early waits, or learns how far the start is.
+    let listener = api::serve::bind(&server.listen).await?;
+    let address = listener.local_addr()?;
+    let startup = Arc::new(Startup::default());
+    startup.progress("reading the configuration");
+    let checkup = Arc::new(ServerCheckup::default());
+    let metrics = Arc::new(Metrics::default());
+    let (ready, pipeline) = watch::channel(None);
+    let api = Arc::new(Api {
+        config: server.clone(),
+        clock: Arc::clone(&clock) as _,
+        ids: Arc::new(SystemIds::default()),
+        pipeline,
+        startup: Arc::clone(&startup),
+        checkup: Arc::clone(&checkup) as _,
+        metrics: Arc::clone(&metrics),
+    });
+    let stop_accepting = CancellationToken::new();
+    let serving = api::serve::run(listener, router(&api), &server, stop_accepting.clone());
+    tokio::pin!(serving);
+
+    let shutdown = CancellationToken::new();
+    let ground = Ground {
+        clock: Arc::clone(&clock),
+        data: options.places.data.clone(),
+        startup,
+        shutdown: shutdown.clone(),
+    };
+    let starting = Box::pin(start(folder, ground, options.model.as_deref()));
+    let assembly = tokio::select! {
+        assembly = starting => assembly?,
+        () = &mut serving => bail!("the port closed while the server was starting"),
+        () = stop_signal() => return Ok(()),
+    };
+    checkup.watch(Arc::clone(&assembly));
+    metrics.watch(Arc::clone(&checkup) as _);
+    ready.send_replace(Some(Arc::clone(&assembly.pipeline)));
+    if let Source::Folder(root) = source {
+        assembly.tasks.spawn(watching::run(root, Arc::clone(&assembly), shutdown.clone()));
+    }
+    let took_ms = clock.now().0.as_millis();
+    tracing::info!("mainstay {} answers on http://{address} (started in {took_ms} ms)", env!("CARGO_PKG_VERSION"));
+    tracing::info!("no key exists: the server is open to this machine, and only to it");
+
+    tokio::select! {
+        () = &mut serving => bail!("the port closed"),
+        () = stop_signal() => {}
+    }
+    tracing::info!("stopping: no new requests, those under way may finish");
+    stop_accepting.cancel();
+    serving.await;
+    assembly.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Loads the configuration, joins the parts and sends for the models.
+async fn start(
+    folder: registry::folder::Folder,
+    ground: Ground,
+    model: Option<&str>,
+) -> anyhow::Result<Arc<Assembly>> {
+    let mut loaded: Loaded = tokio::task::spawn_blocking(move || config::load(folder)).await??;
+    if let Some(model) = model {
+        loaded.choose_model(model)?;
+    }
+    let wanted = models::Wanted::of(&loaded, &ground.data);
+    let assembly = compose(loaded, ground).await.context("could not start")?;
+    assembly.tasks.spawn(models::start(Arc::clone(&assembly), wanted));
+    Ok(assembly)
+}
+
+/// Ends when the process is asked to stop.
+async fn stop_signal() {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::warn!("signals cannot be heard; stop the server with kill -9");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

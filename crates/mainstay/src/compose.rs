@@ -1,0 +1,124 @@
+//! The one place where parts are joined.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use api::health::Startup;
+use domain::id::ProviderName;
+use domain::ports::{BreakerLog, ChatModel};
+use knowledge::Library;
+use parking_lot::Mutex;
+use pipeline::parts::{Parts, Pipeline};
+use registry::snapshot::Current;
+use resilience::breakers::Breakers;
+use routing::Router;
+use store::Store;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::assembly::{Assembly, EmbedderState, load_knowledge, targets};
+use crate::clock::{SystemClock, SystemIds, SystemRng};
+use crate::config::{Config, Loaded, SystemSecrets, sqlite_path};
+use crate::embedded_slot::{EmbeddedSlot, Occupant};
+
+/// What a composition needs beside its configuration.
+pub(crate) struct Ground {
+    pub(crate) clock: Arc<SystemClock>,
+    pub(crate) data: PathBuf,
+    pub(crate) startup: Arc<Startup>,
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// Joins everything that needs no embedded model; those come later, in `models.rs`.
+pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Arc<Assembly>> {
+    let Ground { clock, data, startup, shutdown } = ground;
+    let Loaded { config, folder, snapshot, catalogue: _ } = loaded;
+    let rng = Arc::new(SystemRng);
+    let tasks = TaskTracker::new();
+    startup.progress("opening the store");
+    let store = open_store(&config, &data).await?;
+    let outbound = outbound::Client::new(Arc::clone(&clock) as _, outbound::Config::default());
+    let slot = EmbeddedSlot::new(Occupant::Coming("not looked for yet".to_owned()));
+    let models = chat_models(&config, &outbound, &clock, &slot)?;
+    let breakers = Breakers::new(config.resilience.breaker, Arc::clone(&clock) as _, Arc::clone(&rng) as _);
+    breakers.watch(targets(&snapshot));
+    match store.load().await {
+        Ok(entries) => breakers.restore(entries),
+        Err(error) => tracing::warn!(%error, "the breakers' states could not be read; all start closed"),
+    }
+    let router = Arc::new(Router::new(routing::Parts {
+        clock: Arc::clone(&clock) as _,
+        rng,
+        breakers: breakers.clone(),
+        models,
+        policy: config.resilience.policy,
+    }));
+    startup.progress("reading the knowledge");
+    let library = Arc::new(Library::new(Arc::clone(&store) as _, None));
+    load_knowledge(&library, &folder, &snapshot).await?;
+    let current = Arc::new(Current::new(snapshot));
+    let pipeline = Arc::new(Pipeline::new(Parts {
+        clock: Arc::clone(&clock) as _,
+        ids: Arc::new(SystemIds::default()),
+        current: Arc::clone(&current),
+        router: Arc::clone(&router),
+        retriever: Arc::clone(&library) as _,
+        sessions: Arc::clone(&store) as _,
+        records: Arc::clone(&store) as _,
+        config: config.records,
+        tasks: tasks.clone(),
+    }));
+    let embedder = Mutex::new(EmbedderState::Coming("not looked for yet".to_owned()));
+    let folder = Mutex::new(folder);
+    let assembly = Arc::new(Assembly {
+        clock,
+        store,
+        library,
+        current,
+        router,
+        breakers,
+        pipeline,
+        slot,
+        embedder,
+        startup,
+        folder,
+        outbound,
+        tasks,
+        shutdown,
+    });
+    assembly.start_upkeep();
+    Ok(assembly)
+}
+
+async fn open_store(config: &Config, data: &Path) -> anyhow::Result<Arc<Store>> {
+    let path = sqlite_path(&config.storage.url, data).context("[storage] url: write `sqlite:PATH`")?;
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).with_context(|| format!("could not make the folder {}", parent.display()))?;
+    }
+    let opened = tokio::task::spawn_blocking(move || Store::open(&path, &store::Config::default())).await?;
+    Ok(opened?)
+}
+
+/// The client of each provider.
+fn chat_models(
+    config: &Config,
+    outbound: &outbound::Client,
+    clock: &Arc<SystemClock>,
+    slot: &Arc<EmbeddedSlot>,
+) -> anyhow::Result<BTreeMap<ProviderName, Arc<dyn ChatModel>>> {
+    let ports = providers::Ports {
+        client: outbound.clone(),
+        secrets: Arc::new(SystemSecrets),
+        clock: Arc::clone(clock) as _,
+    };
+    let embedded = (ProviderName::from(registry::routes::EMBEDDED), Arc::clone(slot) as Arc<dyn ChatModel>);
+    let mut models = BTreeMap::from([embedded]);
+    for (name, provider) in &config.providers {
+        let name = ProviderName::from(name.as_str());
+        let model = providers::build(&name, provider, &ports)?;
+        models.insert(name, model);
+    }
+    Ok(models)
+}

