@@ -10,7 +10,10 @@ use crate::{floors, say, tidy};
 /// Warnings are errors. One release profile, so that llama.cpp is compiled once.
 const STEPS: [(&str, &[&str]); 5] = [
     ("format", &["fmt", "--all", "--", "--check"]),
-    ("licences, bans and sources", &["deny", "--all-features", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]),
+    (
+        "licences, bans and sources",
+        &["deny", "--all-features", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"],
+    ),
     ("clippy", &["clippy", "--release", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     ("documentation", &["doc", "--release", "--locked", "--workspace", "--no-deps"]),
     ("tests", &["test", "--release", "--locked", "--workspace"]),
@@ -22,7 +25,9 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     floors::run(root)?;
     for (name, arguments) in STEPS {
         if name.starts_with("licences") && !has_deny() {
-            say("== licences, bans and sources: skipped, as cargo-deny is not installed (`cargo install cargo-deny --locked`)");
+            say(
+                "== licences, bans and sources: skipped, as cargo-deny is not installed (`cargo install cargo-deny --locked`)",
+            );
             continue;
         }
         say(&format!("== {name}: cargo {}", arguments.join(" ")));

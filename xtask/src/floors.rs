@@ -53,7 +53,9 @@ fn mistakes(metadata: &Value, floors: &BTreeMap<String, u32>) -> Vec<String> {
             if BESIDE.contains(&other) && !is_for_tests {
                 mistakes.push(format!("`{name}` names `{other}` outside its tests"));
             }
-            if let Some(other_floor) = floors.get(other).filter(|other_floor| *other_floor >= floor && !is_for_tests) {
+            if let Some(other_floor) =
+                floors.get(other).filter(|other_floor| *other_floor >= floor && !is_for_tests)
+            {
                 mistakes.push(format!("`{name}` (F{floor}) names `{other}` (F{other_floor})"));
             }
         }
@@ -69,9 +71,7 @@ mod tests {
     #[test]
     fn only_lower_floors_may_be_named() {
         let floors = BTreeMap::from([("low".to_owned(), 0), ("high".to_owned(), 1)]);
-        let package = |name: &str, other: &str, kind: Value| {
-            json!({ "packages": [{ "name": name, "dependencies": [{ "name": other, "kind": kind }] }] })
-        };
+        let package = |name: &str, other: &str, kind: Value| json!({ "packages": [{ "name": name, "dependencies": [{ "name": other, "kind": kind }] }] });
         assert!(mistakes(&package("high", "low", Value::Null), &floors).is_empty());
         assert!(mistakes(&package("high", "testkit", json!("dev")), &floors).is_empty());
         for (name, other, want) in [

@@ -1,16 +1,25 @@
-//! How files look: each opens with `//!`, is short, and has a name that says something.
+//! How files look: each opens with `//!`, is short, and has a name that says something; and the docs say what the
+//! code says.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+
+use crate::docs;
 
 /// Lines of code a file may have, tests and comments not counted.
 const LINES_MAX: usize = 400;
 /// Names that say nothing.
 const BANNED: [&str; 8] = ["utils", "util", "helpers", "common", "misc", "manager", "base", "mod"];
 /// What names a place outside the repository. Split, so that this file does not name it either.
-const FOREIGN: [&str; 6] =
-    [concat!("/wo", "rk/"), concat!("/fa", "rm/"), concat!("pypi", ".org"), concat!("pythonhosted", ".org"), concat!("static.crates", ".io"), concat!("registry.npmjs", ".org")];
+const FOREIGN: [&str; 6] = [
+    concat!("/wo", "rk/"),
+    concat!("/fa", "rm/"),
+    concat!("pypi", ".org"),
+    concat!("pythonhosted", ".org"),
+    concat!("static.crates", ".io"),
+    concat!("registry.npmjs", ".org"),
+];
 
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     let mut mistakes = Vec::new();
@@ -21,9 +30,13 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
             mistakes.push(format!("{shown}: names `{foreign}`"));
         }
         if path.extension().is_some_and(|extension| extension == "rs") {
-            mistakes.extend(source_mistakes(&path, &text).into_iter().map(|mistake| format!("{shown}: {mistake}")));
+            mistakes.extend(
+                source_mistakes(&path, &text).into_iter().map(|mistake| format!("{shown}: {mistake}")),
+            );
         }
     }
+    mistakes.extend(docs::staleness(root));
+    mistakes.extend(docs::code_mistakes(root)?);
     if !mistakes.is_empty() {
         bail!("\n  {}", mistakes.join("\n  "));
     }
@@ -39,7 +52,9 @@ fn source_mistakes(path: &Path, text: &str) -> Vec<String> {
     if BANNED.contains(&stem) {
         mistakes.push(format!("`{stem}` says nothing about what lives here"));
     }
-    let lines = lines_of_code(text);
+    // A file of tests beside its code is not counted, as tests within a file are not.
+    let is_tests = stem == "tests" || stem.ends_with("_tests");
+    let lines = if is_tests { 0 } else { lines_of_code(text) };
     if lines > LINES_MAX {
         mistakes.push(format!("{lines} lines of code, at most {LINES_MAX}"));
     }
@@ -80,5 +95,6 @@ mod tests {
         }
         let tested = format!("//! x\n#[cfg(test)]\n{}", "let a = 1;\n".repeat(LINES_MAX + 1));
         assert!(source_mistakes(Path::new("a.rs"), &tested).is_empty(), "tests are not counted");
+        assert!(source_mistakes(Path::new("a/tests.rs"), &long).is_empty(), "nor are files of tests");
     }
 }
