@@ -166,8 +166,12 @@ impl Shared {
         self.state.send_replace(state);
     }
 
-    fn set_running(&self, is_answering: bool) {
-        self.is_answering.store(is_answering, Ordering::Relaxed);
+    fn answer_begins(&self) {
+        self.is_answering.store(true, Ordering::Relaxed);
+    }
+
+    fn answer_ends(&self) {
+        self.is_answering.store(false, Ordering::Relaxed);
     }
 
     fn on_ready(&self, now: Moment) {

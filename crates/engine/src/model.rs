@@ -202,6 +202,12 @@ impl tracing::Subscriber for LastError {
     fn event(&self, event: &tracing::Event<'_>) {
         struct Message(Option<String>);
         impl tracing::field::Visit for Message {
+            fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
+                if field.name() == "message" {
+                    self.0 = Some(value.trim_start_matches("error loading model: ").to_owned());
+                }
+            }
+
             fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
                 if field.name() == "message" {
                     self.0 = Some(format!("{value:?}"));

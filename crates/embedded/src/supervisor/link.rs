@@ -46,6 +46,8 @@ impl Launch for WorkerCommand {
             .args(&self.arguments)
             // The worker needs nothing from it, and keys in it are not its business.
             .env_clear()
+            // Ctrl-C in a terminal goes to the server's group: it drains, and the worker must live until then.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -89,9 +89,7 @@ impl<'a> Session<'a> {
         let load_until = self.clock.now().after(config.load_timeout);
         let mut problem = None;
         for frame in [Down::Hello { protocol: frames::PROTOCOL }, load] {
-            if let Err(error) = self.send(&frame).await {
-                problem = Some(format!("it takes no frames: {error}"));
-            }
+            problem = problem.or(self.send_or_problem(&frame).await);
         }
         while problem.is_none() {
             problem = match self.next(shutdown, load_until).await {
@@ -190,8 +188,8 @@ impl<'a> Session<'a> {
             return None;
         };
         self.running = Some(Running { id: self.last_id, reply: call.reply, deadline: call.deadline });
-        self.shared.set_running(true);
-        self.write(&bytes).await.err().map(|error| format!("it takes no frames: {error}"))
+        self.shared.answer_begins();
+        self.write(&bytes).await.err().map(no_frames)
     }
 
     /// Deals with a frame; `Some` when the worker must be given up.
@@ -248,13 +246,13 @@ impl<'a> Session<'a> {
     fn finish(&mut self, id: u64) {
         if self.running.as_ref().is_some_and(|running| running.id == id) {
             self.running = None;
-            self.shared.set_running(false);
+            self.shared.answer_ends();
         }
     }
 
     async fn cancel(&mut self) -> Option<String> {
-        let Some(running) = self.running.take() else { return None };
-        self.shared.set_running(false);
+        let running = self.running.take()?;
+        self.shared.answer_ends();
         self.send_or_problem(&Down::Cancel { id: running.id }).await
     }
 
@@ -266,7 +264,7 @@ impl<'a> Session<'a> {
     }
 
     async fn send_or_problem(&mut self, frame: &Down) -> Option<String> {
-        self.send(frame).await.err().map(|error| format!("it takes no frames: {error}"))
+        self.send(frame).await.err().map(no_frames)
     }
 
     async fn send(&mut self, frame: &Down) -> io::Result<()> {
@@ -296,7 +294,7 @@ impl<'a> Session<'a> {
                 detail: "the server is stopping".to_owned(),
             }));
         }
-        self.shared.set_running(false);
+        self.shared.answer_ends();
         self.link.input = Box::new(tokio::io::sink());
         self.end_process(Duration::from_secs(2)).await;
         End::Shutdown
@@ -311,7 +309,7 @@ impl<'a> Session<'a> {
                 detail: "the embedded model's worker ended".to_owned(),
             }));
         }
-        self.shared.set_running(false);
+        self.shared.answer_ends();
         let patience = if problem.is_empty() { Duration::from_secs(2) } else { Duration::ZERO };
         let how = self.end_process(patience).await;
         let detail = match (self.is_ready, problem.is_empty()) {
@@ -357,6 +355,15 @@ async fn receive_frame(
         if output.read_buf(received).await? == 0 {
             return Ok(None);
         }
+    }
+}
+
+/// What to say of a worker that takes no frames; nothing when it has ended, as its end says more.
+#[expect(clippy::needless_pass_by_value, reason = "used with map")]
+fn no_frames(error: io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => String::new(),
+        _ => format!("it takes no frames: {error}"),
     }
 }
 

@@ -162,7 +162,7 @@ impl Side {
 impl Launch for Launcher {
     fn launch(&self) -> io::Result<Link> {
         let index = self.launches.fetch_add(1, Ordering::Relaxed);
-        let script = *self.scripts.get(index).or(self.scripts.last()).unwrap();
+        let script = *self.scripts.get(index).or_else(|| self.scripts.last()).unwrap();
         let (input, worker_input) = tokio::io::duplex(1 << 16);
         let (worker_output, output) = tokio::io::duplex(1 << 16);
         let killed = CancellationToken::new();
@@ -429,9 +429,9 @@ async fn shutdown_ends_the_worker_and_tells_everyone() {
 async fn a_program_that_is_not_there_or_no_worker_is_a_reason() {
     let itself = std::env::current_exe().unwrap();
     for (program, arguments, want) in [
-        ("/nowhere/worker".into(), Vec::new(), "could not be started"),
-        // This test program lists its tests on stdout, which is not what a worker says.
-        (itself, vec!["--list".into()], "nonsense"),
+        ("/nowhere/worker".into(), Vec::new(), ["could not be started", "not there"]),
+        // This test program lists its tests on stdout and ends; either may be seen first.
+        (itself, vec!["--list".into()], ["nonsense", "while loading it ended with exit code 0"]),
     ] {
         let command = WorkerCommand { program, arguments };
         let config = Config::new("tiny", "/models/tiny.gguf".into(), command);
@@ -441,7 +441,7 @@ async fn a_program_that_is_not_there_or_no_worker_is_a_reason() {
         let tasks = TaskTracker::new();
         tasks.spawn(supervisor.run(shutdown.clone()));
         let error = worker.wait_ready(clock.now().after(MINUTE)).await.unwrap_err();
-        assert!(error.reason.contains(want), "{error}");
+        assert!(want.iter().any(|want| error.reason.contains(want)), "{error}");
         shutdown.cancel();
         tasks.close();
         tasks.wait().await;
