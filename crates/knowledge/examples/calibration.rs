@@ -1,0 +1,152 @@
+//! Measures how well a folder of articles is searched and when its questions are refused:
+//! `calibration FOLDER [EMBEDDER_FOLDER]`, where the embedder's folder has `model.safetensors`,
+//! `tokenizer.json` and `config.json`. Without one, the search by words alone is measured.
+#![expect(clippy::print_stdout, reason = "an example's output is its purpose")]
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use domain::document::{Chunk, Document, Search};
+use domain::id::{CollectionName, ContentHash};
+use domain::ports::{BoxFuture, Embedder, PassageStore, Retriever, StoreError};
+use embedded::embedder::{Config, Files, SentenceEmbedder};
+use knowledge::evaluation::Figures;
+use knowledge::{Library, SourceFile};
+
+/// Searches timed.
+const TIMED_SEARCHES: u32 = 500;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
+    let folder = arguments.next().ok_or("usage: calibration FOLDER [EMBEDDER_FOLDER]")?;
+    let embedder = arguments.next().map(|folder| open(&folder)).transpose()?;
+    let collection = CollectionName::from("measured");
+    let library = Library::new(Arc::new(Memory::default()), embedder.clone());
+
+    let start = tokio::time::Instant::now();
+    let loaded = library.load(&collection, files(&folder)?).await?;
+    println!("{loaded:?} in {:?}", start.elapsed());
+    time(&library, &collection, "words").await?;
+    let start = tokio::time::Instant::now();
+    library.embed(&|_| {}).await?;
+    println!("embedded in {:?}", start.elapsed());
+    if embedder.is_some() {
+        time(&library, &collection, "hybrid, vectors of questions cached").await?;
+    }
+
+    let evaluation = library.evaluate(&collection).await?.ok_or("the collection is gone")?;
+    show("words", &evaluation.by_words);
+    if let Some(hybrid) = &evaluation.hybrid {
+        show("hybrid", hybrid);
+    }
+    Ok(())
+}
+
+fn show(name: &str, figures: &Figures) {
+    println!(
+        "\n{name}: {} answerable, {} not; recall@1 {:.3}, recall@2 {:.3}; abstention: area {:.3}, refused {:.3}, kept {:.3} below {:.3}",
+        figures.n_answerable,
+        figures.n_unanswerable,
+        figures.recall_at_1,
+        figures.recall_at_2,
+        figures.area,
+        figures.rates.refused,
+        figures.rates.kept,
+        figures.abstain_below,
+    );
+    for (at, rates) in &figures.curve {
+        println!("  below {at:.2}: refused {:.3}, kept {:.3}", rates.refused, rates.kept);
+    }
+    for (question, found) in &figures.missed {
+        println!("  missed: {question} -> {found}");
+    }
+    for (question, confidence) in &figures.misjudged {
+        println!("  misjudged {confidence:.3}: {question}");
+    }
+}
+
+async fn time(library: &Library, collection: &CollectionName, name: &str) -> Result<(), Box<dyn Error>> {
+    let search = Search {
+        collections: vec![collection.clone()],
+        query: "Is my deposit FDIC insured, and up to how much?".to_owned(),
+        limit: 2,
+        passage_tokens: 110,
+    };
+    library.search(search.clone()).await?;
+    let start = tokio::time::Instant::now();
+    for _ in 0..TIMED_SEARCHES {
+        library.search(search.clone()).await?;
+    }
+    println!("one search ({name}): {:?}", start.elapsed() / TIMED_SEARCHES);
+    Ok(())
+}
+
+fn open(folder: &Path) -> Result<Arc<dyn Embedder>, Box<dyn Error>> {
+    let files = Files {
+        weights: folder.join("model.safetensors"),
+        tokenizer: folder.join("tokenizer.json"),
+        shape: folder.join("config.json"),
+    };
+    Ok(Arc::new(SentenceEmbedder::open(Config::new(files, ContentHash::from("measured")))?))
+}
+
+fn files(folder: &Path) -> Result<Vec<SourceFile>, Box<dyn Error>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = entry.file_name().to_string_lossy().into_owned();
+        files.push(SourceFile { path, bytes: std::fs::read(entry.path())? });
+    }
+    files.sort_by(|left, right| left.path.cmp(&right.path));
+    Ok(files)
+}
+
+/// A store that forgets.
+#[derive(Default)]
+struct Memory {
+    documents: Mutex<Vec<(Document, Vec<Chunk>)>>,
+    vectors: Mutex<HashMap<ContentHash, Vec<f32>>>,
+}
+
+fn closed<E>(_: E) -> StoreError {
+    StoreError::Closed
+}
+
+impl PassageStore for Memory {
+    fn replace<'a>(
+        &'a self,
+        _: &'a CollectionName,
+        documents: Vec<(Document, Vec<Chunk>)>,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async { self.documents.lock().map_err(closed).map(|mut held| *held = documents) })
+    }
+
+    fn documents<'a>(
+        &'a self,
+        _: &'a CollectionName,
+    ) -> BoxFuture<'a, Result<Vec<(Document, Vec<Chunk>)>, StoreError>> {
+        Box::pin(async { self.documents.lock().map_err(closed).map(|held| held.clone()) })
+    }
+
+    fn vectors<'a>(
+        &'a self,
+        _: &'a ContentHash,
+        hashes: Vec<ContentHash>,
+    ) -> BoxFuture<'a, Result<Vec<(ContentHash, Vec<f32>)>, StoreError>> {
+        Box::pin(async {
+            let held = self.vectors.lock().map_err(closed)?;
+            Ok(hashes.into_iter().filter_map(|hash| held.get(&hash).cloned().map(|v| (hash, v))).collect())
+        })
+    }
+
+    fn put_vectors<'a>(
+        &'a self,
+        _: &'a ContentHash,
+        vectors: Vec<(ContentHash, Vec<f32>)>,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async { self.vectors.lock().map_err(closed).map(|mut held| held.extend(vectors)) })
+    }
+}

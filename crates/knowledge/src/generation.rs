@@ -1,0 +1,127 @@
+//! What a collection is searched with from one swap to the next: immutable, and complete for one kind of
+//! search or both.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use domain::document::{Retrieved, Search};
+use domain::id::ContentHash;
+
+use crate::calibration::{Asked, Judge, Question};
+use crate::corpus::Corpus;
+use crate::dense::{LengthError, VectorIndex};
+use crate::hash;
+use crate::passage::{Room, passages};
+use crate::words::WordsError;
+
+/// An index of a collection.
+pub(crate) struct Generation {
+    pub(crate) corpus: Arc<Corpus>,
+    pub(crate) questions: Arc<Vec<Question>>,
+    /// The embedder whose tokens the chunks were measured with; `None` when they were estimated.
+    pub(crate) measured_by: Option<ContentHash>,
+    by_words: Arc<Judge>,
+    hybrid: Option<Hybrid>,
+}
+
+/// What vectors add.
+struct Hybrid {
+    model: ContentHash,
+    dense: VectorIndex,
+    judge: Judge,
+}
+
+/// Vectors by the hash of what was embedded.
+pub(crate) struct Vectors {
+    pub(crate) model: ContentHash,
+    pub(crate) by_hash: HashMap<ContentHash, Vec<f32>>,
+}
+
+/// A generation could not be built.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BuildError {
+    #[error(transparent)]
+    Words(#[from] WordsError),
+    #[error(transparent)]
+    Lengths(#[from] LengthError),
+}
+
+impl Generation {
+    /// Searches by words alone.
+    pub(crate) fn of_words(
+        corpus: Corpus,
+        questions: Arc<Vec<Question>>,
+        measured_by: Option<ContentHash>,
+    ) -> Result<Self, BuildError> {
+        let by_words = Judge::learn(&corpus, None, &unembedded(&questions))?;
+        Ok(Self {
+            corpus: Arc::new(corpus),
+            questions,
+            measured_by,
+            by_words: Arc::new(by_words),
+            hybrid: None,
+        })
+    }
+
+    /// The same by words and `vectors`; `None` when one is missing.
+    pub(crate) fn with_vectors(&self, vectors: &Vectors) -> Result<Option<Self>, BuildError> {
+        let mut asked = unembedded(&self.questions);
+        for asked in &mut asked {
+            asked.vector = vectors.by_hash.get(&question_hash(&asked.question.text)).cloned();
+        }
+        let Some(dense) = self.corpus.dense(&vectors.by_hash)? else { return Ok(None) };
+        if asked.iter().any(|asked| asked.vector.is_none()) {
+            return Ok(None);
+        }
+        let judge = Judge::learn(&self.corpus, Some(&dense), &asked)?;
+        Ok(Some(Self {
+            corpus: self.corpus.clone(),
+            questions: self.questions.clone(),
+            measured_by: self.measured_by.clone(),
+            by_words: self.by_words.clone(),
+            hybrid: Some(Hybrid { model: vectors.model.clone(), dense, judge }),
+        }))
+    }
+
+    /// All that must be embedded for a hybrid search, each once: chunks and labelled questions.
+    pub(crate) fn embeddables(&self) -> Vec<(ContentHash, String)> {
+        let mut embeddables = self.corpus.embeddables();
+        let questions = self.questions.iter().map(|one| (question_hash(&one.text), one.text.clone()));
+        embeddables.extend(questions);
+        embeddables.sort_by(|(left, _), (right, _)| left.cmp(right));
+        embeddables.dedup_by(|(left, _), (right, _)| left == right);
+        embeddables
+    }
+
+    /// The model of the vectors; `None` when it searches by words alone.
+    pub(crate) fn model(&self) -> Option<&ContentHash> {
+        self.hybrid.as_ref().map(|hybrid| &hybrid.model)
+    }
+
+    pub(crate) fn dense(&self) -> Option<&VectorIndex> {
+        self.hybrid.as_ref().map(|hybrid| &hybrid.dense)
+    }
+
+    /// Finds passages; by words alone without a `vector` of the query.
+    pub(crate) fn search(&self, search: &Search, vector: Option<Vec<f32>>) -> Result<Retrieved, WordsError> {
+        let hybrid = self.hybrid.as_ref().filter(|_| vector.is_some());
+        let query = self.corpus.query(&search.query, vector)?;
+        let evidence = self.corpus.search(hybrid.map(|hybrid| &hybrid.dense), &query)?;
+        let judge = hybrid.map_or(&*self.by_words, |hybrid| &hybrid.judge);
+        let room = Room { passages: search.limit, tokens: search.passage_tokens };
+        Ok(Retrieved {
+            passages: passages(&self.corpus, &query, &evidence, room),
+            confidence: judge.confidence(&self.corpus, &query, &evidence) as f32,
+            abstain_below: judge.abstain_below() as f32,
+        })
+    }
+}
+
+/// Labelled questions without vectors.
+pub(crate) fn unembedded(questions: &[Question]) -> Vec<Asked> {
+    questions.iter().map(|question| Asked { question: question.clone(), vector: None }).collect()
+}
+
+pub(crate) fn question_hash(text: &str) -> ContentHash {
+    hash(text.as_bytes())
+}

@@ -1,0 +1,458 @@
+//! The part that serves: it loads collections, keeps one current generation of each and searches them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use domain::document::{Chunk, Document, Passage, Retrieved, Search};
+use domain::id::{CollectionName, ContentHash};
+use domain::ports::{BoxFuture, EmbedError, Embedder, PassageStore, Retriever, SearchError, StoreError};
+use parking_lot::RwLock;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::spawn_blocking;
+
+use crate::calibration::{Question, questions};
+use crate::chunk::{Measure, chunks};
+use crate::corpus::Corpus;
+use crate::evaluation::{Evaluation, evaluate};
+use crate::extract::{ExtractError, SourceFile, extract};
+use crate::generation::{Generation, Vectors, question_hash, unembedded};
+
+/// Texts embedded in one call: what is lost when the server stops in the middle.
+const BATCH_TEXTS: usize = 32;
+
+/// A collection could not be loaded or embedded. What was served before is still served.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A file cannot be taken in.
+    #[error(transparent)]
+    Extract(#[from] ExtractError),
+    /// Two files make the same document.
+    #[error("`{0}` and `{1}` are the same document")]
+    Twice(String, String),
+    /// The store did not take or give passages.
+    #[error("could not keep or read the passages of `{collection}`")]
+    Store {
+        /// The collection.
+        collection: CollectionName,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// The embedder failed.
+    #[error("could not embed the passages of `{collection}`")]
+    Embed {
+        /// The collection.
+        collection: CollectionName,
+        /// Why.
+        #[source]
+        source: EmbedError,
+    },
+    /// The index could not be built.
+    #[error("could not index `{collection}`: {detail}")]
+    Index {
+        /// The collection.
+        collection: CollectionName,
+        /// Why.
+        detail: String,
+    },
+}
+
+/// What a collection holds after loading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loaded {
+    /// Documents.
+    pub documents: usize,
+    /// Their chunks.
+    pub chunks: usize,
+    /// Labelled questions for calibration.
+    pub questions: usize,
+    /// What happened to the store.
+    pub content: Content,
+}
+
+/// Whether the store had the collection as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// The same documents and chunks were there.
+    Unchanged,
+    /// The collection was written.
+    Replaced,
+}
+
+/// How far embedding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Texts that have vectors.
+    pub done: usize,
+    /// All texts.
+    pub total: usize,
+}
+
+/// How the embedding of a collection ended.
+#[derive(PartialEq, Eq)]
+enum Embedded {
+    /// It has all its vectors.
+    Whole,
+    /// It was loaded anew meanwhile.
+    Overtaken,
+}
+
+/// Collections, searchable.
+pub struct Library {
+    store: Arc<dyn PassageStore>,
+    embedder: RwLock<Option<Arc<dyn Embedder>>>,
+    /// The current generation of each collection; replaced as a whole, never changed.
+    current: ArcSwap<HashMap<CollectionName, Arc<Generation>>>,
+    /// Whoever replaces a generation holds the one permit, so that none undoes the other's work.
+    turn: Semaphore,
+}
+
+type Documents = Vec<(Document, Vec<Chunk>)>;
+
+impl Library {
+    /// An empty library. Without an embedder it searches by words alone.
+    #[must_use]
+    pub fn new(store: Arc<dyn PassageStore>, embedder: Option<Arc<dyn Embedder>>) -> Self {
+        Self { store, embedder: RwLock::new(embedder), current: ArcSwap::default(), turn: Semaphore::new(1) }
+    }
+
+    /// Uses `embedder` from the next [`Library::load`] or [`Library::embed`] on.
+    pub fn set_embedder(&self, embedder: Arc<dyn Embedder>) {
+        *self.embedder.write() = Some(embedder);
+    }
+
+    /// Makes `files` the content of `collection`: documents (`.md`, `.txt`) and labelled questions
+    /// (`calibration*.jsonl`). When it returns, the collection can be searched, by words at least; by
+    /// vectors too when the store has all of them already. [`Library::embed`] is to be called after it.
+    ///
+    /// # Errors
+    /// [`LoadError`] when a file is at fault or the store fails; the former content is still served.
+    pub async fn load(
+        &self,
+        collection: &CollectionName,
+        files: Vec<SourceFile>,
+    ) -> Result<Loaded, LoadError> {
+        let _turn = self.turn().await;
+        let name = collection.clone();
+        let (documents, questions) = blocking(collection, move || read(&name, &files)).await??;
+        let (generation, content) = self.built(collection, documents, Arc::new(questions)).await?;
+        let loaded = Loaded {
+            documents: generation.corpus.documents.len(),
+            chunks: generation.corpus.chunks.len(),
+            questions: generation.questions.len(),
+            content,
+        };
+        let generation = match self.embedder() {
+            Some(embedder) => {
+                let needed = generation.embeddables();
+                let known = self.known(collection, embedder.model(), &needed).await?;
+                self.with_vectors(collection, generation, known).await?
+            }
+            None => generation,
+        };
+        self.swap(collection, generation);
+        Ok(loaded)
+    }
+
+    /// Embeds what has no vector yet, in all collections, telling `progress` after every batch. When it
+    /// returns, all collections are searched by words and vectors. Does nothing without an embedder.
+    /// Cancel-safe: finished batches are kept.
+    ///
+    /// # Errors
+    /// [`LoadError`] when the embedder or the store fails; searching goes on by words.
+    pub async fn embed(&self, progress: &(dyn Fn(Progress) + Sync)) -> Result<(), LoadError> {
+        let Some(embedder) = self.embedder() else { return Ok(()) };
+        let collections: Vec<CollectionName> = self.current.load().keys().cloned().collect();
+        for collection in collections {
+            // Once more for each time that the collection was loaded anew meanwhile; vectors are kept.
+            while self.embed_one(&collection, &embedder, progress).await? == Embedded::Overtaken {}
+        }
+        Ok(())
+    }
+
+    async fn embed_one(
+        &self,
+        collection: &CollectionName,
+        embedder: &Arc<dyn Embedder>,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<Embedded, LoadError> {
+        let Some(generation) = self.measured(collection, embedder).await? else {
+            return Ok(Embedded::Whole);
+        };
+        let needed = generation.embeddables();
+        let mut vectors = self.known(collection, embedder.model(), &needed).await?;
+        let missing: Vec<&(ContentHash, String)> =
+            needed.iter().filter(|(hash, _)| !vectors.by_hash.contains_key(hash)).collect();
+        let total = needed.len();
+        progress(Progress { done: vectors.by_hash.len(), total });
+        for batch in missing.chunks(BATCH_TEXTS) {
+            vectors.by_hash.extend(self.embedded(collection, embedder, batch).await?);
+            progress(Progress { done: vectors.by_hash.len(), total });
+        }
+        let whole = self.with_vectors(collection, generation.clone(), vectors).await?;
+        let _turn = self.turn().await;
+        let is_current =
+            self.current.load().get(collection).is_some_and(|current| Arc::ptr_eq(current, &generation));
+        if !is_current {
+            return Ok(Embedded::Overtaken);
+        }
+        self.swap(collection, whole);
+        Ok(Embedded::Whole)
+    }
+
+    /// How well `collection` is searched and judged, measured on its labelled questions: recall, and
+    /// cross-validated abstention. `None` when there is no such collection.
+    ///
+    /// # Errors
+    /// [`LoadError`] when the embedder or the index fails.
+    pub async fn evaluate(&self, collection: &CollectionName) -> Result<Option<Evaluation>, LoadError> {
+        let Some(generation) = self.current.load().get(collection).cloned() else { return Ok(None) };
+        let mut asked = unembedded(&generation.questions);
+        if let (Some(_), Some(embedder)) = (generation.model(), self.embedder()) {
+            let known = self.known(collection, embedder.model(), &generation.embeddables()).await?;
+            for asked in &mut asked {
+                asked.vector = known.by_hash.get(&question_hash(&asked.question.text)).cloned();
+            }
+        }
+        let evaluation =
+            blocking(collection, move || evaluate(&generation.corpus, generation.dense(), &asked)).await?;
+        evaluation.map(Some).map_err(|error| index_error(collection, &error))
+    }
+
+    async fn turn(&self) -> SemaphorePermit<'_> {
+        self.turn.acquire().await.expect("the semaphore is never closed")
+    }
+
+    fn embedder(&self) -> Option<Arc<dyn Embedder>> {
+        self.embedder.read().clone()
+    }
+
+    fn swap(&self, collection: &CollectionName, generation: Arc<Generation>) {
+        self.current.rcu(|current| {
+            let mut next = HashMap::clone(current);
+            next.insert(collection.clone(), generation.clone());
+            next
+        });
+    }
+
+    /// Cuts, keeps (when something changed) and indexes documents.
+    async fn built(
+        &self,
+        collection: &CollectionName,
+        documents: Vec<Document>,
+        questions: Arc<Vec<Question>>,
+    ) -> Result<(Arc<Generation>, Content), LoadError> {
+        let store_error = |source| LoadError::Store { collection: collection.clone(), source };
+        let embedder = self.embedder();
+        let measured_by = embedder.as_ref().map(|embedder| embedder.model().clone());
+        let measure = embedder.clone();
+        let cut: Documents = blocking(collection, move || {
+            let cut = |document: Document| {
+                let chunks = chunks(&document, measure_of(measure.as_ref()));
+                (document, chunks)
+            };
+            documents.into_iter().map(cut).collect()
+        })
+        .await?;
+        let stored = self.store.documents(collection).await.map_err(store_error)?;
+        let content = if is_same(&stored, &cut) { Content::Unchanged } else { Content::Replaced };
+        drop(stored);
+        if content == Content::Replaced {
+            self.store.replace(collection, cut.clone()).await.map_err(store_error)?;
+        }
+        let generation = blocking(collection, move || {
+            let corpus = Corpus::build(cut, measure_of(embedder.as_ref()))?;
+            Generation::of_words(corpus, questions, measured_by)
+        })
+        .await?
+        .map_err(|error| index_error(collection, &error))?;
+        Ok((Arc::new(generation), content))
+    }
+
+    /// The current generation when it has no vectors of `embedder`, with chunks measured by it: they are cut
+    /// anew if they were estimated.
+    async fn measured(
+        &self,
+        collection: &CollectionName,
+        embedder: &Arc<dyn Embedder>,
+    ) -> Result<Option<Arc<Generation>>, LoadError> {
+        let _turn = self.turn().await;
+        let current = self.current.load().get(collection).cloned();
+        let Some(generation) = current.filter(|current| current.model() != Some(embedder.model())) else {
+            return Ok(None);
+        };
+        if generation.measured_by.as_ref() == Some(embedder.model()) {
+            return Ok(Some(generation));
+        }
+        let documents = generation.corpus.documents.clone();
+        let (generation, _) = self.built(collection, documents, generation.questions.clone()).await?;
+        self.swap(collection, generation.clone());
+        Ok(Some(generation))
+    }
+
+    /// The vectors that the store has.
+    async fn known(
+        &self,
+        collection: &CollectionName,
+        model: &ContentHash,
+        needed: &[(ContentHash, String)],
+    ) -> Result<Vectors, LoadError> {
+        let hashes = needed.iter().map(|(hash, _)| hash.clone()).collect();
+        let found = self.store.vectors(model, hashes).await;
+        let found = found.map_err(|source| LoadError::Store { collection: collection.clone(), source })?;
+        Ok(Vectors { model: model.clone(), by_hash: found.into_iter().collect() })
+    }
+
+    /// Embeds one batch and keeps its vectors.
+    async fn embedded(
+        &self,
+        collection: &CollectionName,
+        embedder: &Arc<dyn Embedder>,
+        batch: &[&(ContentHash, String)],
+    ) -> Result<Vec<(ContentHash, Vec<f32>)>, LoadError> {
+        let texts: Vec<String> = batch.iter().map(|(_, text)| text.clone()).collect();
+        let n_texts = texts.len();
+        let embed_error = |source| LoadError::Embed { collection: collection.clone(), source };
+        let vectors = embedder.embed(texts).await.map_err(embed_error)?;
+        if vectors.len() != n_texts {
+            let detail = format!("{n_texts} texts gave {} vectors", vectors.len());
+            return Err(embed_error(EmbedError(detail)));
+        }
+        let made: Vec<(ContentHash, Vec<f32>)> =
+            batch.iter().zip(vectors).map(|((hash, _), vector)| (hash.clone(), vector)).collect();
+        let kept = self.store.put_vectors(embedder.model(), made.clone()).await;
+        kept.map_err(|source| LoadError::Store { collection: collection.clone(), source })?;
+        Ok(made)
+    }
+
+    /// The generation with vectors, if none is missing; else as it was.
+    async fn with_vectors(
+        &self,
+        collection: &CollectionName,
+        generation: Arc<Generation>,
+        vectors: Vectors,
+    ) -> Result<Arc<Generation>, LoadError> {
+        let words_alone = generation.clone();
+        let built = blocking(collection, move || generation.with_vectors(&vectors)).await?;
+        let built = built.map_err(|error| index_error(collection, &error))?;
+        Ok(built.map_or(words_alone, Arc::new))
+    }
+
+    /// The vector of a query, if one of the generations can use it. Without one, words do the search.
+    async fn query_vector(
+        &self,
+        generations: &[Arc<Generation>],
+        query: &str,
+    ) -> Option<(ContentHash, Vec<f32>)> {
+        let embedder = self.embedder()?;
+        if !generations.iter().any(|generation| generation.model() == Some(embedder.model())) {
+            return None;
+        }
+        match embedder.embed(vec![query.to_owned()]).await {
+            Ok(mut vectors) => vectors.pop().map(|vector| (embedder.model().clone(), vector)),
+            Err(error) => {
+                tracing::warn!(%error, "a question could not be embedded, searching by words alone");
+                None
+            }
+        }
+    }
+
+    async fn found(&self, search: Search) -> Result<Retrieved, SearchError> {
+        let current = self.current.load_full();
+        let generations = search
+            .collections
+            .iter()
+            .map(|name| {
+                current
+                    .get(name)
+                    .cloned()
+                    .ok_or_else(|| SearchError(format!("there is no collection `{name}`")))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let vector = self.query_vector(&generations, &search.query).await;
+        let searched = spawn_blocking(move || {
+            let found = generations.iter().map(|generation| {
+                let usable = vector.as_ref().filter(|(model, _)| generation.model() == Some(model));
+                generation.search(&search, usable.map(|(_, vector)| vector.clone()))
+            });
+            found.collect::<Result<Vec<Retrieved>, _>>().map(|found| merged(found, search.limit))
+        });
+        match searched.await {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(error)) => Err(SearchError(error.to_string())),
+            Err(error) => Err(SearchError(format!("the search did not end: {error}"))),
+        }
+    }
+}
+
+impl Retriever for Library {
+    fn search(&self, search: Search) -> BoxFuture<'_, Result<Retrieved, SearchError>> {
+        Box::pin(self.found(search))
+    }
+}
+
+/// The passages of the collections that can answer (of all, when none can), best first, with the judgement
+/// of the collection that is surest beyond its threshold.
+fn merged(found: Vec<Retrieved>, limit: usize) -> Retrieved {
+    let surplus = |one: &Retrieved| one.confidence - one.abstain_below;
+    let Some(surest) = found.iter().max_by(|left, right| surplus(left).total_cmp(&surplus(right))) else {
+        return Retrieved::default();
+    };
+    let (confidence, abstain_below) = (surest.confidence, surest.abstain_below);
+    let is_any = found.iter().any(Retrieved::is_answerable);
+    let mut passages: Vec<Passage> =
+        found.into_iter().filter(|one| !is_any || one.is_answerable()).flat_map(|one| one.passages).collect();
+    passages.sort_by(|left, right| right.score.total_cmp(&left.score));
+    passages.truncate(limit);
+    Retrieved { passages, confidence, abstain_below }
+}
+
+/// Reads the files of a collection.
+fn read(
+    collection: &CollectionName,
+    files: &[SourceFile],
+) -> Result<(Vec<Document>, Vec<Question>), LoadError> {
+    let mut documents: Vec<Document> = Vec::new();
+    let mut paths: HashMap<String, String> = HashMap::new();
+    for file in files.iter().filter(|file| !file.is_calibration()) {
+        let document = extract(collection, file)?;
+        if let Some(other) = paths.insert(document.id.to_string(), file.path.clone()) {
+            return Err(LoadError::Twice(other, file.path.clone()));
+        }
+        documents.push(document);
+    }
+    // The same content in another order is the same collection.
+    documents.sort_by(|left, right| left.id.cmp(&right.id));
+    let mut asked = Vec::new();
+    for file in files.iter().filter(|file| file.is_calibration()) {
+        asked.extend(questions(file, &documents)?);
+    }
+    Ok((documents, asked))
+}
+
+/// Whether the store holds the same documents, cut the same way.
+fn is_same(stored: &Documents, cut: &Documents) -> bool {
+    let mut stored: Vec<&(Document, Vec<Chunk>)> = stored.iter().collect();
+    stored.sort_by(|(left, _), (right, _)| left.id.cmp(&right.id));
+    stored.into_iter().eq(cut)
+}
+
+fn measure_of(embedder: Option<&Arc<dyn Embedder>>) -> Measure<'_> {
+    embedder.map_or(Measure::Words, |embedder| Measure::Embedder(&**embedder))
+}
+
+fn index_error(collection: &CollectionName, error: &dyn std::error::Error) -> LoadError {
+    LoadError::Index { collection: collection.clone(), detail: error.to_string() }
+}
+
+/// Runs `work` where it may take its time.
+async fn blocking<T: Send + 'static>(
+    collection: &CollectionName,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, LoadError> {
+    spawn_blocking(work).await.map_err(|error| index_error(collection, &error))
+}
+
+#[cfg(test)]
+mod tests;
