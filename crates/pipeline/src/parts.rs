@@ -1,8 +1,10 @@
 //! What the pipeline stands on, filled by `compose.rs` alone.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use domain::ports::{Clock, Ids, Records, Retriever, Sessions};
+use domain::time::Moment;
 use registry::snapshot::Current;
 use routing::Router;
 use serde::Deserialize;
@@ -63,6 +65,17 @@ pub struct Parts {
     pub config: RecordsConfig,
     /// Owns work that outlives its request; shutdown awaits it.
     pub tasks: TaskTracker,
+}
+
+impl Parts {
+    /// What `work` gives, unless `due` comes first.
+    pub(crate) async fn before<T>(&self, due: Moment, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.clock.sleep_until(due) => None,
+        }
+    }
 }
 
 /// The pipeline.

@@ -1,70 +1,79 @@
 //! THE MAIN PATH: one turn from its text to its one recorded reply, step by step.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use domain::id::{CaseId, prefixed};
+use domain::id::{AgentName, CaseId, prefixed};
 use domain::interaction::{Door, Outcome, QualityVerdict};
 use domain::signal::step;
 use registry::intents::{Detected, Intents};
+use registry::routes::UnknownUseCase;
 use registry::snapshot::{Serving, Snapshot};
+use routing::AttemptLog;
 
 use crate::listener::Listener;
 use crate::parts::Pipeline;
+use crate::session_lock::SessionGuard;
 use crate::steps::capture::{self, Captured};
 use crate::steps::clarity::{self, Clarity};
-use crate::steps::generate::{self, Generated};
+use crate::steps::generate::reading::End;
+use crate::steps::generate::{self, Again, Asked, Generated};
 use crate::steps::guard_input::{self, GuardedInput};
 use crate::steps::quality::{self, Decision};
-use crate::steps::retrieve;
-use crate::steps::{intent, record};
+use crate::steps::{intent, record, retrieve};
 use crate::trace::Trace;
-use crate::turn::{Reply, Turn, TurnError};
-use crate::wording;
+use crate::turn::{Recorded, Reply, Turn, TurnError};
 
 pub(crate) mod closing;
+mod known;
+#[cfg(test)]
+mod tests;
 
-use closing::{Ending, Known};
-
-/// Kept of the deadline for the reply that needs no model.
-const RESERVED_FOR_DEGRADED: Duration = Duration::from_millis(150);
+use closing::Ending;
+use known::Known;
 
 impl Pipeline {
     /// Runs `turn` to its one reply. Dropping the future cancels the turn, and its model calls with it.
     ///
     /// # Errors
     /// [`TurnError`] for the few turns that get no reply.
+    #[expect(clippy::too_many_lines, reason = "the whole path of a turn, in its order, is read in one place")]
     pub async fn run(&self, turn: Turn, listener: Listener) -> Result<Reply, TurnError> {
         let snapshot = self.parts.current.pin();
         let serving = choose_agent(&snapshot, &turn)?;
         let trace = Trace::start(Arc::clone(&self.parts.clock), listener.clone());
         let _one_at_a_time = self.wait_for_session(&turn).await?;
 
-        let captured = trace.step(step::CAPTURE, capture::run(&self.parts, &turn)).await;
-        let session = match captured {
+        let session = match trace.step(step::CAPTURE, capture::run(&self.parts, &turn)).await {
             Captured::New(session) => session,
             Captured::Repeated(before) => return Ok(closing::repeated(*before)),
         };
-        let mut known = Known::new(self, &turn, &snapshot, (&serving, session.as_ref()));
 
-        let guarded = trace.step(step::GUARD_INPUT, async { guard_input::run(&serving.guard, &turn.text) }).await;
-        let question = match guarded {
-            GuardedInput::Pass { text, verdict } => {
-                known.guardrail = verdict;
-                text
-            }
-            GuardedInput::Blocked { reply, verdict } => {
-                known.guardrail = verdict;
-                known.forget_question();
+        let guarded =
+            trace.step(step::GUARD_INPUT, async { guard_input::run(&serving.guard, &turn.text) }).await;
+        let mut known = Known {
+            turn: &turn,
+            snapshot: &snapshot,
+            serving: &serving,
+            session: session.as_ref(),
+            question: None,
+            guardrail: guarded.verdict,
+            intent: None,
+            attempts: AttemptLog::default(),
+        };
+        let question = match guarded.input {
+            GuardedInput::Pass(text) => text,
+            GuardedInput::Blocked(reply) => {
                 return self.finish(known, Ending::said(Outcome::Blocked, reply), &trace).await;
             }
         };
+        known.question = Some(question.clone());
 
         let earlier = retrieve::earlier_questions(session.as_ref(), &question);
+        let agent = &serving.loaded.agent;
+        let wanted = retrieve::Wanted { turn: &turn, agent, question: &question, earlier: &earlier };
         let intents = (turn.door == Door::Query).then_some(&snapshot.intents);
-        let retrieving = retrieve::run(&self.parts, &serving.loaded.agent, &question, &earlier);
         let (retrieval, detected) = futures_util::join!(
-            trace.step(step::RETRIEVE, retrieving),
+            trace.step(step::RETRIEVE, retrieve::run(&self.parts, wanted)),
             detect(&trace, intents, &question),
         );
         known.intent = detected.as_ref().map(|detected| detected.best.clone());
@@ -72,93 +81,95 @@ impl Pipeline {
         let clarifications = session.as_ref().map_or(0, |session| session.clarifications);
         let clarity = match &detected {
             Some(detected) => {
-                let basis = clarity::Basis { text: &question, detected, retrieval: &retrieval, clarifications };
+                let basis =
+                    clarity::Basis { text: &question, detected, retrieval: &retrieval, clarifications };
                 trace.step(step::CLARITY, async { clarity::run(&snapshot.intents, &basis) }).await
             }
             None => clarity::by_score(&retrieval),
         };
+        let asked = Asked {
+            turn: &turn,
+            snapshot: &snapshot,
+            serving: &serving,
+            question: &question,
+            earlier: &earlier,
+            intent: detected.as_ref().map(|detected| detected.best.name.as_str()),
+            passages: retrieval.passages(),
+            attempts: known.attempts.clone(),
+            listener: &listener,
+            trace: &trace,
+        };
         let ending = match clarity {
+            Clarity::Clear => self.answer(&asked, &mut known).await,
             Clarity::Clarify(choices) => closing::clarify(&choices, clarifications),
             Clarity::Escalate(reason) => {
                 let case = CaseId::new(prefixed("cas", self.parts.ids.next_id()));
                 tracing::info!(interaction.id = %turn.interaction, case.id = %case, reason, "handed to a person");
-                closing::escalate(case, &snapshot.contact, retrieval.answerable())
+                closing::escalated(case, &snapshot.contact, asked.passages)
             }
-            Clarity::Decline => Ending::said(Outcome::Declined, wording::declined(&snapshot.contact)),
-            Clarity::Clear => {
-                let asked = generate::Asked {
-                    turn: &turn,
-                    snapshot: &snapshot,
-                    serving: &serving,
-                    question: &question,
-                    earlier: &earlier,
-                    intent: detected.as_ref().map(|detected| detected.best.name.as_str()),
-                    retrieval: &retrieval,
-                };
-                self.answer(&asked, &mut known, (&trace, &listener)).await
-            }
+            Clarity::Decline => closing::declined(&snapshot.contact),
+            Clarity::Unsearchable => closing::degraded(&asked),
         };
         self.finish(known, ending, &trace).await
     }
 
     /// Generates until an answer holds, then says it; else quotes; else the static answer.
-    async fn answer(
-        &self,
-        asked: &generate::Asked<'_>,
-        known: &mut Known<'_>,
-        (trace, listener): (&Trace, &Listener),
-    ) -> Ending {
-        let attempts = known.attempts.clone();
-        let mut reasons: Vec<String> = Vec::new();
-        let mut regenerations = 0;
+    async fn answer(&self, asked: &Asked<'_>, known: &mut Known<'_>) -> Ending {
+        let Asked { turn, trace, .. } = asked;
+        let mut again = Again::default();
         loop {
-            let again = generate::Again { reasons: &reasons, attempts: &attempts };
-            let generating = generate::run(self, asked, again, (listener, trace));
+            let began = trace.now();
+            let generating = generate::run(&self.parts.router, asked, &again);
             let draft = match trace.step(step::GENERATE, generating).await {
-                Generated::Draft(draft) => draft,
-                Generated::NoModel(missing) => return closing::without_model(asked, missing.as_deref(), regenerations),
+                Generated::Draft(draft) => *draft,
+                Generated::NoModel(missing) => {
+                    return closing::without_model(asked, missing.as_deref(), again.spoken);
+                }
             };
-            known.guardrail = closing::stronger(std::mem::take(&mut known.guardrail), &draft.guardrail);
+            known.add_guardrail(&draft.guardrail);
+            if let Some(checked) = draft.checked {
+                trace.note(step::GUARD_OUTPUT, checked, draft.guardrail.action.name());
+            }
+            if let End::Blocked(instead) = &draft.end {
+                let instead = instead.clone();
+                return closing::output_blocked(asked, draft, &instead).await;
+            }
             let checked = trace.step(step::VALIDATE, async { quality::validate(asked, &draft) }).await;
-            let time_is_left = self.time_left(asked.turn) > trace_took(trace, step::GENERATE);
+            let time_is_left = turn.models_due().since(trace.now()) > trace.now().since(began);
+            let regenerations = again.regenerations;
             let basis = quality::Basis { draft: &draft, checked: &checked, regenerations, time_is_left };
             let decision = trace.step(step::QUALITY, async { quality::decide(asked, &basis) }).await;
             let verdict = QualityVerdict { regenerations, ..checked.verdict };
             match decision {
                 Decision::Accept => return closing::answered(asked, draft, verdict),
-                Decision::Refusal => return closing::model_declined(asked, &draft, verdict),
-                Decision::Blocked => return closing::output_blocked(draft, verdict),
-                Decision::Quote => return closing::quoted(asked, draft, verdict, listener).await,
-                Decision::Regenerate(mut more) => {
-                    regenerations += 1;
-                    reasons.append(&mut more);
-                }
+                Decision::Refusal => return closing::model_declined(asked, draft, verdict),
+                Decision::Quote => return closing::quoted(asked, draft, verdict).await,
+                Decision::Regenerate(reasons) => again = again.after(draft, reasons),
             }
         }
     }
 
+    /// Records the turn; the reply follows.
     async fn finish(&self, known: Known<'_>, ending: Ending, trace: &Trace) -> Result<Reply, TurnError> {
+        let (deadline, contact) = (known.turn.deadline, &known.snapshot.contact);
         let (finished, response) = known.close(ending, trace);
         let mut interaction = finished.interaction.clone();
-        let recorded = trace.step(step::RECORD, record::run(self, finished)).await?;
+        let recorded = trace.step(step::RECORD, record::run(self, finished, deadline)).await?;
         interaction.steps = trace.steps();
-        Ok(Reply { interaction, response, recorded })
+        let mut reply = Reply { interaction, response, recorded };
+        if recorded == Recorded::No && reply.interaction.case.is_some() {
+            closing::without_case(&mut reply, contact);
+        }
+        Ok(reply)
     }
 
-    async fn wait_for_session(&self, turn: &Turn) -> Result<Option<crate::session_lock::SessionGuard>, TurnError> {
+    /// Turns of one session run one after the other, so that each sees what was said before it.
+    async fn wait_for_session(&self, turn: &Turn) -> Result<Option<SessionGuard>, TurnError> {
         let Some(session) = turn.session.as_ref().filter(|_| turn.door == Door::Query) else {
             return Ok(None);
         };
-        let reply_due = self.parts.clock.sleep(self.time_left(turn));
-        tokio::select! {
-            guard = self.session_locks.lock(session) => Ok(Some(guard)),
-            () = reply_due => Err(TurnError::SessionBusy),
-        }
-    }
-
-    /// What is left for models.
-    fn time_left(&self, turn: &Turn) -> Duration {
-        turn.deadline.since(self.parts.clock.now()).saturating_sub(RESERVED_FOR_DEGRADED)
+        let guard = self.parts.before(turn.models_due(), self.session_locks.lock(session)).await;
+        guard.map(Some).ok_or(TurnError::SessionBusy)
     }
 }
 
@@ -172,19 +183,12 @@ fn choose_agent(snapshot: &Snapshot, turn: &Turn) -> Result<Arc<Serving>, TurnEr
     let Some(name) = &turn.agent else {
         return Ok(Arc::clone(&snapshot.default_agent));
     };
-    if let Some(serving) = snapshot.agents.get(name) {
-        return Ok(Arc::clone(serving));
-    }
-    match snapshot.unknown_use_case {
-        registry::routes::UnknownUseCase::Default => Ok(Arc::clone(&snapshot.default_agent)),
-        registry::routes::UnknownUseCase::Reject => {
-            let known = snapshot.agents.keys().map(domain::id::AgentName::as_str).collect::<Vec<_>>().join(", ");
+    match (snapshot.agents.get(name), snapshot.unknown_use_case) {
+        (Some(serving), _) => Ok(Arc::clone(serving)),
+        (None, UnknownUseCase::Default) => Ok(Arc::clone(&snapshot.default_agent)),
+        (None, UnknownUseCase::Reject) => {
+            let known = snapshot.agents.keys().map(AgentName::as_str).collect::<Vec<_>>().join(", ");
             Err(TurnError::UnknownUseCase { name: name.clone(), known })
         }
     }
-}
-
-/// How long the last run of a step took.
-fn trace_took(trace: &Trace, name: &str) -> Duration {
-    trace.steps().iter().rev().find(|step| step.name == name).map_or(Duration::ZERO, |step| step.took)
 }

@@ -4,6 +4,7 @@ use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::id::{AgentName, InteractionId, SessionId};
 use domain::interaction::{Door, Interaction};
 use domain::time::Moment;
+use resilience::deadline::DEGRADED_RESERVE;
 
 /// One request on its way through the pipeline.
 #[derive(Debug, Clone)]
@@ -30,6 +31,13 @@ pub struct Turn {
     pub temperature: Option<f32>,
     /// When the reply is due, whatever happens.
     pub deadline: Moment,
+}
+
+impl Turn {
+    /// When whatever is asked must have answered, so that the static reply is still in time.
+    pub(crate) fn models_due(&self) -> Moment {
+        Moment(self.deadline.0.saturating_sub(DEGRADED_RESERVE))
+    }
 }
 
 /// The one reply to a turn.

@@ -37,15 +37,18 @@ pub(crate) fn clarify(choices: &[&str], asked_before: u32) -> String {
 
 /// The turn is handed to a person.
 pub(crate) fn escalated(case: &CaseId, contact: &Contact, passage: Option<&Passage>) -> String {
-    let mut text = format!(
-        "I am handing this to a person. Your case number is {case}; please keep it. {}",
-        contact.sentence()
-    );
-    if let Some(passage) = passage {
-        text.push_str("\n\nWhat our information on \"");
-        text.push_str(&passage.title);
-        text.push_str("\" says meanwhile: ");
-        text.push_str(&passage.text);
-    }
-    text
+    let opening = format!("I am handing this to a person. Your case number is {case}; please keep it.");
+    format!("{opening} {}{}", contact.sentence(), meanwhile(passage))
+}
+
+/// A person must take the turn, but no case could be opened: nobody is told of it but the customer.
+pub(crate) fn escalated_without_case(contact: &Contact, passage: Option<&Passage>) -> String {
+    let opening = "This needs a person, and I cannot open a case at the moment: please contact us yourself.";
+    format!("{opening} {}{}", contact.sentence(), meanwhile(passage))
+}
+
+fn meanwhile(passage: Option<&Passage>) -> String {
+    passage.map_or_else(String::new, |passage| {
+        format!("\n\nWhat our information on \"{}\" says meanwhile: {}", passage.title, passage.text)
+    })
 }

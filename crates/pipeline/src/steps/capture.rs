@@ -1,5 +1,7 @@
 //! `capture_user_query`: finds the session and whether this message was answered before.
 
+use std::time::Duration;
+
 use domain::id::{SessionId, prefixed};
 use domain::interaction::{Door, Interaction};
 use domain::session::{Session, SessionRequest};
@@ -28,19 +30,25 @@ impl Word for Captured {
 
 /// Messages read back for context: the last five turns.
 const MESSAGES_MAX: usize = 10;
+/// A store that does not say more in this time is treated as away: an answer without history is better than none.
+const STORE_MAX: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(parts: &Parts, turn: &Turn) -> Captured {
     if turn.door == Door::Generate {
         return Captured::New(None);
     }
+    let due = turn.models_due().min(parts.clock.now().after(STORE_MAX));
     if let (Some(session), Some(message_id)) = (&turn.session, &turn.message_id) {
-        match parts.sessions.answered(session, message_id).await {
+        match parts.before(due, parts.sessions.answered(session, message_id)).await {
             // An answer whose text was not kept cannot be given again: it is made again.
-            Ok(Some(interaction)) if interaction.user_id == turn.user_id && interaction.response.is_some() => {
+            Some(Ok(Some(interaction)))
+                if interaction.user_id == turn.user_id && interaction.response.is_some() =>
+            {
                 return Captured::Repeated(Box::new(interaction));
             }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "could not look for an earlier answer"),
+            Some(Ok(_)) => {}
+            Some(Err(error)) => tracing::warn!(%error, "could not look for an earlier answer"),
+            None => tracing::warn!("the store did not say in time whether there is an earlier answer"),
         }
     }
     let new_id = SessionId::new(prefixed("ses", parts.ids.next_id()));
@@ -52,21 +60,20 @@ pub(crate) async fn run(parts: &Parts, turn: &Turn) -> Captured {
         now,
         messages_max: MESSAGES_MAX,
     };
-    let session = match parts.sessions.open(request).await {
-        Ok(session) => session,
-        // The assistant answers without its history rather than not at all; the id is kept,
-        // so that the conversation goes on where it was once the store is back.
-        Err(error) => {
-            tracing::warn!(%error, "could not read the session, going on without its history");
-            Session {
-                id: turn.session.clone().unwrap_or(new_id),
-                user_id: turn.user_id.clone(),
-                created: now,
-                turn_count: 0,
-                clarifications: 0,
-                recent: Vec::new(),
-            }
+    match parts.before(due, parts.sessions.open(request)).await {
+        Some(Ok(session)) => return Captured::New(Some(session)),
+        Some(Err(error)) => {
+            tracing::warn!(%error, "could not read the session, going on without its history")
         }
-    };
-    Captured::New(Some(session))
+        None => tracing::warn!("the store did not open the session in time, going on without its history"),
+    }
+    // The id is kept, so that the conversation goes on where it was once the store is back.
+    Captured::New(Some(Session {
+        id: turn.session.clone().unwrap_or(new_id),
+        user_id: turn.user_id.clone(),
+        created: now,
+        turn_count: 0,
+        clarifications: 0,
+        recent: Vec::new(),
+    }))
 }

@@ -16,6 +16,8 @@ pub(crate) enum Clarity {
     Escalate(String),
     /// "I don't have that information."
     Decline,
+    /// The search failed: nothing may be claimed from memory.
+    Unsearchable,
 }
 
 impl Word for Clarity {
@@ -25,12 +27,11 @@ impl Word for Clarity {
             Self::Clarify(_) => "clarify",
             Self::Escalate(_) => "escalate",
             Self::Decline => "decline",
+            Self::Unsearchable => "unsearchable",
         }
     }
 }
 
-/// A text with fewer content words is vague.
-const CONTENT_WORDS_MIN: usize = 4;
 /// Two intents this close are not told apart, when the better one is below [`BEST_MIN`].
 const MARGIN_MIN: f32 = 0.1;
 const BEST_MIN: f32 = 0.5;
@@ -49,11 +50,9 @@ pub(crate) fn run(intents: &Intents, basis: &Basis<'_>) -> Clarity {
     if let Some(reason) = &basis.detected.escalate {
         return Clarity::Escalate(reason.clone());
     }
-    if matches!(basis.retrieval, Retrieval::NotAsked) || basis.retrieval.answerable().is_some() {
-        return Clarity::Clear;
-    }
-    if !is_vague(basis.text, basis.detected) {
-        return Clarity::Decline;
+    let clarity = by_score(basis.retrieval);
+    if clarity != Clarity::Decline || !is_vague(basis.text, basis.detected) {
+        return clarity;
     }
     if basis.clarifications >= CLARIFICATIONS_MAX {
         return Clarity::Escalate("two clarifying questions did not help".to_owned());
@@ -66,7 +65,8 @@ pub(crate) fn run(intents: &Intents, basis: &Basis<'_>) -> Clarity {
 /// `/generate` has no clarity check: it answers, or declines by the retrieval score.
 pub(crate) fn by_score(retrieval: &Retrieval) -> Clarity {
     match retrieval {
-        Retrieval::NotAsked | Retrieval::Failed => Clarity::Clear,
+        Retrieval::NotAsked => Clarity::Clear,
+        Retrieval::Failed => Clarity::Unsearchable,
         Retrieval::Found(found) if found.is_answerable() => Clarity::Clear,
         Retrieval::Found(_) => Clarity::Decline,
     }
@@ -75,5 +75,5 @@ pub(crate) fn by_score(retrieval: &Retrieval) -> Clarity {
 fn is_vague(text: &str, detected: &Detected) -> bool {
     let second = detected.second.as_ref().map_or(0.0, |second| second.confidence);
     let undecided = detected.best.confidence < BEST_MIN && detected.best.confidence - second < MARGIN_MIN;
-    language::content_words(text).len() < CONTENT_WORDS_MIN || undecided
+    language::is_vague(text) || undecided
 }

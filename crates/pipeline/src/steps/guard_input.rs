@@ -5,43 +5,33 @@ use guardrails::Guard;
 
 use crate::trace::Word;
 
+/// What the guardrails say of a text.
+#[derive(Debug)]
+pub(crate) struct Guarded {
+    pub(crate) input: GuardedInput,
+    pub(crate) verdict: GuardrailVerdict,
+}
+
 /// What may go on.
 #[derive(Debug)]
 pub(crate) enum GuardedInput {
     /// The text, masked where a policy masks.
-    Pass {
-        /// What goes on.
-        text: String,
-        /// What was found.
-        verdict: GuardrailVerdict,
-    },
+    Pass(String),
     /// Nothing; this is said instead.
-    Blocked {
-        /// The policy's safe reply.
-        reply: String,
-        /// What was found.
-        verdict: GuardrailVerdict,
-    },
+    Blocked(String),
 }
 
-impl Word for GuardedInput {
+impl Word for Guarded {
     fn word(&self) -> &'static str {
-        match self {
-            Self::Pass { verdict, .. } => verdict.action.name(),
-            Self::Blocked { .. } => "blocked",
-        }
+        self.verdict.action.name()
     }
 }
 
-pub(crate) fn run(guard: &Guard, text: &str) -> GuardedInput {
+pub(crate) fn run(guard: &Guard, text: &str) -> Guarded {
     let checked = guard.check(Side::Input, text);
-    match checked.verdict.action {
-        GuardrailAction::Blocked => GuardedInput::Blocked {
-            reply: checked.message.unwrap_or_else(|| "I cannot process this message.".to_owned()),
-            verdict: checked.verdict,
-        },
-        GuardrailAction::None | GuardrailAction::Masked => {
-            GuardedInput::Pass { text: checked.text, verdict: checked.verdict }
-        }
-    }
+    let input = match checked.verdict.action {
+        GuardrailAction::Blocked => GuardedInput::Blocked(checked.message.unwrap_or_default()),
+        GuardrailAction::None | GuardrailAction::Masked => GuardedInput::Pass(checked.text),
+    };
+    Guarded { input, verdict: checked.verdict }
 }

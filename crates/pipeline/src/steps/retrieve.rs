@@ -2,11 +2,12 @@
 
 use domain::agent::Agent;
 use domain::chat::Role;
-use domain::document::{Retrieved, Search};
+use domain::document::{Passage, Retrieved, Search};
 use domain::session::Session;
 
 use crate::parts::Parts;
 use crate::trace::Word;
+use crate::turn::Turn;
 
 /// What was found.
 #[derive(Debug)]
@@ -20,11 +21,11 @@ pub(crate) enum Retrieval {
 }
 
 impl Retrieval {
-    /// The passages when they are good enough to answer from.
-    pub(crate) fn answerable(&self) -> Option<&Retrieved> {
+    /// The passages when they are good enough to answer from; else none.
+    pub(crate) fn passages(&self) -> &[Passage] {
         match self {
-            Self::Found(found) if found.is_answerable() => Some(found),
-            _ => None,
+            Self::Found(found) if found.is_answerable() => &found.passages,
+            Self::NotAsked | Self::Found(_) | Self::Failed => &[],
         }
     }
 }
@@ -45,7 +46,16 @@ const PASSAGES_MAX: usize = 2;
 /// Tokens of each.
 const PASSAGE_TOKENS_MAX: usize = 110;
 
-pub(crate) async fn run(parts: &Parts, agent: &Agent, question: &str, earlier: &[&str]) -> Retrieval {
+/// What is looked for, and for whom.
+pub(crate) struct Wanted<'a> {
+    pub(crate) turn: &'a Turn,
+    pub(crate) agent: &'a Agent,
+    pub(crate) question: &'a str,
+    pub(crate) earlier: &'a [&'a str],
+}
+
+pub(crate) async fn run(parts: &Parts, wanted: Wanted<'_>) -> Retrieval {
+    let Wanted { turn, agent, question, earlier } = wanted;
     if agent.knowledge.is_empty() {
         return Retrieval::NotAsked;
     }
@@ -59,10 +69,14 @@ pub(crate) async fn run(parts: &Parts, agent: &Agent, question: &str, earlier: &
         limit: PASSAGES_MAX,
         passage_tokens: PASSAGE_TOKENS_MAX,
     };
-    match parts.retriever.search(search).await {
-        Ok(found) => Retrieval::Found(found),
-        Err(error) => {
-            tracing::warn!(%error, "could not search the knowledge");
+    match parts.before(turn.models_due(), parts.retriever.search(search)).await {
+        Some(Ok(found)) => Retrieval::Found(found),
+        Some(Err(error)) => {
+            tracing::error!(interaction.id = %turn.interaction, %error, "could not search the knowledge");
+            Retrieval::Failed
+        }
+        None => {
+            tracing::error!(interaction.id = %turn.interaction, "the search did not end in time");
             Retrieval::Failed
         }
     }

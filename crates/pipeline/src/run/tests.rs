@@ -1,0 +1,341 @@
+//! The main path end to end, over scripted models, a retriever that finds what it is told, and a store that can
+//! be away.
+//!
+//! Reading order: this file (the house that turns run in), then one file for each promise.
+
+mod doubles;
+mod endings;
+mod failures;
+mod generations;
+mod records;
+mod streaming;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::chat::{Finish, Message};
+use domain::document::{Passage, Retrieved};
+use domain::id::{AgentName, ContentHash, DocumentId, InteractionId, ProviderName, SessionId};
+use domain::interaction::{Door, Interaction, Outcome};
+use domain::model::Tier;
+use domain::ports::{ChatModel, Clock, Ids, Records, Sessions};
+use registry::folder::Folder;
+use registry::routes::{
+    ModelConfig, OverridesConfig, RouteConfig, Settings, TargetConfig, TierConfig, TierName, UnknownUseCase,
+};
+use registry::snapshot::{BuildSettings, Current, Snapshot};
+use resilience::breakers::Breakers;
+use routing::Router;
+use testkit::{CountingIds, Reply as Script, ScriptedModel, SeededRng, Step, TokioClock};
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+
+use crate::listener::{Event, Listener};
+use crate::parts::{Parts, Pipeline, RecordsConfig};
+use crate::turn::{Reply, Turn, TurnError};
+use doubles::{FakeRetriever, Finds, Ledger};
+
+/// What is asked, and a sentence that answers it from the passage.
+const QUESTION: &str = "Up to what amount is a deposit insured?";
+const GOOD: &str = "Deposits at an insured bank are covered up to $250,000 per depositor.";
+const ALSO_GOOD: &str = " Joint accounts are insured separately.";
+/// Its number stands in no source.
+const BAD: &str = " Deposits at an insured bank are covered up to $900,000 per depositor.";
+const PASSAGE: &str = "Deposits at an insured bank are covered up to $250,000 per depositor. Joint accounts are \
+     insured separately. The limit is set by law.";
+const STATIC: &str = "We cannot answer now.";
+/// Long and clear, but of nothing that the knowledge holds.
+const OFF_TOPIC: &str = "How much rain falls over Patagonia during the autumn months of a normal year?";
+
+/// Whatever a pipeline runs in.
+struct House {
+    pipeline: Arc<Pipeline>,
+    clock: TokioClock,
+    models: Vec<Arc<ScriptedModel>>,
+    retriever: Arc<FakeRetriever>,
+    ledger: Arc<Ledger>,
+    ids: CountingIds,
+}
+
+/// What a house is built of.
+struct Plan {
+    /// The rungs of the route and what their models say.
+    rungs: Vec<(TierName, Vec<Script>)>,
+    unknown_use_case: UnknownUseCase,
+    config: RecordsConfig,
+    /// In place of the ledger.
+    store: Option<Arc<store::Store>>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            rungs: Vec::new(),
+            unknown_use_case: UnknownUseCase::Default,
+            config: RecordsConfig::default(),
+            store: None,
+        }
+    }
+}
+
+/// `cloud/big` first, then `other/small`, then `embedded/default`.
+fn model_of(rung: TierName) -> &'static str {
+    match rung {
+        TierName::Primary => "cloud/big",
+        TierName::Fallback => "other/small",
+        TierName::Embedded => "embedded/default",
+    }
+}
+
+impl House {
+    fn new(rungs: Vec<(TierName, Vec<Script>)>) -> Self {
+        Self::build(Plan { rungs, ..Plan::default() })
+    }
+
+    /// One remote model that says `answers`, one a call.
+    fn saying(answers: &[&str]) -> Self {
+        Self::new(vec![(TierName::Primary, scripts(answers))])
+    }
+
+    fn build(plan: Plan) -> Self {
+        let clock = TokioClock::new();
+        let shared: Arc<dyn Clock> = Arc::new(clock);
+        let rng = Arc::new(SeededRng::new(7));
+        let tiers = plan.rungs.iter().map(|(rung, _)| *rung).collect::<Vec<_>>();
+        let models: Vec<_> = plan
+            .rungs
+            .into_iter()
+            .map(|(_, script)| Arc::new(ScriptedModel::new(Arc::clone(&shared), script)))
+            .collect();
+        let named = tiers.iter().zip(&models).map(|(rung, model)| {
+            let provider = model_of(*rung).split('/').next().expect("a provider");
+            (ProviderName::from(provider), Arc::clone(model) as Arc<dyn ChatModel>)
+        });
+        let router = Router::new(routing::Parts {
+            clock: Arc::clone(&shared),
+            rng: rng.clone(),
+            breakers: Breakers::new(resilience::breaker::Config::default(), Arc::clone(&shared), rng),
+            models: named.collect(),
+            policy: resilience::policy::Config::default(),
+        });
+        let retriever = Arc::new(FakeRetriever::new(finds(0.9)));
+        let ledger = Arc::new(Ledger::default());
+        let (sessions, records): (Arc<dyn Sessions>, Arc<dyn Records>) = match plan.store {
+            Some(store) => (store.clone(), store),
+            None => (ledger.clone(), ledger.clone()),
+        };
+        let snapshot = snapshot(&tiers, plan.unknown_use_case);
+        let pipeline = Arc::new(Pipeline::new(Parts {
+            clock: shared,
+            ids: Arc::new(CountingIds::new()),
+            current: Arc::new(Current::new(snapshot)),
+            router: Arc::new(router),
+            retriever: retriever.clone(),
+            sessions,
+            records,
+            config: plan.config,
+            tasks: TaskTracker::new(),
+        }));
+        Self { pipeline, clock, models, retriever, ledger, ids: CountingIds::new() }
+    }
+
+    fn turn(&self, text: &str) -> Turn {
+        Turn {
+            interaction: InteractionId::new(format!("int_{:032x}", self.ids.next_id())),
+            door: Door::Query,
+            text: text.to_owned(),
+            agent: None,
+            session: None,
+            user_id: None,
+            message_id: None,
+            metadata: None,
+            max_tokens: None,
+            temperature: None,
+            deadline: self.clock.now().after(Duration::from_secs(60)),
+        }
+    }
+
+    /// Runs `turn` silently and checks that it left exactly one record, the reply's own.
+    async fn run(&self, turn: Turn) -> Reply {
+        let n_before = self.ledger.recorded().len();
+        let reply = Box::pin(self.pipeline.run(turn.clone(), Listener::Silent)).await.expect("a reply");
+        let recorded = self.ledger.recorded();
+        assert_eq!(recorded.len(), n_before + 1, "one record a turn");
+        let record = &recorded[n_before].interaction;
+        assert_eq!(record.id, turn.interaction);
+        assert_eq!(record.outcome, reply.interaction.outcome);
+        reply
+    }
+
+    async fn ask(&self, text: &str) -> Reply {
+        self.run(self.turn(text)).await
+    }
+
+    /// `/generate` for `agent`.
+    async fn generate(&self, agent: &str, text: &str) -> Reply {
+        let agent = Some(AgentName::from(agent));
+        self.run(Turn { door: Door::Generate, agent, ..self.turn(text) }).await
+    }
+
+    /// Runs `turn` for a client that listens: the reply, and all text that was released, in its pieces. Nothing
+    /// that was released is taken back.
+    async fn listen(&self, turn: Turn) -> (Reply, Vec<String>) {
+        let (sender, mut events) = mpsc::channel(256);
+        let running = self.pipeline.run(turn, Listener::Live(sender));
+        let reading = async {
+            let mut released = Vec::new();
+            while let Some(event) = events.recv().await {
+                if let Event::Text(text) = event {
+                    released.push(text);
+                }
+            }
+            released
+        };
+        let (reply, released) = Box::pin(async { futures_util::join!(running, reading) }).await;
+        let reply = reply.expect("a reply");
+        assert!(reply.response.starts_with(&released.concat()), "{released:?} then {:?}", reply.response);
+        assert_eq!(self.ledger.recorded().len(), 1, "one record a turn");
+        (reply, released)
+    }
+
+    /// What the model at `index` was asked in its calls.
+    fn prompts(&self, index: usize) -> Vec<Vec<Message>> {
+        self.models[index].calls().iter().map(|call| call.request.messages.clone()).collect()
+    }
+
+    fn n_calls(&self, index: usize) -> usize {
+        self.models[index].calls().len()
+    }
+}
+
+fn scripts(answers: &[&str]) -> Vec<Script> {
+    answers.iter().map(|answer| Script::text(answer)).collect()
+}
+
+/// An answer that stops for `finish` instead of by itself.
+fn cut(text: &str, finish: Finish) -> Script {
+    Script::Steps(vec![Step::Delta(text.to_owned()), Step::Done(finish, None)])
+}
+
+/// The passage, found with `confidence`, where 0.5 is enough.
+fn finds(confidence: f32) -> Finds {
+    let passage = Passage {
+        document: DocumentId::from("insurance"),
+        version: ContentHash::from("v1"),
+        title: "Deposit insurance".to_owned(),
+        source: "12 CFR 330".to_owned(),
+        as_of: "2026".to_owned(),
+        start: 0,
+        end: PASSAGE.len(),
+        text: PASSAGE.to_owned(),
+        score: 1.0,
+    };
+    Finds::Passages(Retrieved { passages: vec![passage], confidence, abstain_below: 0.5 })
+}
+
+/// How an interaction ended, in the words of a reply.
+fn told(interaction: &Interaction) -> (Outcome, Option<Tier>, &str) {
+    (interaction.outcome, interaction.tier, interaction.model_used.as_deref().unwrap_or("none"))
+}
+
+fn step_names(interaction: &Interaction) -> Vec<&str> {
+    interaction.steps.iter().map(|step| step.name).collect()
+}
+
+fn snapshot(tiers: &[TierName], unknown_use_case: UnknownUseCase) -> Snapshot {
+    let target = |rung: TierName| TargetConfig { model: model_of(rung).to_owned(), weight: 1 };
+    let tier = |rung: &TierName| TierConfig {
+        name: *rung,
+        targets: vec![target(*rung)],
+        overrides: OverridesConfig::default(),
+    };
+    let prices = |input| ModelConfig {
+        price_input_per_million: Some(input),
+        price_output_per_million: Some(1.0),
+        price_as_of: None,
+        context: None,
+    };
+    let mut routes = Settings {
+        models: BTreeMap::from([
+            ("cloud/big".to_owned(), prices(1.0)),
+            ("other/small".to_owned(), prices(0.5)),
+        ]),
+        routes: BTreeMap::from([(
+            "standard".to_owned(),
+            RouteConfig { tiers: tiers.iter().map(tier).collect() },
+        )]),
+        providers: vec!["cloud".to_owned(), "other".to_owned()],
+        ..Settings::default()
+    };
+    routes.defaults.unknown_use_case = unknown_use_case;
+    let settings =
+        BuildSettings { routes, file: "mainstay.toml".to_owned(), session_ttl: Duration::from_secs(3_600) };
+    Snapshot::build(&folder(), &settings).expect("a snapshot")
+}
+
+/// Agents `general` (kept for a session), `private` (nothing kept), `kept` (everything kept) and `chat`
+/// (without knowledge).
+fn folder() -> Folder {
+    let mut folder = Folder::default();
+    for (path, text) in [
+        (
+            "contact.toml",
+            "name = \"Bank\"\nphone = \"1-800-555-0100\"\nweb = \"bank.example\"\nemail = \"help@bank.example\"\nhours = \"8am to 6pm\"",
+        ),
+        ("disclaimers.toml", "[texts]\nfdic = \"Coverage is described in 12 CFR 330.\""),
+        ("guardrails/default.toml", GUARDRAILS),
+        ("knowledge/finance/insurance.md", PASSAGE),
+        ("intents/intents.toml", INTENTS),
+    ] {
+        folder.insert(path, text.as_bytes());
+    }
+    for (agent, extra) in [
+        ("general", "knowledge = [\"finance\"]\n"),
+        ("private", "knowledge = [\"finance\"]\nretention = \"none\"\n"),
+        ("kept", "knowledge = [\"finance\"]\nretention = \"record\"\nretention_generate = \"record\"\n"),
+        ("chat", ""),
+    ] {
+        let config = format!("version = \"1.0\"\nroute = \"standard\"\nguardrails = [\"default\"]\n{extra}");
+        folder.insert(format!("agents/{agent}/agent.toml"), config.into_bytes());
+        folder.insert(format!("agents/{agent}/degraded.md"), STATIC.as_bytes());
+        folder.insert(format!("agents/{agent}/prompt.md"), PROMPT.as_bytes());
+    }
+    let mut examples = String::new();
+    for subject in ["wire", "card", "account", "transfer", "check", "late", "annual", "monthly"] {
+        for (intent, text) in [
+            ("fee", format!("what is the {subject} fee")),
+            ("insurance", format!("is my {subject} deposit insured")),
+            ("person", format!("let me speak to someone about my {subject}")),
+        ] {
+            examples.push_str(&format!("{{\"text\":\"{text}\",\"intent\":\"{intent}\"}}\n"));
+        }
+    }
+    folder.insert("intents/examples.jsonl", examples.into_bytes());
+    folder
+}
+
+const PROMPT: &str = "<!-- system -->\nYou work for {{ contact.name }}.\n<!-- user -->\n\
+    {% for passage in passages %}\n{{ passage }}\n{% endfor %}\n\
+    {% for before in earlier %}\nEarlier: {{ before }}\n{% endfor %}\n\
+    Question: {{ question }}\n{% for reason in reasons %}\n- {{ reason }}\n{% endfor %}";
+
+const INTENTS: &str = "escalate_at = 0.99\n\
+    [[intents]]\nname = \"person\"\nlabel = \"A person\"\nescalate = \"asked for a person\"\npatterns = ['\\bhuman\\b']\n\
+    [[intents]]\nname = \"fee\"\nlabel = \"Fees\"\n\
+    [[intents]]\nname = \"insurance\"\nlabel = \"Deposit insurance\"\n";
+
+const GUARDRAILS: &str = "schema = 1\nid = \"default\"\n\
+    [messages]\ninput = \"Please leave secrets out.\"\noutput = \"This was withheld.\"\n\
+    [[rules]]\nid = \"secret\"\nkind = \"pattern\"\npattern = \"hunter2\"\naction = \"block\"\nsides = [\"input\", \"output\"]\n\
+    [[rules]]\nid = \"account\"\nkind = \"pattern\"\npattern = 'acct-\\d+'\naction = \"mask\"\nsides = [\"input\", \"output\"]\n";
+
+/// Turns of one session and what they need.
+fn in_session(turn: Turn, session: &str) -> Turn {
+    Turn { session: Some(SessionId::from(session)), ..turn }
+}
+
+/// The error of a turn that gets no reply.
+async fn refused(house: &House, turn: Turn) -> TurnError {
+    Box::pin(house.pipeline.run(turn, Listener::Silent)).await.expect_err("no reply")
+}
