@@ -9,12 +9,13 @@ use domain::ports::Clock;
 use embedded::catalogue::Catalogue;
 use embedded::choose::{Memory, choose};
 use embedded::embedder::{self, SentenceEmbedder};
+use embedded::fetch::Pulled;
 use embedded::supervisor::{self, Supervisor, WorkerCommand};
 
 use crate::assembly::{Assembly, EmbedderState};
 use crate::config::{EmbeddedConfig, Loaded};
 use crate::embedded_slot::Occupant;
-use crate::fetching::{self, Progress};
+use crate::fetching;
 
 /// Which models are wanted, and where they lie.
 pub(crate) struct Wanted {
@@ -65,10 +66,8 @@ async fn start_embedder(assembly: &Arc<Assembly>, wanted: &Wanted) {
         return;
     };
     let result = async {
-        let files = fetch(assembly, wanted, &name, |what| {
-            *assembly.embedder.lock() = EmbedderState::Coming(what);
-        })
-        .await?;
+        let show: Tell = |assembly, what| *assembly.embedder.lock() = EmbedderState::Coming(what);
+        let files = fetch(assembly, wanted, &name, show).await?;
         let model = wanted.catalogue.model(&name).context("the embedder is not in the catalogue")?;
         let config = embedder::Config::new(embedder_files(&files), model.identity());
         let embedder = tokio::task::spawn_blocking(move || SentenceEmbedder::open(config)).await??;
@@ -107,7 +106,8 @@ async fn start_chat(assembly: &Arc<Assembly>, wanted: &Wanted) {
     } else {
         wanted.config.model.clone()
     };
-    let fetched = fetch(assembly, wanted, &name, |what| assembly.slot.put(Occupant::Coming(what))).await;
+    let show: Tell = |assembly, what| assembly.slot.put(Occupant::Coming(what));
+    let fetched = fetch(assembly, wanted, &name, show).await;
     let started = fetched.and_then(|folder| worker_config(wanted, &name, &folder));
     let config = match started {
         Ok(config) => config,
@@ -149,18 +149,17 @@ fn worker_config(wanted: &Wanted, name: &str, folder: &Path) -> anyhow::Result<s
 }
 
 /// The folder with the verified files of a model, fetched where they are not there yet.
-async fn fetch(
-    assembly: &Arc<Assembly>,
-    wanted: &Wanted,
-    name: &str,
-    tell: impl Fn(String) + Sync,
-) -> anyhow::Result<PathBuf> {
+async fn fetch(assembly: &Arc<Assembly>, wanted: &Wanted, name: &str, tell: Tell) -> anyhow::Result<PathBuf> {
     let models = fetching::models(&wanted.folder, &wanted.catalogue, &assembly.outbound, &assembly.clock);
-    let told = |progress: Progress| {
-        let what = fetching::describe(name, progress);
-        assembly.startup.progress(what.clone());
-        tell(what);
-    };
-    tell(format!("looking for `{name}`"));
-    fetching::find_or_pull(&models, name, &told).await
+    tell(assembly, format!("looking for `{name}`"));
+    let (told, name_told) = (Arc::clone(assembly), name.to_owned());
+    let progress = Arc::new(move |pulled: Pulled| {
+        let what = fetching::describe(&name_told, &pulled);
+        told.startup.progress(what.clone());
+        tell(&told, what);
+    });
+    fetching::find_or_pull(&models, name, progress).await
 }
+
+/// Where a fetch's progress is shown.
+type Tell = fn(&Assembly, String);

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use embedded::catalogue::Kind;
 use embedded::choose::{Memory, choose};
+use embedded::fetch::Pulled;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use crate::cli::{Found, Places, terminal};
 use crate::clock::SystemClock;
 use crate::config::{self, Loaded, Source};
-use crate::fetching::{self, Progress};
+use crate::fetching;
 use crate::models::MODELS_FOLDER;
 
 #[derive(Debug, Args)]
@@ -116,11 +117,12 @@ async fn pull(options: PullOptions) -> anyhow::Result<Found> {
     let models = fetching::models(&folder, &loaded.catalogue, &outbound, &clock);
     for name in &names {
         let bar = bar(name);
-        let progress = |progress: Progress| {
-            bar.set_length(progress.total.unwrap_or(progress.done));
-            bar.set_position(progress.done);
-        };
-        let found = fetching::find_or_pull(&models, name, &progress).await;
+        let shown = bar.clone();
+        let progress = Arc::new(move |pulled: Pulled| {
+            shown.set_length(pulled.total);
+            shown.set_position(pulled.bytes);
+        });
+        let found = fetching::find_or_pull(&models, name, progress).await;
         bar.finish_and_clear();
         terminal::line(format!("{name}: verified in {}", found?.display()));
     }
