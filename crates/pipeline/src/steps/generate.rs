@@ -34,6 +34,10 @@ pub(crate) struct Asked<'a> {
     pub(crate) trace: &'a Trace,
 }
 
+/// Words in which an answer may point to the contact.
+const SPEAKING_OF_CONTACT: &str =
+    "You can call, phone, contact, reach, visit, write or email us and our team.";
+
 impl<'a> Asked<'a> {
     pub(crate) fn passage_texts(&self) -> Vec<&'a str> {
         self.passages.iter().map(|passage| passage.text.as_str()).collect()
@@ -44,6 +48,7 @@ impl<'a> Asked<'a> {
         let contact = &self.snapshot.contact;
         let mut texts = vec![
             self.question,
+            SPEAKING_OF_CONTACT,
             contact.name.as_str(),
             contact.phone.as_str(),
             contact.hours.as_str(),

@@ -209,7 +209,7 @@ async fn an_agent_without_knowledge_is_not_judged_by_sources_but_by_form() {
     let reply = house.generate("chat", "Write a line on the growth of our team.").await;
     assert_eq!(reply.interaction.outcome, Outcome::Answered);
     assert!(reply.interaction.citations.is_empty());
-    let house = House::saying(&["Dear [NAME], our team has grown."]);
+    let house = House::saying(&["Dear [Your Name], our team has grown."]);
     let reply = house.generate("chat", "Write a line on the growth of our team.").await;
     assert_eq!(reply.interaction.outcome, Outcome::Degraded, "a placeholder is never shown");
     assert_eq!(house.n_calls(0), 3);

@@ -27,7 +27,7 @@ async fn a_foreign_number_is_never_released() {
     assert_eq!(house.n_calls(0), 1, "what was released cannot be asked for again");
     assert_eq!(released.concat(), reply.response);
     assert!(reply.response.starts_with(GOOD) && reply.response.ends_with(PASSAGE), "{}", reply.response);
-    assert!(!reply.response.contains("900,000") && !reply.response.contains(ALSO_GOOD));
+    assert!(!reply.response.contains("900,000"), "{}", reply.response);
     assert_eq!(told(&reply.interaction), (Outcome::Answered, Some(Tier::Primary), "cloud/big"));
 }
 
