@@ -3,10 +3,9 @@
 //!
 //! Reading order: `source` (the crates' sources, and how a name in one of them is found), `setting` (a field as
 //! users see it: key, type, default, what), `value` (defaults as they stand in the code), `page` (the tables),
-//! `notes` (words for fields that have none), `codes` (error codes and their pages).
+//! `codes` (error codes and their pages).
 
 mod codes;
-mod notes;
 mod page;
 mod setting;
 mod source;

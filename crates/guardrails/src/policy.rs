@@ -105,9 +105,13 @@ impl Policy {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    /// Version of the grammar; 1.
     schema: Spanned<u32>,
+    /// Its name in findings.
     id: Spanned<String>,
+    /// What is said in place of a text that a rule blocks.
     messages: Messages,
+    /// Its rules.
     #[serde(default)]
     rules: Vec<RawRule>,
 }
@@ -115,33 +119,47 @@ struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Messages {
+    /// In place of an answer, when the customer's text is blocked.
     input: String,
+    /// In place of the answer that is blocked.
     output: String,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawRule {
+    /// Its name in findings; unique within the policy.
     id: Spanned<String>,
+    /// What it looks for.
     kind: Kind,
+    /// With `kind = "secret"`: which of `private_key`, `aws_key`, `provider_key`, `token`,
+    /// `connection_string`, `password`, `high_entropy`.
     detectors: Option<Vec<Spanned<String>>>,
+    /// With `kind = "pattern"`: a regular expression without look-around.
     pattern: Option<Spanned<String>>,
+    /// What happens to what it finds.
     action: Action,
+    /// Which texts it looks at.
     sides: Spanned<Vec<RawSide>>,
+    /// Its own words in place of the policy's message.
     message: Option<String>,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
+    /// Passwords, keys and other secrets.
     Secret,
+    /// What a regular expression matches.
     Pattern,
 }
 
 #[derive(Deserialize, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
 enum RawSide {
+    /// What the customer writes.
     Input,
+    /// What the model writes.
     Output,
 }
 

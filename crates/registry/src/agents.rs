@@ -17,18 +17,29 @@ use crate::texts::{Contact, Disclaimers};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AgentConfig {
+    /// Version of the agent: any text without `@` and `/`. `agent@version` stands in every record:
+    /// raise it with every change.
     version: String,
+    /// The route of mainstay.toml that its questions take.
     route: String,
+    /// Collections (folders of `knowledge/`) that it answers from. Without one it answers from the
+    /// model alone.
     #[serde(default)]
     knowledge: Vec<String>,
+    /// Policies (files of `guardrails/`) that guard what goes in and what comes out.
     #[serde(default)]
     guardrails: Vec<String>,
+    /// What is kept of the texts of `/query`.
     #[serde(default = "RetentionName::session")]
     retention: RetentionName,
+    /// What is kept of the texts of `/generate`.
     #[serde(default = "RetentionName::none")]
     retention_generate: RetentionName,
+    /// Classes of disclaimers.toml whose texts its static answer carries; all texts when there are
+    /// none.
     #[serde(default)]
     product_classes: Vec<String>,
+    /// Parameters of its model calls; a tier of the route may override them.
     #[serde(default)]
     parameters: ParametersConfig,
 }
@@ -36,8 +47,11 @@ struct AgentConfig {
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum RetentionName {
+    /// Nothing, only hashes.
     None,
+    /// For as long as `[sessions] ttl`.
     Session,
+    /// For good.
     Record,
 }
 
@@ -62,9 +76,13 @@ impl RetentionName {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ParametersConfig {
+    /// Most tokens of an answer, 1 to 32,768.
     max_tokens: u32,
+    /// Randomness, 0 to 2; at 0 the likeliest token is always taken.
     temperature: f32,
+    /// Only the likeliest tokens that together have this probability are drawn from, 0 to 1.
     top_p: Option<f32>,
+    /// Starts the model's chance, for answers that can be repeated.
     seed: Option<u64>,
 }
 

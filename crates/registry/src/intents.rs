@@ -18,6 +18,7 @@ struct File {
     /// Probability from which it is believed that a person must take it, all such intents together; 0 to 1.
     #[serde(default = "escalate_at")]
     escalate_at: f32,
+    /// The intents. Each needs at least one labelled example in `intents/*.jsonl`.
     intents: Vec<IntentConfig>,
 }
 
@@ -28,6 +29,7 @@ fn escalate_at() -> f32 {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct IntentConfig {
+    /// Its name, as in the examples and in replies.
     name: String,
     /// As offered in a clarifying question.
     label: String,
@@ -40,6 +42,9 @@ struct IntentConfig {
 
 /// The file that lists the intents.
 pub const INTENTS_FILE: &str = "intents/intents.toml";
+
+/// Expected calibration error above which probabilities mean nothing (behaviour of the clarity check rests on them).
+const ECE_MAX: f32 = 0.15;
 
 /// One intent.
 #[derive(Debug, Clone)]
@@ -100,6 +105,13 @@ impl Intents {
         }
         let model = Model::train(&examples, &Settings::default())
             .map_err(|error| vec![Problem::of_file("intents", error.to_string())])?;
+        let ece = model.calibration().ece;
+        if ece > ECE_MAX {
+            let reason = format!(
+                "the intents' probabilities are off by {ece:.2} on held-out examples, at most {ECE_MAX} is accepted; add examples"
+            );
+            return Err(vec![Problem::of_file("intents", reason)]);
+        }
         Ok(Self { by_name, escalate_at: file.escalate_at, model })
     }
 

@@ -6,7 +6,6 @@ use syn::{
     Type,
 };
 
-use super::notes;
 use super::source::{Found, Module, Sources, parts};
 use super::value::Values;
 
@@ -211,10 +210,7 @@ fn what(attributes: &[Attribute], place: &str) -> anyhow::Result<String> {
     if !text.is_empty() {
         return Ok(text);
     }
-    match notes::of(place) {
-        Some(note) => Ok(note.to_owned()),
-        None => bail!("`{place}` has no doc comment: say in one what it does, for docs/CONFIG.md"),
-    }
+    bail!("`{place}` has no doc comment: say in one what it does, for docs/CONFIG.md")
 }
 
 fn doc(attributes: &[Attribute]) -> String {
