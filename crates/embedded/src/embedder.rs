@@ -1,7 +1,8 @@
-//! Sentence embeddings in this process: a BERT encoder on a thread of its own behind the port `Embedder`.
+//! Sentence embeddings in this process: a BERT encoder on threads of its own behind the port `Embedder`.
 //!
 //! Reading order: this file (the service), [`bert`] (the forward pass), [`gelu`], [`cache`].
-//! Calls of few texts (questions) overtake calls of many (documents) between two batches.
+//! Calls of few texts (questions) and of many (documents) have a thread each: a question never waits for documents,
+//! and documents take only the time that questions, the server and the chat model's worker leave.
 
 mod bert;
 mod cache;
@@ -22,8 +23,11 @@ use self::cache::Cache;
 
 /// Texts of one forward pass. Larger batches gain nothing on a CPU and make questions wait longer.
 const BATCH_TEXTS_MAX: usize = 8;
-/// A call of at most this many texts is a question and overtakes the others.
+/// A call of at most this many texts is a question.
 const QUESTION_TEXTS_MAX: usize = 4;
+/// Weighs a tenth of an ordinary thread: two threads of llama.cpp wait for each other at every matrix, so that a
+/// third busy thread of equal weight on two cores makes an answer several times slower.
+const DOCUMENTS_NICENESS: i32 = 10;
 
 /// What an embedder is made from.
 #[derive(Debug, Clone)]
@@ -38,11 +42,11 @@ pub struct Config {
     pub model: ContentHash,
     /// Most tokens read of a text, special ones included.
     pub tokens_max: usize,
-    /// Threads of one forward pass.
+    /// Threads of one forward pass, for questions and for documents each.
     pub threads: usize,
     /// Vectors kept by the hash of their text.
     pub cache_entries_max: usize,
-    /// Calls that may wait.
+    /// Calls that may wait, for questions and for documents each.
     pub waiting_max: usize,
 }
 
@@ -116,7 +120,7 @@ pub enum OpenError {
     Thread(String),
 }
 
-/// A sentence embedder; a cheap handle, its thread ends with the last one.
+/// A sentence embedder; a cheap handle, its threads end with the last one.
 #[derive(Clone)]
 pub struct SentenceEmbedder {
     shared: Arc<Shared>,
@@ -124,19 +128,22 @@ pub struct SentenceEmbedder {
 
 struct Shared {
     model: ContentHash,
-    tokenizer: Arc<Tokenizer>,
+    encoder: Arc<Encoder>,
     cache: Mutex<Cache>,
     waiting_max: usize,
-    line: Arc<Line>,
+    questions: Arc<Line>,
+    documents: Arc<Line>,
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.line.close();
+        self.questions.close();
+        self.documents.close();
     }
 }
 
-/// The waiting calls.
+/// The calls that wait for one thread.
+#[derive(Default)]
 struct Line {
     waiting: Mutex<Waiting>,
     changed: Condvar,
@@ -144,8 +151,7 @@ struct Line {
 
 #[derive(Default)]
 struct Waiting {
-    questions: VecDeque<Job>,
-    documents: VecDeque<Job>,
+    jobs: VecDeque<Job>,
     is_closed: bool,
 }
 
@@ -154,60 +160,38 @@ impl Line {
         let mut waiting = self.waiting.lock();
         waiting.is_closed = true;
         // Dropping the jobs tells their callers.
-        waiting.questions.clear();
-        waiting.documents.clear();
+        waiting.jobs.clear();
         drop(waiting);
         self.changed.notify_all();
     }
 
-    /// The next job, questions first; `None` when the line is closed.
+    /// The next job; `None` when the line is closed.
     fn next(&self) -> Option<Job> {
         let mut waiting = self.waiting.lock();
-        loop {
-            if waiting.is_closed {
-                return None;
-            }
-            if let Some(job) = waiting.questions.pop_front() {
-                return Some(job);
-            }
-            if let Some(job) = waiting.documents.pop_front() {
+        while !waiting.is_closed {
+            if let Some(job) = waiting.jobs.pop_front() {
                 return Some(job);
             }
             self.changed.wait(&mut waiting);
         }
-    }
-
-    /// Puts a job of which a batch was done back in front.
-    fn put_back(&self, job: Job) {
-        let mut waiting = self.waiting.lock();
-        if waiting.is_closed {
-            return;
-        }
-        waiting.of(&job).push_front(job);
+        None
     }
 }
 
-impl Waiting {
-    fn of(&mut self, job: &Job) -> &mut VecDeque<Job> {
-        if job.vectors.len() <= QUESTION_TEXTS_MAX { &mut self.questions } else { &mut self.documents }
-    }
-}
-
-/// One call on its way: texts not yet embedded (longest first) and the vectors so far.
+/// A call on its way.
 struct Job {
-    left: Option<Vec<Text>>,
     texts: Vec<String>,
-    vectors: Vec<Vec<f32>>,
     reply: oneshot::Sender<Result<Vec<Vec<f32>>, EmbedError>>,
 }
 
+/// A tokenized text and its place in the call.
 struct Text {
     index: usize,
     ids: Vec<u32>,
 }
 
 impl SentenceEmbedder {
-    /// Reads the model into memory (about 90 MB for all-MiniLM-L6-v2) and starts its thread.
+    /// Reads the model into memory (about 90 MB for all-MiniLM-L6-v2) and starts its threads.
     /// Blocks for as long as reading takes.
     ///
     /// # Errors
@@ -219,47 +203,37 @@ impl SentenceEmbedder {
             path: config.weights.clone(),
             source: Box::new(source),
         })?;
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(config.threads.max(1))
-            .thread_name(|index| format!("embed-{index}"))
-            .build()
-            .map_err(|error| OpenError::Thread(error.to_string()))?;
-        let tokenizer = Arc::new(tokenizer);
-        let line = Arc::new(Line { waiting: Mutex::default(), changed: Condvar::new() });
-        let encoder = Encoder {
+        let encoder = Arc::new(Encoder {
             bert,
-            tokenizer: Arc::clone(&tokenizer),
-            pool,
+            tokenizer,
             tokens_max: config.tokens_max.clamp(2, shape.max_position_embeddings),
-        };
-        let served = Arc::clone(&line);
-        std::thread::Builder::new()
-            .name("embedder".to_owned())
-            .spawn(move || encoder.serve(&served))
-            .map_err(|error| OpenError::Thread(error.to_string()))?;
+        });
+        let questions = encoder.start("embed-questions", config.threads, 0)?;
+        let documents = encoder.start("embed-documents", config.threads, DOCUMENTS_NICENESS)?;
         Ok(Self {
             shared: Arc::new(Shared {
                 model: config.model,
-                tokenizer,
+                encoder,
                 cache: Mutex::new(Cache::new(config.cache_entries_max)),
                 waiting_max: config.waiting_max,
-                line,
+                questions,
+                documents,
             }),
         })
     }
 
     fn enqueue(&self, texts: Vec<String>) -> Result<Answer, EmbedError> {
+        let is_question = texts.len() <= QUESTION_TEXTS_MAX;
+        let line = if is_question { &self.shared.questions } else { &self.shared.documents };
         let (reply, answer) = oneshot::channel();
-        let job = Job { left: None, vectors: vec![Vec::new(); texts.len()], texts, reply };
-        let line = &self.shared.line;
         let mut waiting = line.waiting.lock();
         if waiting.is_closed {
             return Err(EmbedError("the embedder has stopped".to_owned()));
         }
-        if waiting.questions.len() + waiting.documents.len() >= self.shared.waiting_max {
+        if waiting.jobs.len() >= self.shared.waiting_max {
             return Err(EmbedError("too many calls are waiting".to_owned()));
         }
-        waiting.of(&job).push_back(job);
+        waiting.jobs.push_back(Job { texts, reply });
         drop(waiting);
         line.changed.notify_one();
         Ok(answer)
@@ -303,54 +277,66 @@ impl Embedder for SentenceEmbedder {
     }
 
     fn count_tokens(&self, text: &str) -> usize {
-        self.shared.tokenizer.encode_fast(text, false).map_or(text.len(), |encoding| encoding.len())
+        self.shared.encoder.tokenizer.encode_fast(text, false).map_or(text.len(), |encoding| encoding.len())
     }
 }
 
-/// What the thread owns.
+/// The model and its tokenizer.
 struct Encoder {
     bert: Bert,
-    tokenizer: Arc<Tokenizer>,
-    pool: rayon::ThreadPool,
+    tokenizer: Tokenizer,
     tokens_max: usize,
 }
 
 impl Encoder {
-    fn serve(self, line: &Line) {
-        // Also when a forward pass panics: callers must see an error and not wait for ever.
-        let _close = Close(line);
-        while let Some(mut job) = line.next() {
-            if job.reply.is_closed() {
-                continue;
-            }
-            match self.advance(&mut job) {
-                Err(error) => _ = job.reply.send(Err(error)),
-                Ok(()) if job.left.as_ref().is_some_and(Vec::is_empty) => {
-                    _ = job.reply.send(Ok(job.vectors));
+    /// Starts a thread that serves the line it returns, with a pool of `threads` of that niceness.
+    fn start(
+        self: &Arc<Self>,
+        name: &'static str,
+        threads: usize,
+        niceness: i32,
+    ) -> Result<Arc<Line>, OpenError> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.max(1))
+            .thread_name(move |index| format!("{name}-{index}"))
+            // On Linux niceness is a thread's own. Without it the pool works all the same.
+            .start_handler(move |_| _ = rustix::process::nice(niceness))
+            .build()
+            .map_err(|error| OpenError::Thread(error.to_string()))?;
+        let line = Arc::new(Line::default());
+        let (encoder, served) = (Arc::clone(self), Arc::clone(&line));
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                // Also when a forward pass panics: callers must see an error and not wait for ever.
+                let _close = Close(&served);
+                while let Some(job) = served.next() {
+                    let vectors = encoder.embed(&job, &pool);
+                    _ = job.reply.send(vectors);
                 }
-                Ok(()) => line.put_back(job),
-            }
-        }
+            })
+            .map_err(|error| OpenError::Thread(error.to_string()))?;
+        Ok(line)
     }
 
-    /// Embeds one batch of `job`.
-    fn advance(&self, job: &mut Job) -> Result<(), EmbedError> {
-        let left = match &mut job.left {
-            Some(left) => left,
-            left @ None => left.insert(self.tokenize(&std::mem::take(&mut job.texts))?),
-        };
-        let batch = left.split_off(left.len().saturating_sub(BATCH_TEXTS_MAX));
-        let (indexes, ids): (Vec<_>, Vec<_>) = batch.into_iter().map(|text| (text.index, text.ids)).unzip();
-        let made = self
-            .pool
-            .install(|| self.bert.forward(&ids))
-            .map_err(|error| EmbedError(format!("the forward pass failed: {error}")))?;
-        for (index, vector) in indexes.into_iter().zip(made) {
-            if let Some(place) = job.vectors.get_mut(index) {
-                *place = vector;
+    fn embed(&self, job: &Job, pool: &rayon::ThreadPool) -> Result<Vec<Vec<f32>>, EmbedError> {
+        let texts = self.tokenize(&job.texts)?;
+        let mut vectors = vec![Vec::new(); texts.len()];
+        for batch in texts.chunks(BATCH_TEXTS_MAX) {
+            if job.reply.is_closed() {
+                return Err(EmbedError("nobody waits for it".to_owned()));
+            }
+            let ids: Vec<&[u32]> = batch.iter().map(|text| text.ids.as_slice()).collect();
+            let made = pool
+                .install(|| self.bert.forward(&ids))
+                .map_err(|error| EmbedError(format!("the forward pass failed: {error}")))?;
+            for (text, vector) in batch.iter().zip(made) {
+                if let Some(place) = vectors.get_mut(text.index) {
+                    *place = vector;
+                }
             }
         }
-        Ok(())
+        Ok(vectors)
     }
 
     /// Token ids of `texts`, sorted by length so that batches waste little on padding.

@@ -15,8 +15,6 @@ use crate::model::{LoadError, Model};
 
 /// Answers that may wait inside the worker; the supervisor sends far fewer.
 const WAITING_MAX: usize = 64;
-/// How much nicer than the server the worker is.
-const NICENESS: i32 = 5;
 /// The kernel takes the worker before the server when memory is short.
 const OOM_SCORE: &str = "500";
 
@@ -41,8 +39,10 @@ pub fn run_worker() -> ExitCode {
         Ok(out) => out,
         Err(error) => return complain(&WorkerError::Pipe(error)),
     };
-    // Neither is needed to work, and both may be forbidden.
-    _ = rustix::process::nice(NICENESS);
+    // No niceness: llama.cpp's threads wait for each other by spinning, and measured at niceness 5 beside two busy
+    // processes on two cores an answer came at 1 token/s instead of 18. The server sleeps most of the time, which is
+    // priority enough.
+    // Not needed to work, and may be forbidden.
     _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE);
     let (sender, inbox) = sync_channel(WAITING_MAX);
     let (ended, has_ended) = sync_channel::<()>(1);

@@ -86,9 +86,9 @@ impl Bert {
     }
 
     /// Unit vectors of `ids`, a non-empty batch of non-empty token lists, each within the model's positions.
-    pub(super) fn forward(&self, ids: &[Vec<u32>]) -> candle_core::Result<Vec<Vec<f32>>> {
+    pub(super) fn forward(&self, ids: &[&[u32]]) -> candle_core::Result<Vec<Vec<f32>>> {
         let rows = ids.len();
-        let length = ids.iter().map(Vec::len).max().unwrap_or(0);
+        let length = ids.iter().map(|list| list.len()).max().unwrap_or(0);
         let mut padded = Vec::with_capacity(rows * length);
         let mut mask = Vec::with_capacity(rows * length);
         for list in ids {

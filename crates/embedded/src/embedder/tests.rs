@@ -161,7 +161,7 @@ async fn a_full_line_refuses_and_a_closed_one_says_so() {
     let embedder = SentenceEmbedder::open(config).unwrap();
     let error = embedder.embed(vec!["fee".to_owned()]).await.unwrap_err();
     assert!(error.0.contains("too many"), "{error}");
-    embedder.shared.line.close();
+    embedder.shared.questions.close();
     let error = embedder.embed(vec!["fee".to_owned()]).await.unwrap_err();
     assert!(error.0.contains("stopped"), "{error}");
 }
