@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::fault::{Fault, Retry};
+use domain::fault::{Fault, Kind, Retry};
 use domain::time::Moment;
 
 use crate::deadline::Deadline;
@@ -136,6 +136,8 @@ pub enum Next {
 #[must_use]
 pub fn next(fault: &Fault) -> Next {
     match fault.retry {
+        // What is not there yet is not waited for: the time it names is for whoever asks again later.
+        Retry::After(_) if fault.kind == Kind::Unavailable => Next::OtherTarget,
         Retry::Here | Retry::After(_) => Next::SameTarget,
         Retry::Elsewhere => Next::OtherTarget,
         Retry::Never => Next::Stop,
@@ -183,8 +185,6 @@ impl Attempts {
 
 #[cfg(test)]
 mod tests {
-    use domain::fault::Kind;
-
     use super::*;
 
     fn moment(seconds: u64) -> Moment {
@@ -204,6 +204,8 @@ mod tests {
         ] {
             assert_eq!(next(&Fault::provider(kind)), want, "{kind:?}");
         }
+        let coming = Fault { retry: Retry::After(Duration::from_secs(5)), ..Fault::unavailable() };
+        assert_eq!(next(&coming), Next::OtherTarget, "what is not there yet is not waited for");
         // A request too long for one model may fit into another.
         let too_long = Fault { retry: Retry::Elsewhere, ..Fault::provider(Kind::Caller) };
         assert_eq!(next(&too_long), Next::OtherTarget);
