@@ -78,6 +78,10 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         return Err(Problem::bad_json("the body is empty; send a JSON object"));
     }
     wire::json::check(bytes, LIMITS).map_err(|error| Problem::bad_json(error.to_string()))?;
+    // A list would be taken field by field.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::bad_json("send a JSON object, as {\"query\": \"…\"}"));
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
@@ -104,8 +108,9 @@ mod tests {
         for (bytes, want) in [
             (&b""[..], "empty"),
             (b"{", "EOF"),
-            (b"[]", "invalid"),
-            (b"null", "invalid type"),
+            (b"[]", "JSON object"),
+            (b" [\"a\"]", "JSON object"),
+            (b"null", "JSON object"),
             (b"{\"text\":1}", "field `text`"),
             (b"{\"text\":\"a\",\"colour\":1}", "unknown field `colour`"),
             (b"{\"text\":\"\\ud800\"}", "surrogate"),
