@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use api::health::Startup;
-use domain::id::{CollectionName, TargetId};
+use domain::id::TargetId;
 use domain::ports::{BreakerLog, Clock, Records};
-use knowledge::{Library, SourceFile};
+use knowledge::Library;
 use parking_lot::Mutex;
 use pipeline::parts::Pipeline;
 use registry::folder::Folder;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::SystemClock;
-use crate::config::Loaded;
+use crate::config::{Loaded, collection_files};
 use crate::embedded_slot::EmbeddedSlot;
 
 /// What runs.
@@ -66,7 +66,10 @@ impl Assembly {
         let knowledge_changed = knowledge_files(&self.folder()).ne(knowledge_files(&loaded.folder));
         if knowledge_changed {
             if let Err(error) = load_knowledge(&self.library, &loaded.folder, &loaded.snapshot).await {
-                tracing::error!(error = format!("{error:#}"), "the change is refused; the last good configuration goes on serving");
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "the change is refused; the last good configuration goes on serving"
+                );
                 return;
             }
         }
@@ -74,7 +77,7 @@ impl Assembly {
         self.breakers.watch(targets(&loaded.snapshot));
         self.current.swap(loaded.snapshot);
         *self.folder.lock() = loaded.folder;
-        tracing::info!(snapshot.id = %id, "serving configuration {id} (changes of [server], [storage], [embedded] and [providers] need a restart)");
+        tracing::info!(snapshot.id = %id, "serving configuration {id} (changes of [server], [storage], [records], [resilience], [embedded] and [providers] need a restart)");
         if knowledge_changed && let Err(error) = self.library.embed(&|_| {}).await {
             tracing::error!(error = %error, "the vectors of the changed knowledge could not be made; it is searched by words");
         }
@@ -102,7 +105,8 @@ impl Assembly {
 /// The targets of all routes in use.
 pub(crate) fn targets(snapshot: &Snapshot) -> Vec<TargetId> {
     let tiers = snapshot.agents.values().flat_map(|serving| &serving.route.tiers);
-    let mut targets: Vec<TargetId> = tiers.flat_map(|tier| &tier.targets).map(|target| target.id.clone()).collect();
+    let mut targets: Vec<TargetId> =
+        tiers.flat_map(|tier| &tier.targets).map(|target| target.id.clone()).collect();
     targets.sort();
     targets.dedup();
     targets
@@ -113,7 +117,11 @@ fn knowledge_files(folder: &Folder) -> impl Iterator<Item = (&str, &[u8])> {
 }
 
 /// Makes the folder's knowledge searchable, by words at least.
-pub(crate) async fn load_knowledge(library: &Library, folder: &Folder, snapshot: &Snapshot) -> anyhow::Result<()> {
+pub(crate) async fn load_knowledge(
+    library: &Library,
+    folder: &Folder,
+    snapshot: &Snapshot,
+) -> anyhow::Result<()> {
     for collection in snapshot.collections() {
         let loaded = library.load(&collection, collection_files(folder, &collection)).await?;
         tracing::info!(
@@ -126,15 +134,6 @@ pub(crate) async fn load_knowledge(library: &Library, folder: &Folder, snapshot:
         );
     }
     Ok(())
-}
-
-fn collection_files(folder: &Folder, collection: &CollectionName) -> Vec<SourceFile> {
-    let prefix = format!("knowledge/{collection}/");
-    let file = |(path, bytes): (&str, &[u8])| SourceFile {
-        path: path.strip_prefix(&prefix).unwrap_or(path).to_owned(),
-        bytes: bytes.to_vec(),
-    };
-    folder.under(&prefix).map(file).collect()
 }
 
 /// States that could not be kept are tried again after this long.

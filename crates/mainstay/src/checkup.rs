@@ -60,7 +60,12 @@ pub(crate) async fn parts(assembly: &Assembly) -> Vec<Part> {
             Position::Open { .. } => {
                 let wait = target.shut_for.unwrap_or_default().as_secs();
                 let failures = target.failures;
-                (PartState::Failed, format!("its breaker is open after {failures} failures in a row; one call tries in {wait} s"))
+                (
+                    PartState::Failed,
+                    format!(
+                        "its breaker is open after {failures} failures in a row; one call tries in {wait} s"
+                    ),
+                )
             }
         };
         parts.push(part(&format!("target {}", target.target), state, detail));
@@ -76,7 +81,9 @@ async fn store_part(assembly: &Assembly) -> Part {
         Err(error) => part(
             "store",
             PartState::Failed,
-            format!("{error}; answers go on but are not recorded: free space on its disk or make it writable"),
+            format!(
+                "{error}; answers go on but are not recorded: free space on its disk or make it writable"
+            ),
         ),
     }
 }
@@ -100,9 +107,11 @@ fn model_part(occupant: &Occupant) -> Part {
                 State::Restarting { .. } => {
                     part(name, PartState::Failed, format!("{} is being started again{ended}", status.model))
                 }
-                State::Failed { reason } => {
-                    part(name, PartState::Failed, format!("{}: {reason}; it is tried again by itself{ended}", status.model))
-                }
+                State::Failed { reason } => part(
+                    name,
+                    PartState::Failed,
+                    format!("{}: {reason}; it is tried again by itself{ended}", status.model),
+                ),
                 State::Stopped => part(name, PartState::Off, "stopped with the server"),
             }
         }
@@ -113,9 +122,13 @@ fn embedder_part(state: &EmbedderState) -> Part {
     let name = "sentence embedder";
     match state {
         EmbedderState::Off => part(name, PartState::Off, "search is by words alone"),
-        EmbedderState::Coming(what) => part(name, PartState::Starting, format!("{what}; search is by words meanwhile")),
+        EmbedderState::Coming(what) => {
+            part(name, PartState::Starting, format!("{what}; search is by words meanwhile"))
+        }
         EmbedderState::Ready => part(name, PartState::Ready, "search is by words and vectors"),
-        EmbedderState::Failed(reason) => part(name, PartState::Failed, format!("{reason}; search is by words alone")),
+        EmbedderState::Failed(reason) => {
+            part(name, PartState::Failed, format!("{reason}; search is by words alone"))
+        }
     }
 }
 

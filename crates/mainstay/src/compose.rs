@@ -95,7 +95,8 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
 async fn open_store(config: &Config, data: &Path) -> anyhow::Result<Arc<Store>> {
     let path = sqlite_path(&config.storage.url, data).context("[storage] url: write `sqlite:PATH`")?;
     if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).with_context(|| format!("could not make the folder {}", parent.display()))?;
+        std::fs::create_dir_all(parent)
+            .with_context(|| format!("could not make the folder {}", parent.display()))?;
     }
     let opened = tokio::task::spawn_blocking(move || Store::open(&path, &store::Config::default())).await?;
     Ok(opened?)

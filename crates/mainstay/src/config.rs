@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use domain::id::CollectionName;
 use domain::ports::{SecretError, Secrets};
 use domain::secret::{Secret, SecretRef};
 use embedded::catalogue::{Catalogue, CatalogueError};
+use knowledge::{LoadError, SourceFile};
 use registry::folder::{Folder, toml_problem};
 use registry::problem::{Problem, Problems};
 use registry::routes::{DefaultsConfig, ModelConfig, RouteConfig, Settings};
@@ -142,7 +144,9 @@ impl Source {
     pub(crate) fn choose(given: Option<PathBuf>) -> Self {
         match given {
             Some(path) => Self::Folder(path),
-            None if Path::new("config").join(SETTINGS_FILE).is_file() => Self::Folder(PathBuf::from("config")),
+            None if Path::new("config").join(SETTINGS_FILE).is_file() => {
+                Self::Folder(PathBuf::from("config"))
+            }
             None => Self::Shipped,
         }
     }
@@ -175,8 +179,7 @@ pub(crate) fn settings(folder: &Folder) -> Result<Config, Problems> {
 pub(crate) fn load(folder: Folder) -> Result<Loaded, Problems> {
     let config = settings(&folder)?;
     let text = folder.text(EMBEDDED_MODELS_FILE)?;
-    let catalogue = Catalogue::parse(text)
-        .map_err(|error| catalogue_problem(text, &error))?;
+    let catalogue = Catalogue::parse(text).map_err(|error| catalogue_problem(text, &error))?;
     if let Err(reason) = check_embedded_model(&catalogue, &config.embedded.model) {
         return Err(config.problem(&folder, "model", format!("[embedded] model: {reason}")).into());
     }
@@ -192,7 +195,33 @@ pub(crate) fn load(folder: Folder) -> Result<Loaded, Problems> {
         session_ttl: config.sessions.ttl,
     };
     let snapshot = Snapshot::build(&folder, &settings)?;
+    for collection in snapshot.collections() {
+        let files = collection_files(&folder, &collection);
+        knowledge::library::check(&collection, &files)
+            .map_err(|error| knowledge_problem(&collection, &error))?;
+    }
     Ok(Loaded { config, folder, snapshot, catalogue })
+}
+
+/// The files of a collection of knowledge.
+pub(crate) fn collection_files(folder: &Folder, collection: &CollectionName) -> Vec<SourceFile> {
+    let prefix = format!("knowledge/{collection}/");
+    let file = |(path, bytes): (&str, &[u8])| SourceFile {
+        path: path.strip_prefix(&prefix).unwrap_or(path).to_owned(),
+        bytes: bytes.to_vec(),
+    };
+    folder.under(&prefix).map(file).collect()
+}
+
+fn knowledge_problem(collection: &CollectionName, error: &LoadError) -> Problem {
+    match error {
+        LoadError::Extract(error) => Problem {
+            file: format!("knowledge/{collection}/{}", error.file),
+            line: Some(error.line),
+            reason: error.reason.to_string(),
+        },
+        _ => Problem::of_file(format!("knowledge/{collection}"), error.to_string()),
+    }
 }
 
 fn catalogue_problem(text: &str, error: &CatalogueError) -> Problem {
@@ -212,7 +241,9 @@ fn check_embedded_model(catalogue: &Catalogue, name: &str) -> Result<(), String>
     }
     let chats = catalogue.models.iter().filter(|(_, model)| is_chat(model)).map(|(name, _)| name.as_str());
     let known = chats.collect::<Vec<_>>().join(", ");
-    Err(format!("`{name}` is no chat model of {EMBEDDED_MODELS_FILE}; write `auto`, `none` or one of {known}"))
+    Err(format!(
+        "`{name}` is no chat model of {EMBEDDED_MODELS_FILE}; write `auto`, `none` or one of {known}"
+    ))
 }
 
 impl Loaded {
@@ -316,7 +347,14 @@ mod tests {
         let loaded = load(files::shipped()).unwrap_or_else(|problems| panic!("{problems}"));
         let mut names: Vec<_> = loaded.snapshot.agents.keys().map(|name| name.as_str()).collect();
         names.sort_unstable();
-        let want = ["account_inquiry", "compliance", "finance_deep", "general", "personalized_outreach", "product_question"];
+        let want = [
+            "account_inquiry",
+            "compliance",
+            "finance_deep",
+            "general",
+            "personalized_outreach",
+            "product_question",
+        ];
         assert_eq!(names, want);
         let calibration = loaded.snapshot.intents.calibration();
         assert!(calibration.ece <= 0.15, "intents are badly calibrated: {calibration:?}");
@@ -339,13 +377,20 @@ mod tests {
 
     #[test]
     fn mistakes_in_the_settings_carry_their_line() {
-        let route = "[[routes.standard.tiers]]\nname = \"embedded\"\ntargets = [{ model = \"embedded/default\" }]\n";
+        let route =
+            "[[routes.standard.tiers]]\nname = \"embedded\"\ntargets = [{ model = \"embedded/default\" }]\n";
         for (text, line, want) in [
             ("schema = 2\n".to_owned(), Some(1), "schema 2"),
             (format!("schema = 1\n{route}[server]\nport = 1\n"), Some(6), "port"),
             (format!("schema = 1\n[storage]\nurl = \"mysql:x\"\n{route}"), Some(3), "sqlite:PATH"),
             (format!("schema = 1\n[embedded]\nmodel = \"gpt-9\"\n{route}"), Some(3), "gpt-9"),
-            (format!("schema = 1\n{route}[providers.x]\nkind = \"openai\"\nbase_url = \"not an address\"\n"), Some(5), "providers.x"),
+            (
+                format!(
+                    "schema = 1\n{route}[providers.x]\nkind = \"openai\"\nbase_url = \"not an address\"\n"
+                ),
+                Some(5),
+                "providers.x",
+            ),
         ] {
             let problems = with(SETTINGS_FILE, &text).err().unwrap_or_else(|| panic!("accepted: {text}"));
             assert_eq!(problems.0[0].line, line, "{text}: {problems}");

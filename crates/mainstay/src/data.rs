@@ -11,7 +11,8 @@ pub(crate) struct DataLock(#[expect(dead_code, reason = "held for its lock")] Fi
 
 /// Makes the folder and locks it.
 pub(crate) fn lock(data: &Path) -> anyhow::Result<DataLock> {
-    std::fs::create_dir_all(data).with_context(|| format!("could not make the data folder {}", data.display()))?;
+    std::fs::create_dir_all(data)
+        .with_context(|| format!("could not make the data folder {}", data.display()))?;
     let path = data.join("lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.with_context(|| format!("could not open {}", path.display()))?;
@@ -21,7 +22,9 @@ pub(crate) fn lock(data: &Path) -> anyhow::Result<DataLock> {
             "another server uses the data folder {}; stop it, or give this one its own with --data DIR",
             data.display()
         ),
-        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("could not lock {}", path.display())),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("could not lock {}", path.display()))
+        }
     }
 }
 

@@ -123,7 +123,9 @@ async fn start_chat(assembly: &Arc<Assembly>, wanted: &Wanted) {
     assembly.startup.progress(format!("loading the model `{name}`"));
     match worker.wait_ready(assembly.clock.now().after(LOADING_MAX)).await {
         Ok(()) => tracing::info!("the embedded model `{name}` answers"),
-        Err(error) => tracing::error!(%error, "the embedded model `{name}` does not answer; it is tried again by itself"),
+        Err(error) => {
+            tracing::error!(%error, "the embedded model `{name}` does not answer; it is tried again by itself")
+        }
     }
 }
 

@@ -84,6 +84,8 @@ async fn apply(folder: Folder, assembly: &Assembly) {
             }
             tracing::error!("the change is refused; the last good configuration goes on serving");
         }
-        Err(error) => tracing::error!(%error, "checking the configuration failed; the last good one goes on serving"),
+        Err(error) => {
+            tracing::error!(%error, "checking the configuration failed; the last good one goes on serving")
+        }
     }
 }

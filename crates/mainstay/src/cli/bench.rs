@@ -115,7 +115,12 @@ fn show(line: &Line, is_json: bool) {
         Ok(answered) => (answered.outcome.clone(), format!("{:.1} s", answered.whole.as_secs_f64())),
         Err(error) => (error.clone(), "-".to_owned()),
     };
-    terminal::line(format!("{:8}  {:10}  {seconds:>7}  {}", line.judged.verdict.name(), outcome, line.case.id));
+    terminal::line(format!(
+        "{:8}  {:10}  {seconds:>7}  {}",
+        line.judged.verdict.name(),
+        outcome,
+        line.case.id
+    ));
     if !line.judged.missing.is_empty() || !line.judged.forbidden.is_empty() {
         if let Ok(answered) = &line.answered {
             terminal::line(format!("          {}", answered.response.replace('\n', " ")));
@@ -132,9 +137,15 @@ fn show(line: &Line, is_json: bool) {
 fn show_summary(summary: &Summary) {
     terminal::line(format!(
         "\n{} of {} right, {} declined, {} wrong; {} of {} questions without an answer declined",
-        summary.right, summary.n, summary.declined, summary.wrong, summary.unanswerable.1, summary.unanswerable.0
+        summary.right,
+        summary.n,
+        summary.declined,
+        summary.wrong,
+        summary.unanswerable.1,
+        summary.unanswerable.0
     ));
-    let seconds = |time: Option<Duration>| time.map_or("-".to_owned(), |time| format!("{:.1} s", time.as_secs_f64()));
+    let seconds =
+        |time: Option<Duration>| time.map_or("-".to_owned(), |time| format!("{:.1} s", time.as_secs_f64()));
     let count = |count: Option<u32>| count.map_or("-".to_owned(), |count| count.to_string());
     let medians = summary.medians;
     terminal::line(format!(

@@ -30,8 +30,9 @@ pub(super) fn run(options: Options) -> anyhow::Result<Found> {
         Err(problems) => {
             if options.json {
                 let problems = problems.0.iter();
-                let listed = problems
-                    .map(|problem| json!({ "file": problem.file, "line": problem.line, "reason": problem.reason }));
+                let listed = problems.map(
+                    |problem| json!({ "file": problem.file, "line": problem.line, "reason": problem.reason }),
+                );
                 terminal::line(json!({ "valid": false, "problems": listed.collect::<Vec<_>>() }).to_string());
             } else {
                 terminal::line(problems.to_string());

@@ -82,8 +82,12 @@ impl Server {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
-        let request =
-            Request { method: Method::POST, path: "/query".to_owned(), headers, body: Bytes::from(body.to_string()) };
+        let request = Request {
+            method: Method::POST,
+            path: "/query".to_owned(),
+            headers,
+            body: Bytes::from(body.to_string()),
+        };
         let deadline = self.clock.now().after(PATIENCE);
         let response = self.send(request).await?;
         if !response.status.is_success() {
@@ -91,10 +95,13 @@ impl Server {
             return Err(ClientError::Refused(detail(&body)));
         }
         let mut stream = response.body;
-        let mut decoder = Decoder::new(Limits { line_bytes_max: REPLY_BYTES_MAX, event_bytes_max: REPLY_BYTES_MAX });
+        let mut decoder =
+            Decoder::new(Limits { line_bytes_max: REPLY_BYTES_MAX, event_bytes_max: REPLY_BYTES_MAX });
         let mut events = Vec::new();
         while let Some(portion) = stream.chunk(deadline).await.map_err(broken)? {
-            decoder.push(&portion, &mut events).map_err(|_| ClientError::Broken("an event is too long".to_owned()))?;
+            decoder
+                .push(&portion, &mut events)
+                .map_err(|_| ClientError::Broken("an event is too long".to_owned()))?;
             for event in events.drain(..) {
                 if let Some(answer) = take(&event, &mut tell)? {
                     return Ok(answer);
@@ -106,10 +113,10 @@ impl Server {
 
     async fn send(&self, request: Request) -> Result<outbound::Response, ClientError> {
         let deadline = self.clock.now().after(PATIENCE);
-        self.origin.send(request, deadline).await.map_err(|source| ClientError::Unreachable {
-            url: self.origin.name().to_owned(),
-            source,
-        })
+        self.origin
+            .send(request, deadline)
+            .await
+            .map_err(|source| ClientError::Unreachable { url: self.origin.name().to_owned(), source })
     }
 }
 

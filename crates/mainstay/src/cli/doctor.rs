@@ -102,7 +102,13 @@ fn look_at_configuration(places: &Places, clock: &Arc<SystemClock>) -> Vec<Findi
     let loaded = source.read().map_err(anyhow::Error::from).and_then(|folder| Ok(config::load(folder)?));
     let loaded = match loaded {
         Ok(loaded) => loaded,
-        Err(error) => return vec![finding("configuration", State::Broken, format!("{error:#}; correct it, then `mainstay check`"))],
+        Err(error) => {
+            return vec![finding(
+                "configuration",
+                State::Broken,
+                format!("{error:#}; correct it, then `mainstay check`"),
+            )];
+        }
     };
     let valid = format!("{} is valid (snapshot {})", source.describe(), loaded.snapshot.id);
     let mut findings = vec![finding("configuration", State::Works, valid)];
@@ -117,7 +123,9 @@ fn look_at_keys(loaded: &Loaded) -> Vec<Finding> {
         let name = format!("key of provider `{name}`");
         Some(match SystemSecrets.resolve(&reference) {
             Ok(_) => finding(name, State::Works, format!("{reference} is set")),
-            Err(error) => finding(name, State::Broken, format!("{error}; set it where the server is started")),
+            Err(error) => {
+                finding(name, State::Broken, format!("{error}; set it where the server is started"))
+            }
         })
     };
     loaded.config.providers.iter().filter_map(look).collect()
@@ -127,7 +135,11 @@ fn look_at_models(loaded: &Loaded, places: &Places, clock: &Arc<SystemClock>) ->
     let embedded = &loaded.config.embedded;
     let memory = Memory::read();
     let choice = choose(&loaded.catalogue, memory, embedded.context);
-    let mut findings = vec![finding("memory", if choice.model.is_some() { State::Works } else { State::Broken }, choice.reason)];
+    let mut findings = vec![finding(
+        "memory",
+        if choice.model.is_some() { State::Works } else { State::Broken },
+        choice.reason,
+    )];
     let chat = if embedded.model == "auto" { choice.model } else { Some(embedded.model.clone()) };
     let outbound = outbound::Client::new(Arc::clone(clock) as _, outbound::Config::default());
     let models = fetching::models(&places.data.join(MODELS_FOLDER), &loaded.catalogue, &outbound, clock);
@@ -152,14 +164,24 @@ fn look_at_data(data: &Path) -> Finding {
     let written = std::fs::write(&probe, b"ok").and_then(|()| std::fs::remove_file(&probe));
     match written {
         Ok(()) => finding(name, State::Works, format!("{shown} can be written")),
-        Err(error) => finding(name, State::Broken, format!("{shown}: {error}; make it writable or free space on its disk")),
+        Err(error) => finding(
+            name,
+            State::Broken,
+            format!("{shown}: {error}; make it writable or free space on its disk"),
+        ),
     }
 }
 
 async fn look_at_server(server: &Server, url: &str) -> Vec<Finding> {
     let health = match server.get("/health/deep").await {
         Ok(health) => health,
-        Err(_) => return vec![finding("server", State::Off, format!("none answers at {url}; start one: mainstay serve"))],
+        Err(_) => {
+            return vec![finding(
+                "server",
+                State::Off,
+                format!("none answers at {url}; start one: mainstay serve"),
+            )];
+        }
     };
     let status = health["status"].as_str().unwrap_or("unknown").to_owned();
     let mut findings = vec![finding("server", State::Works, format!("answers at {url}, {status}"))];

@@ -77,7 +77,8 @@ fn list(places: &Places, is_json: bool) -> anyhow::Result<Found> {
     let mut rows = Vec::new();
     for (name, model) in &loaded.catalogue.models {
         let is_here = fetching::is_here(&models, name);
-        let is_chosen = choice.model.as_deref() == Some(name) || loaded.catalogue.embedder.as_deref() == Some(name);
+        let is_chosen =
+            choice.model.as_deref() == Some(name) || loaded.catalogue.embedder.as_deref() == Some(name);
         if is_json {
             rows.push(json!({
                 "name": name,
@@ -94,7 +95,11 @@ fn list(places: &Places, is_json: bool) -> anyhow::Result<Found> {
         let here = if is_here { "here" } else { "-" };
         let chosen = if is_chosen { "*" } else { " " };
         let size = model.bytes() / 1_000_000;
-        terminal::line(format!("{chosen} {name:22} {:8} {size:>6} MB  {here:5} {}", kind_name(model.kind), model.summary));
+        terminal::line(format!(
+            "{chosen} {name:22} {:8} {size:>6} MB  {here:5} {}",
+            kind_name(model.kind),
+            model.summary
+        ));
     }
     if is_json {
         terminal::line(json!({ "models": rows, "choice": choice.reason }).to_string());
@@ -110,7 +115,10 @@ async fn pull(options: PullOptions) -> anyhow::Result<Found> {
         loaded.choose_model(model)?;
     }
     let names = if options.for_serve { names_for_serve(&loaded) } else { options.names };
-    anyhow::ensure!(!names.is_empty() || options.for_serve, "name a model; `mainstay models list` shows them");
+    anyhow::ensure!(
+        !names.is_empty() || options.for_serve,
+        "name a model; `mainstay models list` shows them"
+    );
     let folder = options.folder.unwrap_or_else(|| options.places.data.join(MODELS_FOLDER));
     let clock = Arc::new(SystemClock::new());
     let outbound = outbound::Client::new(Arc::clone(&clock) as _, outbound::Config::default());

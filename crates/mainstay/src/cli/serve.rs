@@ -85,7 +85,10 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         assembly.tasks.spawn(watching::run(root, Arc::clone(&assembly), shutdown.clone()));
     }
     let took_ms = clock.now().0.as_millis();
-    tracing::info!("mainstay {} answers on http://{address} (started in {took_ms} ms)", env!("CARGO_PKG_VERSION"));
+    tracing::info!(
+        "mainstay {} answers on http://{address} (started in {took_ms} ms)",
+        env!("CARGO_PKG_VERSION")
+    );
     tracing::info!("no key exists: the server is open to this machine, and only to it");
 
     tokio::select! {
