@@ -107,7 +107,7 @@ mod tests {
     fn bad_bodies_are_named() {
         for (bytes, want) in [
             (&b""[..], "empty"),
-            (b"{", "EOF"),
+            (b"{", "ends too early"),
             (b"[]", "JSON object"),
             (b" [\"a\"]", "JSON object"),
             (b"null", "JSON object"),
