@@ -9,6 +9,7 @@ use domain::id::ContentHash;
 
 use crate::chunk::{Measure, embedded_text, sentences_within};
 use crate::dense::{LengthError, VectorIndex, best};
+use crate::hash;
 use crate::term::{distinct, terms};
 use crate::words::{Entry, WordIndex, WordsError};
 
@@ -16,9 +17,16 @@ use crate::words::{Entry, WordIndex, WordsError};
 const CANDIDATES: usize = 50;
 /// Reciprocal rank fusion's constant (Cormack, Clarke and Büttcher, SIGIR 2009).
 const RANK_CONSTANT: f32 = 60.0;
-/// How much a rank by meaning counts against one by words. Measured on the shipped collection: recall@1
-/// 0.88 and recall@2 0.93 with equal weights, 0.90 and 0.96 with these.
-const MEANING_WEIGHT: f32 = 2.0;
+/// The fused list's best are ranked again by what their sentences say.
+const RERANKED: usize = 20;
+/// How much a chunk's best sentence counts in its nearness; the rest is the whole chunk's. This and the two
+/// weights below were measured on 207 questions with known answers: the answer stands in the first passage
+/// for 86 % and in the first two for 95 %; by ranks alone for 75 % and 87 %.
+const SENTENCE_SHARE: f32 = 0.6;
+/// What the best BM25 score adds to nearness.
+const WORDS_WEIGHT: f32 = 0.1;
+/// The lines before a document's first heading say what it is about, its sections answer.
+const OPENING_FACTOR: f32 = 0.9;
 
 /// A collection's texts and words. Shared by the generations that differ in vectors only.
 pub(crate) struct Corpus {
@@ -39,6 +47,8 @@ pub(crate) struct Indexed {
     pub(crate) sentences: Range<usize>,
     /// Terms of title and heading.
     prefix: Vec<TermKey>,
+    /// Whether it stands before the first heading of a document with headings.
+    is_opening: bool,
 }
 
 /// A sentence as indexed.
@@ -50,6 +60,12 @@ pub(crate) struct Sentence {
 
 /// A term, shortened to a hash: sets of terms are compared, never shown.
 pub(crate) type TermKey = u64;
+
+/// The vectors of a corpus, all of one model.
+pub(crate) struct Dense {
+    chunks: VectorIndex,
+    sentences: VectorIndex,
+}
 
 /// A question ready to be looked for.
 pub(crate) struct Query {
@@ -71,8 +87,10 @@ pub(crate) struct Weight {
 
 /// What a search found, before passages are cut and before it is judged.
 pub(crate) struct Evidence {
-    /// Chunks by fused score, best first.
+    /// Chunks, best first.
     pub(crate) ranked: Vec<Candidate>,
+    /// Cosines of the sentences of the best chunks; empty without vectors.
+    pub(crate) sentence_cosines: HashMap<usize, f32>,
     /// The best BM25 score.
     pub(crate) words_best: f32,
     /// Whether vectors took part.
@@ -83,9 +101,10 @@ pub(crate) struct Evidence {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Candidate {
     pub(crate) chunk: usize,
-    /// Fused rank score.
+    /// What it is ranked by.
     pub(crate) score: f32,
-    /// Cosine of the chunk and the question; 0 when it is in no dense list.
+    /// How near it is in meaning: its cosine, blended with its best sentence's among the best; 0 when it is
+    /// in no dense list.
     pub(crate) cosine: f32,
     /// BM25 score; 0 when it is in no lexical list.
     pub(crate) words: f32,
@@ -115,6 +134,7 @@ impl Corpus {
         let mut chunks = Vec::new();
         let mut sentences = Vec::new();
         for (document, pieces) in content {
+            let has_headings = pieces.iter().any(|piece| !piece.heading.is_empty());
             for piece in pieces {
                 let first = sentences.len();
                 let range = piece.start..piece.end;
@@ -128,6 +148,7 @@ impl Corpus {
                 chunks.push(Indexed {
                     document: documents.len(),
                     prefix: keys(&format!("{} {}", document.title, piece.heading)),
+                    is_opening: has_headings && piece.heading.is_empty(),
                     heading: piece.heading,
                     range,
                     hash: piece.hash,
@@ -148,24 +169,37 @@ impl Corpus {
         Ok(Self { documents, chunks, sentences, words })
     }
 
-    /// What must be embedded for this corpus: its chunks, in their order.
+    /// What must be embedded for this corpus: its chunks, then its sentences, each with its title.
     pub(crate) fn embeddables(&self) -> Vec<(ContentHash, String)> {
-        let embeddable = |chunk: &Indexed| {
+        let of_chunks = self.chunks.iter().map(|chunk| {
             let document = &self.documents[chunk.document];
             let text = embedded_text(&document.title, &chunk.heading, &document.text[chunk.range.clone()]);
             (chunk.hash.clone(), text)
-        };
-        self.chunks.iter().map(embeddable).collect()
+        });
+        let of_sentences = self.chunks.iter().flat_map(|chunk| {
+            let document = &self.documents[chunk.document];
+            self.sentences[chunk.sentences.clone()].iter().map(|sentence| {
+                let text = [&document.title, &document.text[sentence.range.clone()]].join("\n");
+                (hash(text.as_bytes()), text)
+            })
+        });
+        of_chunks.chain(of_sentences).collect()
     }
 
-    /// The chunks' vectors, taken from `vectors`; `None` when one is missing.
+    /// The vectors of [`Corpus::embeddables`], taken from `vectors`; `None` when one is missing.
     pub(crate) fn dense(
         &self,
         vectors: &HashMap<ContentHash, Vec<f32>>,
-    ) -> Result<Option<VectorIndex>, LengthError> {
+    ) -> Result<Option<Dense>, LengthError> {
+        let embeddables = self.embeddables();
         let rows: Option<Vec<&[f32]>> =
-            self.chunks.iter().map(|chunk| vectors.get(&chunk.hash).map(Vec::as_slice)).collect();
-        rows.map(|rows| VectorIndex::build(rows.into_iter())).transpose()
+            embeddables.iter().map(|(hash, _)| vectors.get(hash).map(Vec::as_slice)).collect();
+        let Some(rows) = rows else { return Ok(None) };
+        let (chunks, sentences) = rows.split_at(self.chunks.len());
+        Ok(Some(Dense {
+            chunks: VectorIndex::build(chunks.iter().copied())?,
+            sentences: VectorIndex::build(sentences.iter().copied())?,
+        }))
     }
 
     pub(crate) fn query(&self, text: &str, vector: Option<Vec<f32>>) -> Result<Query, WordsError> {
@@ -180,16 +214,40 @@ impl Corpus {
         Ok(Query { text: text.to_owned(), terms, weights, vector })
     }
 
-    /// The chunks that fit `query` best, by words and, when both sides have vectors, by meaning.
-    pub(crate) fn search(&self, dense: Option<&VectorIndex>, query: &Query) -> Result<Evidence, WordsError> {
+    /// The chunks that fit `query` best, by words and, when both sides have vectors, by meaning: fused by
+    /// ranks, then the best of them ranked again by their sentences.
+    pub(crate) fn search(&self, dense: Option<&Dense>, query: &Query) -> Result<Evidence, WordsError> {
         let by_words = self.words.search(&query.terms, CANDIDATES)?;
         let words_best = by_words.first().map_or(0.0, |(_, score)| *score);
         let by_meaning = dense.zip(query.vector.as_ref()).map(|(dense, vector)| {
-            let cosines = dense.cosines(vector);
+            let cosines = dense.chunks.cosines(vector);
             best(&cosines, CANDIDATES)
         });
         let is_hybrid = by_meaning.is_some();
-        Ok(Evidence { ranked: fused(&by_words, &by_meaning.unwrap_or_default()), words_best, is_hybrid })
+        let mut ranked = fused(&by_words, &by_meaning.unwrap_or_default());
+        ranked.truncate(RERANKED);
+        let mut sentence_cosines = HashMap::new();
+        if let (Some(dense), Some(vector)) = (dense, &query.vector) {
+            for candidate in &mut ranked {
+                let cosines = self.chunks[candidate.chunk].sentences.clone();
+                let cosines = cosines.map(|sentence| (sentence, dense.sentences.cosine(sentence, vector)));
+                let cosines: Vec<(usize, f32)> = cosines.collect();
+                let best = cosines.iter().map(|(_, cosine)| *cosine).fold(f32::MIN, f32::max);
+                let whole = dense.chunks.cosine(candidate.chunk, vector);
+                candidate.cosine = SENTENCE_SHARE * best.max(-1.0) + (1.0 - SENTENCE_SHARE) * whole;
+                sentence_cosines.extend(cosines);
+            }
+        }
+        for candidate in &mut ranked {
+            let words = if words_best > 0.0 { candidate.words / words_best } else { 0.0 };
+            candidate.score = candidate.cosine + WORDS_WEIGHT * words;
+            if self.chunks[candidate.chunk].is_opening {
+                candidate.score *= OPENING_FACTOR;
+            }
+        }
+        // Stable: ties stay as the ranks had them.
+        ranked.sort_by(|left, right| right.score.total_cmp(&left.score));
+        Ok(Evidence { ranked, words_best, sentence_cosines, is_hybrid })
     }
 
     /// How much of the question's weight `chunk` covers with its text, heading and title, 0 to 1.
@@ -205,18 +263,18 @@ impl Corpus {
     }
 }
 
-/// Weighted reciprocal rank fusion of two lists. A list without hits adds nothing.
+/// Reciprocal rank fusion of two lists with equal weights. A list without hits adds nothing.
 fn fused(by_words: &[(usize, f32)], by_meaning: &[(usize, f32)]) -> Vec<Candidate> {
     let mut candidates: Vec<Candidate> = Vec::with_capacity(by_words.len() + by_meaning.len());
     let mut places: HashMap<usize, usize> = HashMap::new();
-    for (list, weight, is_meaning) in [(by_meaning, MEANING_WEIGHT, true), (by_words, 1.0, false)] {
+    for (list, is_meaning) in [(by_meaning, true), (by_words, false)] {
         for (rank, (chunk, value)) in list.iter().enumerate() {
             let place = *places.entry(*chunk).or_insert_with(|| {
                 candidates.push(Candidate { chunk: *chunk, score: 0.0, cosine: 0.0, words: 0.0 });
                 candidates.len() - 1
             });
             let candidate = &mut candidates[place];
-            candidate.score += weight / (RANK_CONSTANT + 1.0 + rank as f32);
+            candidate.score += 1.0 / (RANK_CONSTANT + 1.0 + rank as f32);
             if is_meaning {
                 candidate.cosine = *value;
             } else {
@@ -265,9 +323,9 @@ mod tests {
         for (by_words, by_meaning, want) in [
             (vec![1, 2, 3], vec![], vec![1, 2, 3]), // an empty list adds nothing
             (vec![], vec![1, 2, 3], vec![1, 2, 3]),
-            (vec![1, 2], vec![3, 2], vec![2, 3, 1]), // in both lists beats first in one
-            (vec![1], vec![2], vec![2, 1]),          // meaning weighs more
-            (vec![1, 2, 3], vec![3, 2, 1], vec![3, 2, 1]), // 2/61 + 1/63 > 3/62 > 1/61 + 2/63
+            (vec![1, 2], vec![2, 3], vec![2, 1, 3]), // in both lists beats first in one
+            (vec![1], vec![2], vec![2, 1]),          // a tie goes to the nearer meaning
+            (vec![1, 2, 3], vec![3, 2, 1], vec![3, 1, 2]), // 1/61 + 1/63 > 2/62
         ] {
             assert_eq!(order(&by_words, &by_meaning), want, "{by_words:?} {by_meaning:?}");
         }
@@ -279,6 +337,6 @@ mod tests {
         let [Candidate { chunk: 7, score, cosine: 0.5, words: 3.0 }] = candidates.as_slice() else {
             panic!("{candidates:?}");
         };
-        assert!((score - 3.0 / 61.0).abs() < 1e-6);
+        assert!((score - 2.0 / 61.0).abs() < 1e-6);
     }
 }

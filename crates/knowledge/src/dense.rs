@@ -34,6 +34,12 @@ impl VectorIndex {
         }
         self.numbers.chunks_exact(self.length).map(|row| dot(row, query)).collect()
     }
+
+    /// The cosine of `query` with the row at `index`; 0 when its length is another.
+    pub(crate) fn cosine(&self, index: usize, query: &[f32]) -> f32 {
+        let row = self.numbers.get(index * self.length..(index + 1) * self.length).unwrap_or_default();
+        if row.len() == query.len() { dot(row, query) } else { 0.0 }
+    }
 }
 
 /// Sum of products, in eight lanes so that the compiler can use the machine's vector unit.

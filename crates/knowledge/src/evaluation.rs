@@ -1,8 +1,7 @@
 //! How well a collection is searched and judged, measured on its labelled questions.
 
 use crate::calibration::{Asked, Judge, Judged, Rates, area, cross_validated, observe, rates};
-use crate::corpus::Corpus;
-use crate::dense::VectorIndex;
+use crate::corpus::{Corpus, Dense};
 use crate::passage::{Room, passages};
 use crate::words::WordsError;
 
@@ -45,7 +44,7 @@ pub struct Figures {
 
 pub(crate) fn evaluate(
     corpus: &Corpus,
-    dense: Option<&VectorIndex>,
+    dense: Option<&Dense>,
     asked: &[Asked],
 ) -> Result<Evaluation, WordsError> {
     let without: Vec<Asked> =
@@ -55,7 +54,7 @@ pub(crate) fn evaluate(
     Ok(Evaluation { by_words, hybrid })
 }
 
-fn figures(corpus: &Corpus, dense: Option<&VectorIndex>, asked: &[Asked]) -> Result<Figures, WordsError> {
+fn figures(corpus: &Corpus, dense: Option<&Dense>, asked: &[Asked]) -> Result<Figures, WordsError> {
     let (mut at_1, mut at_2, mut missed) = (0, 0, Vec::new());
     for asked in asked {
         let Some(document) = &asked.question.document else { continue };

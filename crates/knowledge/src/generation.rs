@@ -8,8 +8,8 @@ use domain::document::{Retrieved, Search};
 use domain::id::ContentHash;
 
 use crate::calibration::{Asked, Judge, Question};
-use crate::corpus::Corpus;
-use crate::dense::{LengthError, VectorIndex};
+use crate::corpus::{Corpus, Dense};
+use crate::dense::LengthError;
 use crate::hash;
 use crate::passage::{Room, passages};
 use crate::words::WordsError;
@@ -27,7 +27,7 @@ pub(crate) struct Generation {
 /// What vectors add.
 struct Hybrid {
     model: ContentHash,
-    dense: VectorIndex,
+    dense: Dense,
     judge: Judge,
 }
 
@@ -83,7 +83,7 @@ impl Generation {
         }))
     }
 
-    /// All that must be embedded for a hybrid search, each once: chunks and labelled questions.
+    /// All that must be embedded for a hybrid search, each once: chunks, sentences and labelled questions.
     pub(crate) fn embeddables(&self) -> Vec<(ContentHash, String)> {
         let mut embeddables = self.corpus.embeddables();
         let questions = self.questions.iter().map(|one| (question_hash(&one.text), one.text.clone()));
@@ -98,7 +98,7 @@ impl Generation {
         self.hybrid.as_ref().map(|hybrid| &hybrid.model)
     }
 
-    pub(crate) fn dense(&self) -> Option<&VectorIndex> {
+    pub(crate) fn dense(&self) -> Option<&Dense> {
         self.hybrid.as_ref().map(|hybrid| &hybrid.dense)
     }
 

@@ -21,7 +21,10 @@ pub(crate) fn passages(corpus: &Corpus, query: &Query, evidence: &Evidence, room
             break;
         }
         let open = open_sentences(corpus, candidate.chunk, &chosen);
-        let relevance = |sentence: usize| query.share(&corpus.sentences[sentence].terms);
+        let relevance = |sentence: usize| {
+            let cosine = evidence.sentence_cosines.get(&sentence).copied().unwrap_or_default();
+            query.share(&corpus.sentences[sentence].terms) + cosine
+        };
         let Some(run) = best_run(corpus, open, relevance, room.tokens) else { continue };
         let run = Run::new(corpus, candidate.chunk, run, room.tokens);
         if chosen.iter().any(|other| shared(&run.terms, &other.terms) > SAME_SHARE) {

@@ -267,7 +267,8 @@ async fn what_did_not_change_is_neither_stored_nor_embedded_again() {
     let loaded = rig.library.load(&finance(), articles()).await.unwrap();
     assert_eq!((loaded.documents, loaded.chunks, loaded.content), (4, 4, Content::Replaced));
     rig.library.embed(&|_| {}).await.unwrap();
-    assert_eq!(rig.embedder.n_embedded.load(Ordering::SeqCst), 4);
+    // Four chunks and their eight sentences.
+    assert_eq!(rig.embedder.n_embedded.load(Ordering::SeqCst), 12);
 
     // A restart: another library over the same store has all vectors at once.
     let again = Library::new(rig.store.clone(), Some(rig.embedder.clone()));
@@ -276,14 +277,14 @@ async fn what_did_not_change_is_neither_stored_nor_embedded_again() {
     assert_eq!(again.load(&finance(), files).await.unwrap().content, Content::Unchanged);
     assert!(again.current.load()[&finance()].model().is_some());
     again.embed(&|_| {}).await.unwrap();
-    assert_eq!(rig.embedder.n_embedded.load(Ordering::SeqCst), 4);
+    assert_eq!(rig.embedder.n_embedded.load(Ordering::SeqCst), 12);
     assert_eq!(rig.store.n_replaced.load(Ordering::SeqCst), 1);
 
     let mut files = articles();
     files[1] = article("cards", "A stolen card costs nothing.");
     assert_eq!(again.load(&finance(), files).await.unwrap().content, Content::Replaced);
     again.embed(&|_| {}).await.unwrap();
-    assert_eq!(rig.embedder.n_embedded.load(Ordering::SeqCst), 5);
+    assert_eq!(rig.embedder.n_embedded.load(Ordering::SeqCst), 14);
 }
 
 #[tokio::test]
@@ -295,8 +296,8 @@ async fn progress_goes_from_what_is_known_to_all() {
     let seen = Mutex::new(Vec::new());
     rig.library.embed(&|progress| seen.lock().push(progress)).await.unwrap();
     let seen = seen.into_inner();
-    assert_eq!(seen.first(), Some(&Progress { done: 0, total: 28 }));
-    assert_eq!(seen.last(), Some(&Progress { done: 28, total: 28 }));
+    assert_eq!(seen.first(), Some(&Progress { done: 0, total: 36 }));
+    assert_eq!(seen.last(), Some(&Progress { done: 36, total: 36 }));
     assert!(seen.windows(2).all(|pair| pair[0].done <= pair[1].done));
 }
 
