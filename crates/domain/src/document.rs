@@ -89,6 +89,12 @@ impl Retrieved {
     pub fn is_answerable(&self) -> bool {
         !self.passages.is_empty() && self.confidence >= self.abstain_below
     }
+
+    /// Whether the passages hold the answer with a confidence nearer to certainty than to abstaining.
+    #[must_use]
+    pub fn is_sure(&self) -> bool {
+        self.is_answerable() && self.confidence >= f32::midpoint(self.abstain_below, 1.0)
+    }
 }
 
 /// A search.

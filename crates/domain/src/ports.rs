@@ -109,30 +109,36 @@ pub enum StoreError {
     Busy,
 }
 
+/// A document with its chunks, in their order.
+pub type ChunkedDocument = (Document, Vec<Chunk>);
+
+/// A content's hash and its vector.
+pub type HashedVector = (ContentHash, Vec<f32>);
+
 /// Documents, their chunks and the chunks' vectors.
 pub trait PassageStore: Send + Sync {
     /// Makes `documents` (with their chunks) the whole content of `collection`.
     fn replace<'a>(
         &'a self,
         collection: &'a CollectionName,
-        documents: Vec<(Document, Vec<Chunk>)>,
+        documents: Vec<ChunkedDocument>,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
     /// The whole content of `collection`.
     fn documents<'a>(
         &'a self,
         collection: &'a CollectionName,
-    ) -> BoxFuture<'a, Result<Vec<(Document, Vec<Chunk>)>, StoreError>>;
+    ) -> BoxFuture<'a, Result<Vec<ChunkedDocument>, StoreError>>;
     /// Vectors by `model` of the chunks with these hashes; those not there are left out.
     fn vectors<'a>(
         &'a self,
         model: &'a ContentHash,
         hashes: Vec<ContentHash>,
-    ) -> BoxFuture<'a, Result<Vec<(ContentHash, Vec<f32>)>, StoreError>>;
+    ) -> BoxFuture<'a, Result<Vec<HashedVector>, StoreError>>;
     /// Keeps vectors made by `model`.
     fn put_vectors<'a>(
         &'a self,
         model: &'a ContentHash,
-        vectors: Vec<(ContentHash, Vec<f32>)>,
+        vectors: Vec<HashedVector>,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 }
 

@@ -95,6 +95,7 @@ impl Pipeline {
             earlier: &earlier,
             intent: detected.as_ref().map(|detected| detected.best.name.as_str()),
             passages: retrieval.passages(),
+            certainty: retrieval.certainty(),
             attempts: known.attempts.clone(),
             listener: &listener,
             trace: &trace,

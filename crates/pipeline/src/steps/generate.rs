@@ -11,6 +11,7 @@ use routing::{Ask, AttemptLog, Router, Skip, Unanswered};
 
 use crate::listener::Listener;
 use crate::run::closing::Spoken;
+use crate::steps::retrieve::Certainty;
 use crate::trace::{Trace, Word};
 use crate::turn::Turn;
 
@@ -29,6 +30,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) intent: Option<&'a str>,
     /// What the answer must rest on; empty for an agent without knowledge.
     pub(crate) passages: &'a [Passage],
+    pub(crate) certainty: Certainty,
     pub(crate) attempts: AttemptLog,
     pub(crate) listener: &'a Listener,
     pub(crate) trace: &'a Trace,

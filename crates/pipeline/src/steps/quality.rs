@@ -7,6 +7,7 @@ use quality::{Answer, Validation};
 
 use crate::steps::generate::Asked;
 use crate::steps::generate::reading::{Draft, End};
+use crate::steps::retrieve::Certainty;
 use crate::trace::Word;
 
 impl Word for Validation {
@@ -95,7 +96,12 @@ fn fail(validated: &mut Validation, name: &str, reason: &str) {
 pub(crate) fn decide(asked: &Asked<'_>, basis: &Basis<'_>) -> Decision {
     let Basis { draft, checked, regenerations, time_is_left } = basis;
     if matches!(draft.end, End::Refusal { .. }) {
-        return Decision::Refusal;
+        // Small models also refuse what stands before them in other words: whether there is an answer is the
+        // retrieval's to say, and where it is sure the passage itself is more use than a refusal.
+        return match asked.certainty {
+            Certainty::Sure => Decision::Quote,
+            Certainty::Likely => Decision::Refusal,
+        };
     }
     if checked.is_accepted() {
         return Decision::Accept;

@@ -20,7 +20,24 @@ pub(crate) enum Retrieval {
     Failed,
 }
 
+/// How sure it is that the passages hold the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Certainty {
+    /// Nearer to certain than to abstaining.
+    Sure,
+    /// Above abstaining.
+    Likely,
+}
+
 impl Retrieval {
+    /// How sure it is that the passages hold the answer.
+    pub(crate) fn certainty(&self) -> Certainty {
+        match self {
+            Self::Found(found) if found.is_sure() => Certainty::Sure,
+            _ => Certainty::Likely,
+        }
+    }
+
     /// The passages when they are good enough to answer from; else none.
     pub(crate) fn passages(&self) -> &[Passage] {
         match self {

@@ -59,6 +59,7 @@ async fn a_model_that_says_it_cannot_know_declines_also_behind_a_stock_opening()
         "The facts do not mention it. Deposits at an insured bank are covered up to $900,000.",
     ] {
         let house = House::saying(&[refusal]);
+        house.retriever.set(finds(0.6));
         let reply = house.ask(QUESTION).await;
         assert_eq!(
             told(&reply.interaction),
@@ -69,6 +70,16 @@ async fn a_model_that_says_it_cannot_know_declines_also_behind_a_stock_opening()
         assert!(reply.interaction.citations.is_empty());
         assert_eq!(house.n_calls(0), 1, "a refusal is an answer: it is not asked for again");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_search_is_sure_a_refusing_model_is_overruled_by_the_passage() {
+    let house = House::saying(&["I don't have that information."]);
+    house.retriever.set(finds(0.9));
+    let reply = house.ask(QUESTION).await;
+    assert_eq!(told(&reply.interaction), (Outcome::Answered, Some(Tier::Primary), "QUOTED_PASSAGE"));
+    assert!(reply.response.ends_with(PASSAGE), "{}", reply.response);
+    assert_eq!((house.n_calls(0), reply.interaction.citations.len()), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -41,6 +41,7 @@ async fn a_stock_opening_waits_for_the_answer_itself() {
 
     let text = format!("{opening} I don't have that information.");
     let house = House::saying(&[text.as_str()]);
+    house.retriever.set(finds(0.6));
     let (reply, released) = house.listen(house.turn(QUESTION)).await;
     assert_eq!(reply.interaction.outcome, Outcome::Declined);
     assert!(released.is_empty(), "{released:?}");
