@@ -15,8 +15,9 @@ use crate::words::WordsError;
 
 /// Labelled questions of each kind that are needed to learn from them.
 const QUESTIONS_MIN: usize = 10;
-/// Labelled questions beyond this many are thinned out evenly; the fit is cubic in their number.
-const QUESTIONS_MAX: usize = 1_000;
+/// Labelled questions beyond this many are thinned out evenly; the fit is cubic in their number (half a
+/// second for 1,200).
+const QUESTIONS_MAX: usize = 2_000;
 /// L2 weight of the logistic regression on standardised features.
 const PENALTY: f64 = 3.0;
 /// Parts of the cross-validation.

@@ -11,7 +11,7 @@ use crate::regression::Ridge;
 /// How sharply likeness of meaning falls off with the cosine; [`RIDGE`] is the strength of the ridge.
 /// Both chosen by cross-validation on the shipped questions, in a wide flat optimum.
 const SHARPNESS: f64 = 2.0;
-const RIDGE: f64 = 0.5;
+const RIDGE: f64 = 0.2;
 
 /// A question as the kernel sees it.
 #[derive(Debug, Clone, PartialEq)]
