@@ -16,14 +16,23 @@ use crate::texts::Contact;
 pub struct Inputs<'a> {
     /// What the person asks.
     pub question: &'a str,
-    /// The passages' texts, best first.
-    pub passages: &'a [&'a str],
+    /// The passages, best first.
+    pub passages: &'a [PassageInput<'a>],
     /// The person's earlier questions that this one refers to, oldest first.
     pub earlier: &'a [&'a str],
     /// The detected intent; empty when none is.
     pub intent: &'a str,
     /// Why the answers before were not accepted; empty the first time.
     pub reasons: &'a [String],
+}
+
+/// A passage, as a template sees it.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct PassageInput<'a> {
+    /// The title of its document.
+    pub title: &'a str,
+    /// Its text.
+    pub text: &'a str,
 }
 
 /// A checked template.
@@ -87,7 +96,7 @@ impl Prompt {
         // A template that names something it does not get fails now and not at the first customer.
         let sample = Inputs {
             question: "?",
-            passages: &["a", "b"],
+            passages: &[PassageInput { title: "t", text: "a" }, PassageInput { title: "t", text: "b" }],
             earlier: &["before"],
             intent: "",
             reasons: &["because".to_owned()],
@@ -164,19 +173,19 @@ mod tests {
 
     #[test]
     fn both_parts_are_rendered() {
-        let text = "<!-- system -->\nYou work for {{ contact.name }}.\n<!-- user -->\n{% for passage in passages %}\n[{{ loop.index }}] {{ passage }}\n{% endfor %}\nQ: {{ question }}";
+        let text = "<!-- system -->\nYou work for {{ contact.name }}.\n<!-- user -->\n{% for passage in passages %}\n[{{ loop.index }}] {{ passage.title }}: {{ passage.text }}\n{% endfor %}\nQ: {{ question }}";
         let prompt = Prompt::parse("prompt.md", text, &contact()).expect("valid");
         assert_eq!(prompt.system(), "You work for Bank.");
         let inputs = Inputs {
             question: "Why {{x}}?",
-            passages: &["p1", "p2"],
+            passages: &[PassageInput { title: "t1", text: "p1" }, PassageInput { title: "t2", text: "p2" }],
             earlier: &[],
             intent: "",
             reasons: &[],
         };
         assert_eq!(
             prompt.user(&inputs).as_deref(),
-            Ok("[1] p1\n[2] p2\nQ: Why {{x}}?"),
+            Ok("[1] t1: p1\n[2] t2: p2\nQ: Why {{x}}?"),
             "a question is never a template"
         );
     }

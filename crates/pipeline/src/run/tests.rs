@@ -316,7 +316,7 @@ fn folder() -> Folder {
 }
 
 const PROMPT: &str = "<!-- system -->\nYou work for {{ contact.name }}.\n<!-- user -->\n\
-    {% for passage in passages %}\n{{ passage }}\n{% endfor %}\n\
+    {% for passage in passages %}\n{{ passage.text }}\n{% endfor %}\n\
     {% for before in earlier %}\nEarlier: {{ before }}\n{% endfor %}\n\
     Question: {{ question }}\n{% for reason in reasons %}\n- {{ reason }}\n{% endfor %}";
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::chat::{ChatRequest, Message, Role};
 use domain::document::Passage;
 use domain::model::Route;
-use registry::prompt::{Inputs, RenderError};
+use registry::prompt::{Inputs, PassageInput, RenderError};
 use registry::snapshot::{Serving, Snapshot};
 use routing::{Ask, AttemptLog, Router, Skip, Unanswered};
 
@@ -163,9 +163,10 @@ fn after_break(route: &Route, tier_index: usize, broken_in: Option<usize>) -> Sk
 fn request(asked: &Asked<'_>, reasons: &[String]) -> Result<ChatRequest, RenderError> {
     let loaded = &asked.serving.loaded;
     let prompt = loaded.prompts.for_intent(asked.intent);
+    let passages = asked.passages.iter().map(|passage| PassageInput { title: &passage.title, text: &passage.text });
     let user = prompt.user(&Inputs {
         question: asked.question,
-        passages: &asked.passage_texts(),
+        passages: &passages.collect::<Vec<_>>(),
         earlier: asked.earlier,
         intent: asked.intent.unwrap_or_default(),
         reasons,
