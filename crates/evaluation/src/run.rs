@@ -55,7 +55,10 @@ pub async fn run(assistant: &dyn Assistant, cases: &[Case], mut progress: impl F
     for case in cases {
         let answered = assistant.ask(case).await;
         // No answer at all holds no fact, and its outcome is none of those that count as declined.
-        let judged = judge(case, answered.as_ref().unwrap_or(&Answered::default()));
+        let judged = match &answered {
+            Ok(answered) => judge(case, answered),
+            Err(_) => judge(case, &Answered::default()),
+        };
         let line = Line { case: case.clone(), answered, judged };
         progress(&line);
         lines.push(line);

@@ -107,6 +107,8 @@ pub struct Unanswered {
     /// The last failure.
     #[source]
     pub last: Option<ModelError>,
+    /// The rung whose call failed last.
+    pub last_tier: Option<Tier>,
 }
 
 /// Why a walk ended without an answer.

@@ -28,7 +28,7 @@ mod tests;
 /// Walks the tiers of `ask` in their order.
 pub(crate) async fn walk(router: &Router, ask: &Ask<'_>) -> Dispatched {
     let attempts = Attempts::new(&router.parts.policy, ask.log.n_failed_remote());
-    let mut walk = Walk { router, ask, attempts, last: None, skipped: Vec::new() };
+    let mut walk = Walk { router, ask, attempts, last: None, last_tier: None, skipped: Vec::new() };
     let tiers = &ask.route.tiers;
     for (index, tier) in tiers.iter().enumerate().skip(ask.skip.first_index()) {
         if !asks_models(tier) {
@@ -103,6 +103,7 @@ struct Walk<'a> {
     ask: &'a Ask<'a>,
     attempts: Attempts,
     last: Option<ModelError>,
+    last_tier: Option<Tier>,
     skipped: Vec<Skipped>,
 }
 
@@ -123,6 +124,7 @@ impl<'a> Walk<'a> {
             };
             let (next, retry) = (policy::next(&error.fault), error.fault.retry);
             self.last = Some(error);
+            self.last_tier = Some(tier_of(rung.tier, target));
             candidate = match next {
                 Next::Stop => return Err(Leave::Stop),
                 Next::OtherTarget => self.sibling(&mut untried, &called),
@@ -211,10 +213,7 @@ impl<'a> Walk<'a> {
         request: Arc<ChatRequest>,
     ) -> Result<Answering, ModelError> {
         let Candidate { target, model, permit } = candidate;
-        let tier = match target.kind {
-            TargetKind::Embedded => Tier::Embedded,
-            TargetKind::Remote => rung.tier.tier,
-        };
+        let tier = tier_of(rung.tier, target);
         let parts = &self.router.parts;
         let running = Running::begin(Start {
             clock: &parts.clock,
@@ -254,7 +253,15 @@ impl<'a> Walk<'a> {
             (None, _) => shut(&self.skipped, self.router.parts.clock.now()),
         };
         let route = self.ask.route.name.clone();
-        Box::new(Unanswered { route, reason, fault, skipped: self.skipped, last: self.last })
+        Box::new(Unanswered { route, reason, fault, skipped: self.skipped, last: self.last, last_tier: self.last_tier })
+    }
+}
+
+/// The rung that a target's answers are reported as: whoever runs the model names it.
+fn tier_of(tier: &RouteTier, target: &Target) -> Tier {
+    match target.kind {
+        TargetKind::Embedded => Tier::Embedded,
+        TargetKind::Remote => tier.tier,
     }
 }
 

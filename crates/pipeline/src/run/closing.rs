@@ -1,11 +1,10 @@
 //! The ways a turn can end.
 
 use domain::document::{Citation, Passage};
-use domain::fault::{Origin, Retry};
+use domain::fault::{Kind, Origin, Retry};
 use domain::id::CaseId;
 use domain::interaction::{Interaction, Outcome, QualityVerdict};
 use domain::model::Tier;
-use domain::ports::ModelError;
 use language::word::content_stems;
 use registry::texts::Contact;
 use routing::Unanswered;
@@ -142,8 +141,8 @@ pub(super) async fn quoted(asked: &Asked<'_>, draft: Draft, verdict: QualityVerd
     Ending { quality: Some(verdict), ..ending }
 }
 
-/// No model answered. After a draft that did not hold, and while our own model is on its way, the passage is quoted;
-/// else the static answer is given.
+/// No model answered. After a draft that did not hold, and where our own model is there but not yet, too slowly or
+/// just no longer, the passage is quoted; else the static answer is given.
 pub(super) fn without_model(
     asked: &Asked<'_>,
     missing: Option<&Unanswered>,
@@ -151,8 +150,7 @@ pub(super) fn without_model(
 ) -> Ending {
     let reason = missing.map_or_else(|| "the prompt could not be rendered".to_owned(), ToString::to_string);
     tracing::warn!(interaction.id = %asked.turn.interaction, reason, "no model answered");
-    let is_starting = missing.and_then(|missing| missing.last.as_ref()).is_some_and(is_on_its_way);
-    let starting = is_starting.then(|| Spoken {
+    let starting = missing.is_some_and(is_own_and_coming).then(|| Spoken {
         tier: Tier::Embedded,
         model_used: QUOTED_PASSAGE.to_owned(),
         attempt: asked.attempts.n_begun(),
@@ -163,9 +161,14 @@ pub(super) fn without_model(
     }
 }
 
-/// Whether the failure only says that our own model has not started yet.
-fn is_on_its_way(error: &ModelError) -> bool {
-    error.fault.origin == Origin::Mainstay && matches!(error.fault.retry, Retry::After(_))
+/// Whether what failed last is our own model, and it is there: on its way, too slow for the deadline, or crashed
+/// and being started again. One that is switched off or cannot be loaded says `Elsewhere`.
+fn is_own_and_coming(missing: &Unanswered) -> bool {
+    let Some(error) = missing.last.as_ref().filter(|_| missing.last_tier == Some(Tier::Embedded)) else {
+        return false;
+    };
+    let is_on_its_way = error.fault.origin == Origin::Mainstay && matches!(error.fault.retry, Retry::After(_));
+    is_on_its_way || matches!(error.fault.kind, Kind::Timeout | Kind::Transient)
 }
 
 /// The static answer of the agent: contact and disclaimers, and no claim.

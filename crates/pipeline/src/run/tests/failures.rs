@@ -85,19 +85,25 @@ async fn an_answer_that_breaks_off_unseen_is_asked_for_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hanging_model_leaves_time_for_the_static_answer() {
-    for script in [
-        Script::NeverAccept,
-        Script::Steps(vec![Step::Hang]),
-        Script::Steps(vec![Step::Delta("Deposits at".to_owned()), Step::Hang]),
+async fn a_hanging_model_leaves_time_for_the_passage_or_the_static_answer() {
+    let stutters = vec![Step::Delta("Deposits at".to_owned()), Step::Hang];
+    for (last, script, want) in [
+        (TierName::Fallback, Script::NeverAccept, Outcome::Degraded),
+        (TierName::Fallback, Script::Steps(vec![Step::Hang]), Outcome::Degraded),
+        (TierName::Fallback, Script::Steps(stutters.clone()), Outcome::Degraded),
+        // Our own model is there, only too slow: the passage is more use than the static answer.
+        (TierName::Embedded, Script::NeverAccept, Outcome::Answered),
+        (TierName::Embedded, Script::Steps(vec![Step::Hang]), Outcome::Answered),
     ] {
         let house = House::new(vec![
             (TierName::Primary, vec![script.clone()]),
-            (TierName::Embedded, vec![script.clone()]),
+            (last, vec![script.clone()]),
         ]);
         let deadline = house.clock.now().after(Duration::from_secs(5));
         let reply = house.run(Turn { deadline, ..house.turn(QUESTION) }).await;
-        assert_eq!(reply.interaction.outcome, Outcome::Degraded, "{script:?}");
+        assert_eq!(reply.interaction.outcome, want, "{script:?}");
+        let is_quoted = reply.interaction.model_used.as_deref() == Some("QUOTED_PASSAGE");
+        assert_eq!(is_quoted, want == Outcome::Answered, "{script:?}");
         assert!(house.clock.now() < deadline, "{script:?}");
         assert_eq!(house.models[0].n_open() + house.models[1].n_open(), 0);
     }
