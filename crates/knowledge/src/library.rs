@@ -408,6 +408,14 @@ fn merged(found: Vec<Retrieved>, limit: usize) -> Retrieved {
     Retrieved { passages, confidence, abstain_below }
 }
 
+/// Whether `files` can be loaded: everything that [`Library::load`] checks before it keeps and indexes them.
+///
+/// # Errors
+/// [`LoadError`] with the file at fault.
+pub fn check(collection: &CollectionName, files: &[SourceFile]) -> Result<(), LoadError> {
+    read(collection, files).map(drop)
+}
+
 /// Reads the files of a collection.
 fn read(
     collection: &CollectionName,
