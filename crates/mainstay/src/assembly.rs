@@ -64,14 +64,12 @@ impl Assembly {
     /// Serves a checked configuration from now on.
     pub(crate) async fn apply(&self, loaded: Loaded) {
         let knowledge_changed = knowledge_files(&self.folder()).ne(knowledge_files(&loaded.folder));
-        if knowledge_changed {
-            if let Err(error) = load_knowledge(&self.library, &loaded.folder, &loaded.snapshot).await {
-                tracing::error!(
-                    error = format!("{error:#}"),
-                    "the change is refused; the last good configuration goes on serving"
-                );
-                return;
-            }
+        if knowledge_changed
+            && let Err(error) = load_knowledge(&self.library, &loaded.folder, &loaded.snapshot).await
+        {
+            let error = format!("{error:#}");
+            tracing::error!(error, "the change is refused; the last good configuration goes on serving");
+            return;
         }
         let id = loaded.snapshot.id.clone();
         self.breakers.watch(targets(&loaded.snapshot));

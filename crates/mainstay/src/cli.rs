@@ -63,6 +63,14 @@ pub(crate) struct Places {
     data: PathBuf,
 }
 
+/// How a result is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+pub(crate) struct Form {
+    /// Print JSON.
+    #[arg(long = "json")]
+    is_json: bool,
+}
+
 /// Exit code of a command that did its work and found something wrong.
 const FOUND_WRONG: u8 = 1;
 /// Exit code of a command that could not do its work.

@@ -118,7 +118,8 @@ fn chat_models(
     let mut models = BTreeMap::from([embedded]);
     for (name, provider) in &config.providers {
         let name = ProviderName::from(name.as_str());
-        let model = providers::build(&name, provider, &ports)?;
+        // Its text holds its cause already.
+        let model = providers::build(&name, provider, &ports).map_err(|error| anyhow::anyhow!("{error}"))?;
         models.insert(name, model);
     }
     Ok(models)

@@ -1,5 +1,7 @@
 //! `mainstay bench run --suite FILE`: asks every question of a suite and judges the answers by facts.
 
+#![expect(clippy::indexing_slicing, reason = "a JSON value indexed by a name it does not have gives null")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use evaluation::suite::{Case, parse};
 use serde_json::{Value, json};
 
 use crate::cli::client::{Server, Told};
-use crate::cli::{Found, terminal};
+use crate::cli::{Form, Found, terminal};
 use crate::clock::SystemClock;
 
 #[derive(Debug, Args)]
@@ -36,9 +38,9 @@ struct RunOptions {
     /// The server to ask.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     url: String,
-    /// Print JSON lines: one for each question, then the summary.
-    #[arg(long)]
-    json: bool,
+    /// JSON: one line for each question, then one with the summary.
+    #[command(flatten)]
+    form: Form,
 }
 
 pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
@@ -48,9 +50,9 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
     let assistant = OverHttp { server: Server::new(&options.url, Arc::clone(&clock))?, clock };
     // A server that is not there would make every line wrong: better said once.
     assistant.server.get("/health/live").await?;
-    let lines = evaluation::run::run(&assistant, &cases, |line| show(line, options.json)).await;
+    let lines = evaluation::run::run(&assistant, &cases, |line| show(line, options.form)).await;
     let summary = summarise(&lines);
-    if options.json {
+    if options.form.is_json {
         terminal::line(json!({ "summary": summary_json(&summary) }).to_string());
     } else {
         show_summary(&summary);
@@ -106,8 +108,8 @@ fn answered(answer: &Value, first_text: Option<Duration>, whole: Duration) -> An
     }
 }
 
-fn show(line: &Line, is_json: bool) {
-    if is_json {
+fn show(line: &Line, form: Form) {
+    if form.is_json {
         terminal::line(line_json(line).to_string());
         return;
     }
@@ -144,9 +146,10 @@ fn show_summary(summary: &Summary) {
         summary.unanswerable.1,
         summary.unanswerable.0
     ));
-    let seconds =
-        |time: Option<Duration>| time.map_or("-".to_owned(), |time| format!("{:.1} s", time.as_secs_f64()));
-    let count = |count: Option<u32>| count.map_or("-".to_owned(), |count| count.to_string());
+    let seconds = |time: Option<Duration>| {
+        time.map_or_else(|| "-".to_owned(), |time| format!("{:.1} s", time.as_secs_f64()))
+    };
+    let count = |count: Option<u32>| count.map_or_else(|| "-".to_owned(), |count| count.to_string());
     let medians = summary.medians;
     terminal::line(format!(
         "generated answers: first sentence {} (median), whole answer {} (median), uncached prompt tokens {} (median), {} (most)",

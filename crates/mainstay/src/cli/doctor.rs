@@ -1,5 +1,7 @@
 //! `mainstay doctor`: what works, what does not, and what to do about it.
 
+#![expect(clippy::indexing_slicing, reason = "a JSON value indexed by a name it does not have gives null")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use embedded::choose::{Memory, choose};
 use serde_json::{Value, json};
 
 use crate::cli::client::Server;
-use crate::cli::{Found, Places, terminal};
+use crate::cli::{Form, Found, Places, terminal};
 use crate::clock::SystemClock;
 use crate::config::{self, Loaded, Source, SystemSecrets};
 use crate::fetching;
@@ -27,9 +29,8 @@ pub(super) struct Options {
     /// Wait until the server is ready (10 minutes at most), showing what it waits for.
     #[arg(long)]
     wait_ready: bool,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    form: Form,
 }
 
 /// One thing that was looked at.
@@ -74,7 +75,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
     let mut findings = look_at_configuration(&options.places, &clock);
     findings.push(look_at_data(&options.places.data));
     findings.extend(look_at_server(&server, &options.url).await);
-    show(&findings, options.json);
+    show(&findings, options.form);
     let is_broken = findings.iter().any(|finding| finding.state == State::Broken);
     Ok(if is_broken { Found::Wrong } else { Found::Good })
 }
@@ -202,8 +203,8 @@ fn part_state(part: &Value) -> State {
     }
 }
 
-fn show(findings: &[Finding], is_json: bool) {
-    if is_json {
+fn show(findings: &[Finding], form: Form) {
+    if form.is_json {
         let entry = |found: &Finding| json!({ "name": found.name, "state": found.state.name(), "detail": found.detail });
         terminal::line(json!({ "findings": findings.iter().map(entry).collect::<Vec<_>>() }).to_string());
         return;

@@ -10,7 +10,7 @@ use embedded::fetch::Pulled;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use crate::cli::{Found, Places, terminal};
+use crate::cli::{Form, Found, Places, terminal};
 use crate::clock::SystemClock;
 use crate::config::{self, Loaded, Source};
 use crate::fetching;
@@ -28,9 +28,8 @@ enum Command {
     List {
         #[command(flatten)]
         places: Places,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        form: Form,
     },
     /// Fetch and verify models.
     Pull(PullOptions),
@@ -58,7 +57,7 @@ struct PullOptions {
 
 pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
     match options.command {
-        Command::List { places, json } => list(&places, json),
+        Command::List { places, form } => list(&places, form),
         Command::Pull(options) => pull(options).await,
     }
 }
@@ -67,7 +66,7 @@ fn load(places: &Places) -> anyhow::Result<Loaded> {
     Ok(config::load(Source::choose(places.config.clone()).read()?)?)
 }
 
-fn list(places: &Places, is_json: bool) -> anyhow::Result<Found> {
+fn list(places: &Places, form: Form) -> anyhow::Result<Found> {
     let loaded = load(places)?;
     let folder = places.data.join(MODELS_FOLDER);
     let clock = Arc::new(SystemClock::new());
@@ -79,7 +78,7 @@ fn list(places: &Places, is_json: bool) -> anyhow::Result<Found> {
         let is_here = fetching::is_here(&models, name);
         let is_chosen =
             choice.model.as_deref() == Some(name) || loaded.catalogue.embedder.as_deref() == Some(name);
-        if is_json {
+        if form.is_json {
             rows.push(json!({
                 "name": name,
                 "kind": kind_name(model.kind),
@@ -101,7 +100,7 @@ fn list(places: &Places, is_json: bool) -> anyhow::Result<Found> {
             model.summary
         ));
     }
-    if is_json {
+    if form.is_json {
         terminal::line(json!({ "models": rows, "choice": choice.reason }).to_string());
     } else {
         terminal::line(format!("* used by `serve`: {}", choice.reason));

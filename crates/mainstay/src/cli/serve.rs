@@ -73,14 +73,16 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         shutdown: shutdown.clone(),
     };
     let starting = Box::pin(start(folder, ground, options.model.as_deref()));
-    let assembly = tokio::select! {
-        assembly = starting => assembly?,
+    let (assembly, wanted) = tokio::select! {
+        started = starting => started?,
         () = &mut serving => bail!("the port closed while the server was starting"),
         () = stop_signal() => return Ok(()),
     };
     checkup.watch(Arc::clone(&assembly));
     metrics.watch(Arc::clone(&checkup) as _);
     ready.send_replace(Some(Arc::clone(&assembly.pipeline)));
+    // Only now: with no model to wait for, this makes the server ready.
+    assembly.tasks.spawn(models::start(Arc::clone(&assembly), wanted));
     if let Source::Folder(root) = source {
         assembly.tasks.spawn(watching::run(root, Arc::clone(&assembly), shutdown.clone()));
     }
@@ -103,20 +105,19 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Loads the configuration, joins the parts and sends for the models.
+/// Loads the configuration and joins the parts; the models are sent for when it can answer.
 async fn start(
     folder: registry::folder::Folder,
     ground: Ground,
     model: Option<&str>,
-) -> anyhow::Result<Arc<Assembly>> {
+) -> anyhow::Result<(Arc<Assembly>, models::Wanted)> {
     let mut loaded: Loaded = tokio::task::spawn_blocking(move || config::load(folder)).await??;
     if let Some(model) = model {
         loaded.choose_model(model)?;
     }
     let wanted = models::Wanted::of(&loaded, &ground.data);
     let assembly = compose(loaded, ground).await.context("could not start")?;
-    assembly.tasks.spawn(models::start(Arc::clone(&assembly), wanted));
-    Ok(assembly)
+    Ok((assembly, wanted))
 }
 
 /// Ends when the process is asked to stop.
