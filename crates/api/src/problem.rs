@@ -1,5 +1,6 @@
 //! Errors of the native doors: RFC 9457 problem documents with a stable `code`.
 
+use axum::extract::rejection::PathRejection;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -105,6 +106,13 @@ impl From<pipeline::turn::TurnError> for Problem {
             TurnError::NotRecorded => Self::not_recorded(error.to_string()),
             TurnError::SessionBusy => Self::session_busy(error.to_string()),
         }
+    }
+}
+
+/// A path whose segment is no text.
+impl From<PathRejection> for Problem {
+    fn from(error: PathRejection) -> Self {
+        Self::bad_parameter(error.body_text())
     }
 }
 

@@ -253,7 +253,14 @@ impl<'a> Walk<'a> {
             (None, _) => shut(&self.skipped, self.router.parts.clock.now()),
         };
         let route = self.ask.route.name.clone();
-        Box::new(Unanswered { route, reason, fault, skipped: self.skipped, last: self.last, last_tier: self.last_tier })
+        Box::new(Unanswered {
+            route,
+            reason,
+            fault,
+            skipped: self.skipped,
+            last: self.last,
+            last_tier: self.last_tier,
+        })
     }
 }
 

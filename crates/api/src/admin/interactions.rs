@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use domain::id::{ContentHash, InteractionId, SessionId};
@@ -29,7 +30,7 @@ pub(crate) struct ListParameters {
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
-    parameters: Result<Query<ListParameters>, axum::extract::rejection::QueryRejection>,
+    parameters: Result<Query<ListParameters>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(parameters) = parameters.map_err(|error| Problem::bad_parameter(error.body_text()))?;
     let limit = limit_parameter(parameters.limit)?;
@@ -49,9 +50,10 @@ pub(crate) async fn list(
 
 pub(crate) async fn show(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let Path(id) = id?;
     let pipeline = api.pipeline(api.deadline(&headers)?).await?;
     let id = InteractionId::from(id);
     match pipeline.records().interaction(&id).await? {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use domain::id::{AgentName, SessionId};
@@ -37,11 +38,12 @@ const ENVIRONMENTS: [&str; 3] = ["dev", "test", "prod"];
 const MAX_TOKENS: std::ops::RangeInclusive<u32> = 1..=32_768;
 
 pub(crate) async fn handle_in_environment(
-    Path(environment): Path<String>,
+    environment: Result<Path<String>, PathRejection>,
     state: State<Arc<Api>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    let Path(environment) = environment?;
     if !ENVIRONMENTS.contains(&environment.as_str()) {
         return Err(Problem::not_found(format!(
             "there is no environment `{environment}`; write /generate or one of /dev, /test, /prod before it"

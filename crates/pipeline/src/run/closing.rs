@@ -167,7 +167,8 @@ fn is_own_and_coming(missing: &Unanswered) -> bool {
     let Some(error) = missing.last.as_ref().filter(|_| missing.last_tier == Some(Tier::Embedded)) else {
         return false;
     };
-    let is_on_its_way = error.fault.origin == Origin::Mainstay && matches!(error.fault.retry, Retry::After(_));
+    let is_on_its_way =
+        error.fault.origin == Origin::Mainstay && matches!(error.fault.retry, Retry::After(_));
     is_on_its_way || matches!(error.fault.kind, Kind::Timeout | Kind::Transient)
 }
 

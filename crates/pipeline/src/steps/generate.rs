@@ -163,7 +163,8 @@ fn after_break(route: &Route, tier_index: usize, broken_in: Option<usize>) -> Sk
 fn request(asked: &Asked<'_>, reasons: &[String]) -> Result<ChatRequest, RenderError> {
     let loaded = &asked.serving.loaded;
     let prompt = loaded.prompts.for_intent(asked.intent);
-    let passages = asked.passages.iter().map(|passage| PassageInput { title: &passage.title, text: &passage.text });
+    let passages =
+        asked.passages.iter().map(|passage| PassageInput { title: &passage.title, text: &passage.text });
     let user = prompt.user(&Inputs {
         question: asked.question,
         passages: &passages.collect::<Vec<_>>(),

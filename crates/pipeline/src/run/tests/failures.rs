@@ -95,10 +95,7 @@ async fn a_hanging_model_leaves_time_for_the_passage_or_the_static_answer() {
         (TierName::Embedded, Script::NeverAccept, Outcome::Answered),
         (TierName::Embedded, Script::Steps(vec![Step::Hang]), Outcome::Answered),
     ] {
-        let house = House::new(vec![
-            (TierName::Primary, vec![script.clone()]),
-            (last, vec![script.clone()]),
-        ]);
+        let house = House::new(vec![(TierName::Primary, vec![script.clone()]), (last, vec![script.clone()])]);
         let deadline = house.clock.now().after(Duration::from_secs(5));
         let reply = house.run(Turn { deadline, ..house.turn(QUESTION) }).await;
         assert_eq!(reply.interaction.outcome, want, "{script:?}");
