@@ -7,7 +7,7 @@ use domain::interaction::{Interaction, Outcome, QualityVerdict};
 use domain::model::Tier;
 use language::word::content_stems;
 use registry::texts::Contact;
-use routing::Unanswered;
+use routing::{Reason, Unanswered};
 
 use crate::run::known::content_hash;
 use crate::steps::generate::Asked;
@@ -150,7 +150,7 @@ pub(super) fn without_model(
 ) -> Ending {
     let reason = missing.map_or_else(|| "the prompt could not be rendered".to_owned(), ToString::to_string);
     tracing::warn!(interaction.id = %asked.turn.interaction, reason, "no model answered");
-    let starting = missing.is_some_and(is_own_and_coming).then(|| Spoken {
+    let starting = missing.is_some_and(|missing| is_own_and_coming(asked, missing)).then(|| Spoken {
         tier: Tier::Embedded,
         model_used: QUOTED_PASSAGE.to_owned(),
         attempt: asked.attempts.n_begun(),
@@ -161,15 +161,20 @@ pub(super) fn without_model(
     }
 }
 
-/// Whether what failed last is our own model, and it is there: on its way, too slow for the deadline, or crashed
-/// and being started again. One that is switched off or cannot be loaded says `Elsewhere`.
-fn is_own_and_coming(missing: &Unanswered) -> bool {
-    let Some(error) = missing.last.as_ref().filter(|_| missing.last_tier == Some(Tier::Embedded)) else {
-        return false;
-    };
-    let is_on_its_way =
-        error.fault.origin == Origin::Mainstay && matches!(error.fault.retry, Retry::After(_));
-    is_on_its_way || matches!(error.fault.kind, Kind::Timeout | Kind::Transient)
+/// Whether our own model is there but not yet, too slow for the deadline, or crashed and being started again. One that
+/// is switched off or cannot be loaded says `Elsewhere`.
+fn is_own_and_coming(asked: &Asked<'_>, missing: &Unanswered) -> bool {
+    let has_own = asked.serving.route.tiers.iter().any(|tier| tier.tier == Tier::Embedded);
+    match (&missing.last, missing.last_tier) {
+        // Time ran out before another try: what went before was too slow.
+        (None, _) => has_own && missing.reason == Reason::OutOfTime,
+        (Some(error), Some(Tier::Embedded)) => {
+            let is_on_its_way =
+                error.fault.origin == Origin::Mainstay && matches!(error.fault.retry, Retry::After(_));
+            is_on_its_way || matches!(error.fault.kind, Kind::Timeout | Kind::Transient | Kind::Truncated)
+        }
+        (Some(_), _) => false,
+    }
 }
 
 /// The static answer of the agent: contact and disclaimers, and no claim.
