@@ -92,6 +92,9 @@ fn model_part(occupant: &Occupant) -> Part {
     let name = "embedded model";
     match occupant {
         Occupant::Off(reason) => part(name, PartState::Off, reason.as_str()),
+        Occupant::Failed(reason) => {
+            part(name, PartState::Failed, format!("{reason}; it is tried again at the next start"))
+        }
         Occupant::Coming(what) => part(name, PartState::Starting, what.as_str()),
         Occupant::Worker(worker) => {
             let status = worker.status();

@@ -15,6 +15,8 @@ use embedded::supervisor::Worker;
 pub(crate) enum Occupant {
     /// Nothing, and nothing will: for this reason.
     Off(String),
+    /// Nothing, although there should be: for this reason.
+    Failed(String),
     /// A model is being fetched or loaded.
     Coming(String),
     /// A supervised worker.
@@ -57,7 +59,7 @@ impl ChatModel for EmbeddedSlot {
                     },
                     detail: format!("the embedded model is on its way: {what}"),
                 }),
-                Occupant::Off(reason) => Err(ModelError {
+                Occupant::Off(reason) | Occupant::Failed(reason) => Err(ModelError {
                     fault: Fault::unavailable(),
                     detail: format!("there is no embedded model: {reason}"),
                 }),

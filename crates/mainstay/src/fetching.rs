@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use bytes::{Bytes, BytesMut};
 use domain::ports::{BoxFuture, Clock};
 use embedded::catalogue::Catalogue;
@@ -30,13 +31,30 @@ pub(crate) fn is_here(models: &Models, name: &str) -> bool {
     matches!(models.inspect(name), Presence::Present(_))
 }
 
+/// What is wrong with a model's files, when they are here and not what they should be.
+pub(crate) fn damage(models: &Models, name: &str) -> Option<String> {
+    match models.inspect(name) {
+        Presence::Damaged { reason } => Some(reason),
+        Presence::Present(_) | Presence::Missing => None,
+    }
+}
+
 /// The folder of a model's verified files, fetched where they are not there.
 pub(crate) async fn find_or_pull(
     models: &Models,
     name: &str,
     progress: embedded::fetch::Progress,
 ) -> anyhow::Result<PathBuf> {
-    let Paths { folder, .. } = models.pull(name, progress).await?;
+    let (looked_at, wanted) = (models.clone(), name.to_owned());
+    let damage = tokio::task::spawn_blocking(move || damage(&looked_at, &wanted)).await?;
+    if let Some(reason) = &damage {
+        tracing::warn!(model.name = name, reason, "`{name}` is damaged and fetched anew: {reason}");
+    }
+    let pulled = models.pull(name, progress).await;
+    let Paths { folder, .. } = match damage {
+        Some(reason) => pulled.with_context(|| format!("`{name}` is damaged ({reason})"))?,
+        None => pulled?,
+    };
     Ok(folder)
 }
 

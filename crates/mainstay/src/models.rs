@@ -114,7 +114,7 @@ async fn start_chat(assembly: &Arc<Assembly>, wanted: &Wanted) {
         Err(error) => {
             let reason = format!("{error:#}");
             tracing::error!(reason, "the embedded model `{name}` is not there");
-            return assembly.slot.put(Occupant::Off(reason));
+            return assembly.slot.put(Occupant::Failed(reason));
         }
     };
     let (supervisor, worker) = Supervisor::new(config, Arc::clone(&assembly.clock) as _);

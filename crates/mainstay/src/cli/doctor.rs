@@ -145,11 +145,14 @@ fn look_at_models(loaded: &Loaded, places: &Places, clock: &Arc<SystemClock>) ->
     let outbound = outbound::Client::new(Arc::clone(clock) as _, outbound::Config::default());
     let models = fetching::models(&places.data.join(MODELS_FOLDER), &loaded.catalogue, &outbound, clock);
     for name in loaded.catalogue.embedder.iter().cloned().chain(chat).filter(|name| name != "none") {
+        let what = format!("model `{name}`");
         findings.push(if fetching::is_here(&models, &name) {
-            finding(format!("model `{name}`"), State::Works, "its file is here and verified")
+            finding(what, State::Works, "its file is here and verified")
+        } else if let Some(reason) = fetching::damage(&models, &name) {
+            finding(what, State::Broken, format!("{reason}; fetch it anew: mainstay models pull {name}"))
         } else {
             let detail = format!("not here yet; `serve` fetches it, or: mainstay models pull {name}");
-            finding(format!("model `{name}`"), State::Waits, detail)
+            finding(what, State::Waits, detail)
         });
     }
     findings
