@@ -1,0 +1,239 @@
+//! The configuration folder while it is checked, served and changed; the data folder while it is in trouble.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use testkit::upstream::Answer;
+use testkit::{Behaviour, Upstream};
+
+use crate::folder::{Folder, KEY_VARIABLE, ladder};
+use crate::server::{BINARY, Start, run, wait_for};
+
+/// A change is served within this time.
+const LIVE_WITHIN: Duration = Duration::from_secs(5);
+
+#[test]
+fn check_finds_a_mistake_with_its_file_and_line() {
+    let folder = Folder::init();
+    let path = folder.path().display().to_string();
+    let output = run(&["check", &path]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("6 agents"), "{said}");
+
+    #[rustfmt::skip]
+    let table = [
+        ("agents/general/agent.toml", "temperature = 0.0", "temperatur = 0.0", "agents/general/agent.toml:10", "temperatur"),
+        ("agents/general/agent.toml", "route = \"standard\"", "route = \"nowhere\"", "agents/general/agent.toml:2", "nowhere"),
+        ("agents/compliance/agent.toml", "retention = \"session\"", "retention = \"for ever\"", "agents/compliance/agent.toml:5", "for ever"),
+        ("mainstay.toml", "durability = \"commit\"", "durability = \"sometimes\"", "mainstay.toml:13", "sometimes"),
+        ("mainstay.toml", "schema = 1", "schema = [", "mainstay.toml:7", ""),
+        ("contact.toml", "phone =", "fax =", "contact.toml:3", "fax"),
+        ("agents/general/prompt.md", "{% endfor %}", "{% endfro %}", "agents/general/prompt.md:8", "endfro"),
+        ("intents/intents.toml", "=", "==", "intents/intents.toml:", ""),
+    ];
+    for (file, from, to, place, named) in table {
+        let before = folder.read(file);
+        folder.change(file, from, to);
+        let output = run(&["check", &path]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{file}: {said}");
+        assert!(said.contains(place), "{file}: `{place}` is not in: {said}");
+        assert!(said.contains(named), "{file}: `{named}` is not in: {said}");
+        let output = run(&["check", "--json", &path]);
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!((&said["valid"], &said["problems"][0]["file"]), (&json!(false), &json!(file)), "{said}");
+        assert!(said["problems"][0]["line"].is_u64(), "{said}");
+        folder.write(file, &before);
+    }
+    let output = run(&["check", "/nowhere/at/all"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/nowhere/at/all"));
+}
+
+#[test]
+fn a_change_is_live_at_once_and_a_mistake_keeps_the_last_good_one() {
+    let config = Arc::new(Folder::init());
+    let server = Start::with(&config).serve();
+    let question = "Is my deposit FDIC insured, and up to how much?";
+    let says =
+        |text: &str| server.query(question)["response"].as_str().is_some_and(|said| said.contains(text));
+    assert!(says("is not available at the moment"));
+    let snapshot = server.part("configuration")["detail"].clone();
+
+    config.change("agents/general/degraded.md", "is not available at the moment", "is having a rest");
+    let began = Instant::now();
+    assert!(wait_for(LIVE_WITHIN, || says("is having a rest").then_some(())).is_some(), "{}", server.log());
+    assert!(began.elapsed() < LIVE_WITHIN);
+    assert!(says("1-800-555-0142"), "contact and disclaimers stay");
+    let snapshot_now = server.part("configuration")["detail"].clone();
+    assert_ne!(snapshot, snapshot_now);
+
+    let good = config.read("agents/general/agent.toml");
+    config.write("agents/general/agent.toml", &good.replace("temperature", "temperatur"));
+    config.change("agents/general/degraded.md", "is having a rest", "is gone");
+    let seen = wait_for(LIVE_WITHIN, || server.log().contains("agents/general/agent.toml:10").then_some(()));
+    assert!(seen.is_some(), "the mistake is not told: {}", server.log());
+    assert!(server.log().contains("last good configuration goes on serving"), "{}", server.log());
+    assert!(says("is having a rest"), "the last good one serves");
+    assert_eq!(server.part("configuration")["detail"], snapshot_now);
+
+    config.write("agents/general/agent.toml", &good);
+    assert!(wait_for(LIVE_WITHIN, || says("is gone").then_some(())).is_some(), "{}", server.log());
+}
+
+#[test]
+fn a_new_article_is_searchable_at_once() {
+    const FACT: &str =
+        "A Zanzibar voucher is valid for exactly 417 days after the day on which it was issued.";
+    let upstream = Upstream::start(Behaviour::Answer(Answer::of(FACT)));
+    let config = Folder::with_settings(&ladder(&[&upstream], ""));
+    let start = Start { environment: vec![(KEY_VARIABLE, "a-key".to_owned())], ..Start::with(&config) };
+    let server = start.serve();
+    let question = "How many days is a Zanzibar voucher valid after it was issued?";
+    let before = server.query(question);
+    assert_ne!(before["response"], FACT, "no article holds it: {before}");
+
+    config.write(
+        "knowledge/finance/zanzibar-vouchers.md",
+        &format!(
+            "---\ntitle: Zanzibar vouchers\nsource: House rules, section 1\nas_of: 2026\n---\n\
+             Zanzibar vouchers are given to customers who open an account.\n\n## How long a voucher is valid\n{FACT} \
+             An expired voucher cannot be renewed.\n"
+        ),
+    );
+    let found = wait_for(LIVE_WITHIN, || {
+        let reply = server.query(question);
+        (reply["citations"][0]["document"] == "zanzibar-vouchers").then_some(reply)
+    });
+    let reply = found.unwrap_or_else(|| panic!("not found: {}\n{}", server.query(question), server.log()));
+    assert_eq!(reply["outcome"], "answered", "{reply}");
+}
+
+#[test]
+fn a_data_folder_has_one_server() {
+    let start = Start::bare();
+    let first = start.serve();
+    let output = start.command(1).output().expect("the binary was built");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("another server uses the data folder"), "{said}");
+    assert!(said.contains("--data"), "it does not say what to do: {said}");
+    assert_eq!(first.get("/health/live").expect("it lives").status, 200);
+}
+
+#[test]
+fn a_start_that_cannot_be_says_why() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").expect("writable");
+    let below_file = file.join("data").display().to_string();
+    let crowded = folder.path().join("crowded");
+    std::fs::create_dir_all(crowded.join("mainstay.db")).expect("writable");
+    let garbage = folder.path().join("garbage");
+    std::fs::create_dir_all(&garbage).expect("writable");
+    std::fs::write(
+        garbage.join("mainstay.db"),
+        "this is no database, but a text of some length\n".repeat(100),
+    )
+    .expect("writable");
+    let data = folder.path().join("data").display().to_string();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = taken.local_addr().expect("bound").to_string();
+    let no_config = folder.path().join("nothing").display().to_string();
+    let no_key = Folder::init();
+    let provider = "\n[providers.one]\nkind = \"openai\"\nkey = \"env::MAINSTAY_KEY_OF_NOBODY\"\n";
+    no_key.write("mainstay.toml", &(no_key.read("mainstay.toml") + provider));
+    let no_key_path = no_key.path().display().to_string();
+    let (crowded, garbage) = (crowded.display().to_string(), garbage.display().to_string());
+    #[rustfmt::skip]
+    let table: [(&str, Vec<&str>, Vec<&str>); 10] = [
+        ("all addresses", vec!["--listen", "0.0.0.0:0"], vec!["0.0.0.0", "other machines"]),
+        ("all IPv6 addresses", vec!["--listen", "[::]:0"], vec!["::", "other machines"]),
+        ("no address", vec!["--listen", "nonsense"], vec!["nonsense", "listen"]),
+        ("a taken port", vec!["--listen", &taken], vec!["could not listen", &taken]),
+        ("a data folder that cannot be made", vec!["--data", &below_file], vec![&below_file]),
+        ("a database that is a folder", vec!["--data", &crowded], vec!["mainstay.db"]),
+        ("a database that is none", vec!["--data", &garbage], vec!["mainstay.db"]),
+        ("no configuration", vec!["--config", &no_config], vec![&no_config]),
+        ("a provider without its key", vec!["--config", &no_key_path], vec!["provider `one`", "env::MAINSTAY_KEY_OF_NOBODY is not set"]),
+        ("no such model", vec!["--model", "gpt-9"], vec!["gpt-9", "--model"]),
+    ];
+    for (what, arguments, wanted) in table {
+        let mut command = Command::new(BINARY);
+        command.current_dir(folder.path()).args(["serve"]);
+        for (name, default) in [("--listen", "127.0.0.1:0"), ("--data", &data), ("--model", "none")] {
+            if !arguments.contains(&name) {
+                command.args([name, default]);
+            }
+        }
+        let mut child = command
+            .args(&arguments)
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("the binary was built");
+        let ended = wait_for(Duration::from_secs(20), || child.try_wait().expect("a child"));
+        if ended.is_none() {
+            child.kill().expect("a child");
+        }
+        let output = child.wait_with_output().expect("a child");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{what}: {said}");
+        for part in wanted {
+            assert!(said.contains(part), "{what}: `{part}` is not in: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_stops_the_records_and_not_the_answers() {
+    let start = Start::bare();
+    // Files may grow to 1,000 blocks of 512 bytes: the database is soon full. (Linux ends a writer with SIGXFSZ, unless
+    // that is ignored; then the write fails as it does on a full disk.)
+    let server = start.launch_by(|port| {
+        let served = start.command(port);
+        let mut command = Command::new("sh");
+        command.current_dir(start.data.path()).args([
+            "-c",
+            "trap '' XFSZ; ulimit -f 1000; exec \"$@\" 2>/dev/null",
+            "sh",
+        ]);
+        command.arg(served.get_program()).args(served.get_args());
+        command
+    });
+    server.wait_until("the server answers", || {
+        server.get("/health/ready").is_ok_and(|ready| ready.status == 200).then_some(())
+    });
+    let padding = "x".repeat(5_000);
+    let mut n_unrecorded = 0;
+    for _ in 0..500 {
+        if n_unrecorded == 20 {
+            break;
+        }
+        let body = json!({ "query": "Is my deposit FDIC insured, and up to how much?", "metadata": { "padding": padding } });
+        let response = server.post("/query", &body);
+        assert_eq!(response.status, 200, "{}", response.text());
+        let body = response.json();
+        assert_eq!(body["outcome"], "degraded", "{body}");
+        let id = body["interaction_id"].as_str().expect("an id").to_owned();
+        let is_recorded = body.get("recorded").is_none();
+        assert_eq!(response.header("x-mainstay-recorded"), (!is_recorded).then_some("no"), "{body}");
+        if is_recorded {
+            assert_eq!(server.interaction(&id).status, 200, "{id} was said to be recorded");
+        } else {
+            n_unrecorded += 1;
+            assert_eq!(body["recorded"], false);
+        }
+    }
+    assert_eq!(n_unrecorded, 20, "the disk never was full");
+    // A look writes a few bytes, for which there may be room a few times more.
+    let store = server.wait_until("the full disk is told", || {
+        let store = server.part("store");
+        (store["state"] == "failed").then_some(store)
+    });
+    assert!(store["detail"].as_str().expect("a text").contains("free space"), "{store}");
+    let metrics = server.get("/metrics").expect("a reply").text();
+    assert!(metrics.contains(&format!("mainstay_unrecorded_total {n_unrecorded}")), "{metrics}");
+}

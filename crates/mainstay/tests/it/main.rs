@@ -1,0 +1,32 @@
+//! The real binary under test: started on a free port with a data folder of its own, asked over HTTP, and broken.
+//!
+//! Reading order: [`client`] (HTTP by hand, so that nothing smooths over what the server does), [`server`] (starting
+//! and stopping the binary), [`folder`] (configurations), then the tests: [`http`], [`hostile`], [`ladder`], [`model`],
+//! [`crash`], [`configuration`], [`cli`], [`footprint`].
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests watch real processes from outside, in real time; no port stands in between"
+)]
+
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod client;
+#[cfg(test)]
+mod configuration;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod folder;
+#[cfg(test)]
+mod footprint;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod http;
+#[cfg(test)]
+mod ladder;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod server;
