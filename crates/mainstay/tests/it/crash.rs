@@ -215,7 +215,8 @@ fn under_load_a_stop_breaks_no_reply() {
         .map(|entry| entry["interaction_id"].as_str().expect("an id").to_owned())
         .collect();
     let mut replies = replies;
-    (kept.sort(), replies.sort());
+    kept.sort();
+    replies.sort();
     assert_eq!(
         kept.len(),
         replies.len(),

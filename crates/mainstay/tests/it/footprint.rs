@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
+use crate::client::Request;
 use crate::server::{Start, wait_for};
 
 #[test]
@@ -24,4 +27,13 @@ fn without_a_model_it_takes_40_mb() {
     std::thread::sleep(Duration::from_secs(2));
     let resident_kib = server.status_kib("VmRSS");
     assert!(resident_kib <= 40_000_000 / 1_024, "{resident_kib} KiB");
+}
+
+#[test]
+fn a_request_that_comes_early_waits_for_its_answer() {
+    let server = Start::bare().launch();
+    let question = r#"{"query":"Is my deposit FDIC insured, and up to how much?"}"#;
+    let reply =
+        server.wait_until("the port is open", || Request::post("/query", question).send(server.address).ok());
+    assert_eq!((reply.status, &reply.json()["outcome"]), (200, &json!("degraded")), "{}", reply.text());
 }

@@ -1,10 +1,10 @@
-//! The doors as `docs/API.md` describes them: contracts, identity, bad input.
+//! The doors as `docs/API.md` describes them: contracts, identity, streams, listings, health.
 
 use serde_json::{Value, json};
 use testkit::upstream::Answer;
 use testkit::{Behaviour, Upstream};
 
-use crate::client::{Request, Response};
+use crate::client::Request;
 use crate::folder::{Folder, KEY_VARIABLE, ladder};
 use crate::server::{Server, Start};
 
@@ -20,154 +20,6 @@ fn with_upstream() -> (Upstream, Server) {
     let start = Start { environment: vec![(KEY_VARIABLE, "a-key".to_owned())], ..Start::with(&config) };
     let server = start.serve();
     (upstream, server)
-}
-
-/// A refusal: a problem document with this status and code, about this request; returns its detail.
-fn check_problem(what: &str, response: &Response, status: u16, code: &str) -> String {
-    assert_eq!(response.status, status, "{what}: {}", response.text());
-    assert_eq!(response.header("content-type"), Some("application/problem+json"), "{what}");
-    let problem = response.json();
-    assert_eq!(problem["code"], code, "{what}: {problem}");
-    assert_eq!(problem["status"], status, "{what}");
-    let id = response.header("x-request-id").unwrap_or_else(|| panic!("{what}: no x-request-id"));
-    assert_eq!(problem["instance"], format!("urn:request:{id}"), "{what}");
-    assert!(problem["type"].as_str().is_some_and(|kind| kind.ends_with(&format!("{code}.md"))), "{what}");
-    problem["detail"].as_str().unwrap_or_else(|| panic!("{what}: no detail")).to_owned()
-}
-
-#[test]
-fn bad_bodies_are_refused_with_a_problem_and_nothing_breaks() {
-    let server = Start::bare().serve();
-    let good = r#"{"query":"Is my deposit insured?"}"#;
-    let keys = |n: usize| {
-        let keys = (0..n).map(|index| format!("\"{index:x}\":0")).collect::<Vec<_>>().join(",");
-        format!("{{{keys}}}")
-    };
-    let query = |body: &[u8]| Request::post("/query", body);
-    let text = |body: &str| query(body.as_bytes());
-    let nested = |n: usize| format!(r#"{{"metadata":{}{}}}"#, r#"{"a":"#.repeat(n), "}".repeat(n + 1));
-    #[rustfmt::skip]
-    let table: Vec<(&str, Request, u16, &str, &str)> = vec![
-        ("nothing", text(""), 400, "bad_json", "empty"),
-        ("not JSON", text("hello"), 400, "bad_json", ""),
-        ("half of it", text(&good[..10]), 400, "bad_json", ""),
-        ("two documents", text(&format!("{good}{good}")), 400, "bad_json", ""),
-        ("a byte order mark", query(format!("\u{feff}{good}").as_bytes()), 400, "bad_json", ""),
-        ("bytes that are no text", query(b"{\"query\":\"\xff\xfe\"}"), 400, "bad_json", ""),
-        ("a list", text("[]"), 400, "bad_json", "object"),
-        ("a list of fields", text(r#"["Is my deposit insured?"]"#), 400, "bad_json", "object"),
-        ("null", text("null"), 400, "bad_json", "object"),
-        ("a number", text("7"), 400, "bad_json", "object"),
-        ("a text", text(r#""query""#), 400, "bad_json", "object"),
-        ("an empty object", text("{}"), 400, "bad_field", "query"),
-        ("query: number", text(r#"{"query":7}"#), 400, "bad_field", "query"),
-        ("query: null", text(r#"{"query":null}"#), 400, "bad_field", "query"),
-        ("query: list", text(r#"{"query":["a"]}"#), 400, "bad_field", "query"),
-        ("query: object", text(r#"{"query":{"a":1}}"#), 400, "bad_field", "query"),
-        ("query: empty", text(r#"{"query":""}"#), 400, "bad_field", "query"),
-        ("query: blank", text(r#"{"query":" \n\t "}"#), 400, "bad_field", "query"),
-        ("metadata: text", text(r#"{"query":"a","metadata":"b"}"#), 400, "bad_field", "metadata"),
-        ("session: number", text(r#"{"query":"a","session_id":5}"#), 400, "bad_field", "session_id"),
-        ("session: empty", text(r#"{"query":"a","session_id":""}"#), 400, "bad_field", "session_id"),
-        ("session: control character", text(r#"{"query":"a","session_id":"b\u0000"}"#), 400, "bad_field", "session_id"),
-        ("user: too long", text(&format!(r#"{{"query":"a","user_id":"{}"}}"#, "u".repeat(257))), 400, "bad_field", "user_id"),
-        ("an unknown field", text(r#"{"query":"a","colour":"red"}"#), 400, "bad_field", "colour"),
-        ("a field twice", text(r#"{"query":"a","query":"b"}"#), 400, "", "query"),
-        ("a lone surrogate", text(r#"{"query":"\ud800"}"#), 400, "bad_json", "surrogate"),
-        ("surrogates the wrong way round", text(r#"{"query":"\udc00\ud800"}"#), 400, "bad_json", "surrogate"),
-        ("a huge number", text(r#"{"query":"a","metadata":{"n":1e999}}"#), 400, "", ""),
-        ("100,000 keys", text(&keys(100_000)), 400, "bad_json", "keys"),
-        ("a million keys", text(&keys(1_000_000)), 413, "body_too_large", ""),
-        ("100 deep", text(&nested(100)), 400, "bad_json", "deep"),
-        ("1,000,000 deep", text(&"[".repeat(1_000_000)), 400, "bad_json", "deep"),
-        ("1,000,000 deep and closed", text(&("[".repeat(1_000_000) + &"]".repeat(1_000_000))), 413, "body_too_large", ""),
-        ("34 MiB", query(&vec![b' '; 34 << 20]), 413, "body_too_large", ""),
-        ("no content type", text(good).header("content-type", ""), 415, "not_json", "content-type"),
-        ("a form", text(good).header("content-type", "application/x-www-form-urlencoded"), 415, "not_json", ""),
-        ("plain text", text(good).header("content-type", "text/plain"), 415, "not_json", ""),
-        ("prompt: empty", Request::post("/generate", r#"{"prompt":""}"#), 400, "bad_field", "prompt"),
-        ("prompt: missing", Request::post("/generate", r#"{"use_case":"general"}"#), 400, "bad_field", "prompt"),
-        ("prompt and question", Request::post("/generate", r#"{"prompt":"a","question":"b"}"#), 400, "bad_field", "question"),
-        ("use_case and type", Request::post("/generate", r#"{"prompt":"a","use_case":"b","type":"c"}"#), 400, "bad_field", "type"),
-        ("no tokens", Request::post("/generate", r#"{"prompt":"a","max_tokens":0}"#), 400, "bad_field", "max_tokens"),
-        ("minus tokens", Request::post("/generate", r#"{"prompt":"a","max_tokens":-1}"#), 400, "bad_field", "max_tokens"),
-        ("half a token", Request::post("/generate", r#"{"prompt":"a","max_tokens":1.5}"#), 400, "bad_field", "max_tokens"),
-        ("too warm", Request::post("/generate", r#"{"prompt":"a","temperature":2.1}"#), 400, "bad_field", "temperature"),
-        ("a field of the other door", Request::post("/generate", r#"{"prompt":"a","query":"b"}"#), 400, "bad_field", "query"),
-        ("feedback without an id", Request::post("/feedback", r#"{"rating":5}"#), 400, "bad_field", "interaction_id"),
-        ("feedback that says nothing", Request::post("/feedback", r#"{"interaction_id":"int_1"}"#), 400, "bad_field", "rating"),
-        ("rating 6", Request::post("/feedback", r#"{"interaction_id":"int_1","rating":6}"#), 400, "bad_field", "rating"),
-        ("rating 256", Request::post("/feedback", r#"{"interaction_id":"int_1","rating":256}"#), 400, "bad_field", "rating"),
-        ("thumb sideways", Request::post("/feedback", r#"{"interaction_id":"int_1","thumb":"side"}"#), 400, "bad_field", "thumb"),
-        ("feedback on nothing", Request::post("/feedback", r#"{"interaction_id":"int_1","rating":5}"#), 404, "not_found", "int_1"),
-    ];
-    for (what, request, status, code, named) in &table {
-        for request in [request.clone(), request.clone().streamed()] {
-            let response = request.send(server.address).unwrap_or_else(|error| panic!("{what}: {error}"));
-            let code = if code.is_empty() {
-                response.json()["code"].to_string().replace('"', "")
-            } else {
-                (*code).to_owned()
-            };
-            let detail = check_problem(what, &response, *status, &code);
-            assert!(detail.contains(named), "{what}: `{detail}` does not name `{named}`");
-            assert!(detail.len() < 1_000, "{what}: {} bytes of detail", detail.len());
-        }
-    }
-    assert_eq!(server.get("/health/live").expect("it lives").status, 200);
-    assert_eq!(server.query(QUESTION)["outcome"], "degraded");
-    assert!(server.interactions().len() == 1, "a refused request left a record");
-}
-
-#[test]
-fn bad_requests_are_refused_with_a_problem() {
-    let server = Start::bare().serve();
-    let good = Request::post("/query", r#"{"query":"Is my deposit insured?"}"#);
-    let get = Request::get;
-    #[rustfmt::skip]
-    let table: Vec<(&str, Request, u16, &str, &str)> = vec![
-        ("an unknown path", get("/nothing/here"), 404, "not_found", ""),
-        ("a path with dots", get("/../../etc/passwd"), 404, "not_found", ""),
-        ("an unknown interaction", get("/admin/v1/interactions/int_0"), 404, "not_found", "int_0"),
-        ("an id that is no text", get("/admin/v1/interactions/%ff"), 400, "bad_parameter", "id"),
-        ("an environment that is no text", Request::post("/%ff/generate", r#"{"prompt":"a"}"#), 400, "bad_parameter", "environment"),
-        ("an unknown environment", Request::post("/staging/generate", r#"{"prompt":"a"}"#), 404, "not_found", "staging"),
-        ("GET for a question", get("/query"), 405, "method_not_allowed", ""),
-        ("PUT", good.clone().method("PUT"), 405, "method_not_allowed", ""),
-        ("a method of nobody", good.clone().method("BREW"), 405, "method_not_allowed", ""),
-        ("a foreign host", good.clone().header("host", "evil.example"), 403, "not_local", "host"),
-        ("a host that only looks local", good.clone().header("host", "127.0.0.1.evil.example"), 403, "not_local", "host"),
-        ("a foreign host for health", get("/health/live").header("host", "evil.example"), 403, "not_local", "host"),
-        ("a page of another origin", good.clone().header("origin", "https://evil.example"), 403, "not_local", "origin"),
-        ("a page of no origin", good.clone().header("origin", "null"), 403, "not_local", "origin"),
-        ("a page of another local port", good.clone().header("origin", "http://127.0.0.1:1"), 403, "not_local", "origin"),
-        ("timeout: none", good.clone().header("x-mainstay-timeout-ms", "0"), 400, "bad_parameter", "x-mainstay-timeout-ms"),
-        ("timeout: words", good.clone().header("x-mainstay-timeout-ms", "soon"), 400, "bad_parameter", "x-mainstay-timeout-ms"),
-        ("timeout: minus", good.clone().header("x-mainstay-timeout-ms", "-5"), 400, "bad_parameter", "x-mainstay-timeout-ms"),
-        ("limit: none", get("/admin/v1/interactions?limit=0"), 400, "bad_parameter", "limit"),
-        ("limit: too many", get("/admin/v1/interactions?limit=1001"), 400, "bad_parameter", "limit"),
-        ("limit: words", get("/admin/v1/interactions?limit=all"), 400, "bad_parameter", "limit"),
-        ("limit: beyond numbers", get("/feedback?limit=99999999999999999999"), 400, "bad_parameter", "limit"),
-        ("since: words", get("/admin/v1/interactions?since=yesterday"), 400, "bad_parameter", "since"),
-        ("since: no such month", get("/feedback?since=2026-13-01T00:00:00Z"), 400, "bad_parameter", "since"),
-        ("an unknown outcome", get("/admin/v1/interactions?outcome=lost"), 400, "bad_parameter", "outcome"),
-        ("an unknown parameter", get("/admin/v1/interactions?colour=red"), 400, "bad_parameter", "colour"),
-        
-    ];
-    for (what, request, status, code, named) in &table {
-        let response = request.send(server.address).unwrap_or_else(|error| panic!("{what}: {error}"));
-        let code = if code.is_empty() {
-            response.json()["code"].to_string().replace('"', "")
-        } else {
-            (*code).to_owned()
-        };
-        let detail = check_problem(what, &response, *status, &code);
-        assert!(detail.contains(named), "{what}: `{detail}` does not name `{named}`");
-    }
-    let not_allowed = server.send(&get("/query"));
-    assert_eq!(not_allowed.header("allow"), Some("POST"));
-    let own_page = good.header("origin", &server.url());
-    assert_eq!(server.send(&own_page).status, 200, "a page of the server itself may ask");
 }
 
 #[test]
@@ -374,7 +226,10 @@ fn feedback_is_kept_and_listed() {
         "{listed:?}"
     );
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
-    assert_eq!(list(&format!("?interaction_id={}", text(&two["interaction_id"]))).0, [second.clone()]);
+    assert_eq!(
+        list(&format!("?interaction_id={}", text(&two["interaction_id"]))).0,
+        std::slice::from_ref(&second)
+    );
     assert_eq!(list(&format!("?session_id={}", text(&one["session_id"]))).0, [first]);
     assert_eq!(list(&format!("?since={}", text(&listed[1]["timestamp"]))).0, [third, second]);
     assert_eq!(list("?limit=1").0.len(), 1);

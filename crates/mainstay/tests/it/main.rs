@@ -1,8 +1,8 @@
 //! The real binary under test: started on a free port with a data folder of its own, asked over HTTP, and broken.
 //!
 //! Reading order: [`client`] (HTTP by hand, so that nothing smooths over what the server does), [`server`] (starting
-//! and stopping the binary), [`folder`] (configurations), then the tests: [`http`], [`hostile`], [`ladder`], [`model`],
-//! [`crash`], [`configuration`], [`cli`], [`footprint`].
+//! and stopping the binary), [`folder`] (configurations), then the tests: [`http`], [`refusals`],
+//! [`hostile`], [`ladder`], [`model`], [`crash`], [`configuration`], [`cli`], [`footprint`].
 #![expect(
     clippy::disallowed_methods,
     reason = "these tests watch real processes from outside, in real time; no port stands in between"
@@ -28,5 +28,7 @@ mod http;
 mod ladder;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod refusals;
 #[cfg(test)]
 mod server;
