@@ -157,11 +157,68 @@ pub fn allowed(answer: &str, sources: &[&str]) -> Vec<Number> {
     if said.is_empty() {
         return said;
     }
-    let known: Vec<Number> = sources.iter().flat_map(|source| numbers(source)).collect();
+    let known: Vec<(Number, Option<Unit>)> = sources
+        .iter()
+        .flat_map(|source| {
+            numbers(source).into_iter().map(|number| {
+                let unit = unit_behind(source, &number);
+                (number, unit)
+            })
+        })
+        .collect();
     said.into_iter()
         .filter(|number| !is_turn_of_phrase(number))
-        .filter(|number| !known.iter().any(|source| source.backs(number)))
+        .filter(|number| {
+            let unit = unit_behind(answer, number);
+            !known.iter().any(|(source, of_source)| source.backs(number) && units_agree(*of_source, unit))
+        })
         .collect()
+}
+
+/// What a number of time counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Minutes,
+    Hours,
+    BusinessDays,
+    Days,
+    Weeks,
+    Months,
+    Years,
+}
+
+/// Words looked at behind a number for its unit: "10 full business days" has it in the third.
+const UNIT_WORDS: usize = 3;
+
+/// The unit of time behind a number, if it has one.
+fn unit_behind(text: &str, number: &Number) -> Option<Unit> {
+    let following = text.get(number.end..)?;
+    let near = following.char_indices().nth(32).map_or(following, |(end, _)| &following[..end]);
+    let mut is_business = false;
+    for word in crate::word::words(near).into_iter().take(UNIT_WORDS) {
+        match word.to_lowercase().as_str() {
+            "business" | "working" => is_business = true,
+            "minute" | "minutes" => return Some(Unit::Minutes),
+            "hour" | "hours" => return Some(Unit::Hours),
+            "day" | "days" if is_business => return Some(Unit::BusinessDays),
+            "day" | "days" => return Some(Unit::Days),
+            "week" | "weeks" => return Some(Unit::Weeks),
+            "month" | "months" => return Some(Unit::Months),
+            "year" | "years" => return Some(Unit::Years),
+            "full" | "calendar" | "consecutive" => {}
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// Whether a time limit keeps its unit. "Days" may stand for business days, never the other way round; a number
+/// without a unit says nothing of it.
+fn units_agree(source: Option<Unit>, answer: Option<Unit>) -> bool {
+    match (source, answer) {
+        (Some(Unit::BusinessDays), Some(Unit::Days)) | (None, _) | (_, None) => true,
+        (Some(source), Some(answer)) => source == answer,
+    }
 }
 
 /// Whether a spelled number up to three counts nothing that could be wrong.

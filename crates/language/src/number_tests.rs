@@ -148,6 +148,10 @@ fn a_number_is_allowed_when_a_source_says_it() {
         ("Call 1-877-275-3342.", "Call 1-877-ASK-FDIC", &[]),
         ("Call 1-800-555-0100.", "Call 1-877-ASK-FDIC", &["1-800-555-0100"]),
         ("A sum of $300.", "$100 and $200", &["$300"]),
+        ("Up to 30 business days.", "open less than 30 days", &["30"]),
+        ("Within 6 years.", "within six months", &["6"]),
+        ("A 30-day wait.", "wait 30 calendar days", &[]),
+        ("It lasts seven years.", "for 7 years", &[]),
     ] {
         let found: Vec<&str> = allowed(answer, &[source]).iter().map(|n| &answer[n.start..n.end]).collect();
         assert_eq!(found, want, "{answer}");
