@@ -15,7 +15,10 @@ const STEPS: [(&str, &[&str]); 5] = [
         &["deny", "--all-features", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"],
     ),
     ("clippy", &["clippy", "--release", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]),
-    ("documentation", &["doc", "--release", "--locked", "--workspace", "--no-deps"]),
+    (
+        "documentation",
+        &["doc", "--release", "--locked", "--workspace", "--no-deps", "--document-private-items"],
+    ),
     ("tests", &["test", "--release", "--locked", "--workspace"]),
 ];
 

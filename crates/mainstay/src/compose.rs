@@ -21,7 +21,8 @@ use tokio_util::task::TaskTracker;
 use crate::assembly::{Assembly, EmbedderState, load_knowledge, targets};
 use crate::clock::{SystemClock, SystemIds, SystemRng};
 use crate::config::{Config, Loaded, SystemSecrets, sqlite_path};
-use crate::embedded_slot::{EmbeddedSlot, Occupant};
+use crate::embedded_slot::EmbeddedSlot;
+use crate::models;
 
 /// What a composition needs beside its configuration.
 pub(crate) struct Ground {
@@ -40,8 +41,8 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
     startup.progress("opening the store");
     let store = open_store(&config, &data).await?;
     let outbound = outbound::Client::new(Arc::clone(&clock) as _, outbound::Config::default());
-    let slot = EmbeddedSlot::new(Occupant::Coming("not looked for yet".to_owned()));
-    let models = chat_models(&config, &outbound, &clock, &slot)?;
+    let slot = EmbeddedSlot::new(models::first_occupant(&config.embedded));
+    let chat_models = chat_models(&config, &outbound, &clock, &slot)?;
     let breakers = Breakers::new(config.resilience.breaker, Arc::clone(&clock) as _, Arc::clone(&rng) as _);
     breakers.watch(targets(&snapshot));
     match store.load().await {
@@ -52,7 +53,7 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
         clock: Arc::clone(&clock) as _,
         rng,
         breakers: breakers.clone(),
-        models,
+        models: chat_models,
         policy: config.resilience.policy,
     }));
     startup.progress("reading the knowledge");

@@ -39,10 +39,17 @@ impl Wanted {
     }
 }
 
+/// What stands in the model's place before anything was looked for.
+pub(crate) fn first_occupant(config: &EmbeddedConfig) -> Occupant {
+    match config.model.as_str() {
+        "none" => Occupant::Off("switched off (model \"none\")".to_owned()),
+        _ => Occupant::Coming("not looked for yet".to_owned()),
+    }
+}
+
 /// Brings up the embedder and the chat model beside each other; the start is done when both are there or given up.
 pub(crate) async fn start(assembly: Arc<Assembly>, wanted: Wanted) {
     if wanted.config.model == "none" {
-        assembly.slot.put(Occupant::Off("switched off (model \"none\")".to_owned()));
         *assembly.embedder.lock() = EmbedderState::Off;
         assembly.startup.finish();
         return;
