@@ -1,7 +1,7 @@
 //! Is this answer good: complete, well-formed, without placeholders, with its sources' numbers and claims.
 //! Deterministic and without a model; a check costs well under a millisecond a sentence.
 //!
-//! Reading order: [`validate`] (a whole answer), [`sentence`] (one sentence of a stream), [`grounding`] (is it
+//! Reading order: [`mod@validate`] (a whole answer), [`sentence`] (one sentence of a stream), [`grounding`] (is it
 //! said in a passage, and not its opposite), [`form`] (how an answer looks).
 #![deny(missing_docs)]
 
