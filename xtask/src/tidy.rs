@@ -15,10 +15,10 @@ const BANNED: [&str; 8] = ["utils", "util", "helpers", "common", "misc", "manage
 const FOREIGN: [&str; 6] = [
     concat!("/wo", "rk/"),
     concat!("/fa", "rm/"),
-    concat!("pypi", ".org"),
-    concat!("pythonhosted", ".org"),
-    concat!("static.crates", ".io"),
-    concat!("registry.npmjs", ".org"),
+    concat!("py", "pi.org"),
+    concat!("python", "hosted.org"),
+    concat!("static.", "crates.io"),
+    concat!("registry.", "npmjs.org"),
 ];
 
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
