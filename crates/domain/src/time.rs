@@ -72,8 +72,15 @@ impl Timestamp {
         };
         let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
         let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
+        let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let days_in_month = match month {
+            2 if is_leap => 29,
+            2 => 28,
+            4 | 6 | 9 | 11 => 30,
+            _ => 31,
+        };
         let in_range = (1..=12).contains(&month)
-            && (1..=31).contains(&day)
+            && (1..=days_in_month).contains(&day)
             && (0..24).contains(&hour)
             && (0..60).contains(&minute)
             && (0..=60).contains(&second);
@@ -132,7 +139,15 @@ mod tests {
     #[test]
     fn rfc3339_reads_offsets_and_refuses_nonsense() {
         assert_eq!(Timestamp::parse_rfc3339("1970-01-01T01:00:00+01:00"), Some(Timestamp(0)));
-        for text in ["", "yesterday", "1970-13-01T00:00:00Z", "1970-01-01T00:00:00", "1970-01-01"] {
+        for text in [
+            "",
+            "yesterday",
+            "2026-02-30T00:00:00Z",
+            "1900-02-29T00:00:00Z",
+            "1970-13-01T00:00:00Z",
+            "1970-01-01T00:00:00",
+            "1970-01-01",
+        ] {
             assert_eq!(Timestamp::parse_rfc3339(text), None, "{text}");
         }
     }
