@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::native::feedback::{limit_parameter, since_parameter};
-use crate::native::reply::{citations, cost, guardrail, milliseconds, rounded, steps, usage};
+use crate::native::reply::{citations, cost, guardrail, milliseconds, quality, rounded, steps, usage};
 use crate::problem::Problem;
 use crate::router::Api;
 
@@ -87,14 +87,6 @@ fn summary(interaction: &Interaction) -> Value {
 
 fn whole(interaction: &Interaction) -> Value {
     let mut body = summary(interaction);
-    let quality = interaction.quality.as_ref().map(|quality| {
-        let checks = quality
-            .checks
-            .iter()
-            .map(|check| json!({ "name": check.name, "passed": check.passed, "reason": check.reason }))
-            .collect::<Vec<_>>();
-        json!({ "score": quality.score, "checks": checks, "regenerations": quality.regenerations })
-    });
     let more = json!({
         "snapshot": interaction.snapshot.as_str(),
         "question": interaction.question,
@@ -103,7 +95,7 @@ fn whole(interaction: &Interaction) -> Value {
         "response_hash": interaction.response_hash.as_str(),
         "intent": interaction.intent.as_ref().map(|intent| json!({ "name": intent.name, "confidence": rounded(intent.confidence) })),
         "guardrail": guardrail(interaction),
-        "quality": quality,
+        "quality": quality(interaction),
         "citations": citations(&interaction.citations),
         "usage": usage(interaction),
         "cost_usd": cost(interaction.cost),

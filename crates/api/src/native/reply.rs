@@ -79,14 +79,6 @@ fn generate_body(reply: &Reply) -> Value {
 
 fn query_body(reply: &Reply) -> Value {
     let interaction = &reply.interaction;
-    let quality = interaction.quality.as_ref().map(|quality| {
-        let checks = quality
-            .checks
-            .iter()
-            .map(|check| json!({ "name": check.name, "passed": check.passed, "reason": check.reason }))
-            .collect::<Vec<_>>();
-        json!({ "score": quality.score, "checks": checks, "regenerations": quality.regenerations })
-    });
     json!({
         "response": reply.response,
         "session_id": interaction.session.as_ref().map(domain::id::SessionId::as_str),
@@ -94,7 +86,7 @@ fn query_body(reply: &Reply) -> Value {
         "intent": interaction.intent.as_ref().map(|intent| json!({ "name": intent.name, "confidence": rounded(intent.confidence) })),
         "outcome": interaction.outcome.name(),
         "guardrail": guardrail(interaction),
-        "quality": quality,
+        "quality": quality(interaction),
         "citations": citations(&interaction.citations),
         "model_used": interaction.model_used,
         "tier": interaction.tier.map(domain::model::Tier::name),
@@ -103,6 +95,17 @@ fn query_body(reply: &Reply) -> Value {
         "cost_usd": cost(interaction.cost),
         "steps": steps(interaction),
     })
+}
+
+/// The validator's verdict, where an answer was validated.
+pub(crate) fn quality(interaction: &Interaction) -> Option<Value> {
+    let verdict = interaction.quality.as_ref()?;
+    let checks = verdict
+        .checks
+        .iter()
+        .map(|check| json!({ "name": check.name, "passed": check.passed, "reason": check.reason }))
+        .collect::<Vec<_>>();
+    Some(json!({ "score": verdict.score, "checks": checks, "regenerations": verdict.regenerations }))
 }
 
 pub(crate) fn guardrail(interaction: &Interaction) -> Value {
