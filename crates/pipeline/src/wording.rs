@@ -21,10 +21,11 @@ pub(crate) fn closing_quote(passage: &Passage) -> String {
 
 /// A question back, with choices; never the same sentence twice in a row.
 pub(crate) fn clarify(choices: &[&str], asked_before: u32) -> String {
-    let opening = if asked_before == 0 {
-        "I want to be sure that I understand you. Is your question about one of these?"
-    } else {
-        "I still cannot tell what you need. Which of these comes closest?"
+    let opening = match (asked_before, choices) {
+        (0, []) => "I want to be sure that I understand you. What is your question about?",
+        (0, _) => "I want to be sure that I understand you. Is your question about one of these?",
+        (_, []) => "I still cannot tell what you need. What would you like to do?",
+        (_, _) => "I still cannot tell what you need. Which of these comes closest?",
     };
     let mut text = opening.to_owned();
     for choice in choices {

@@ -26,6 +26,10 @@ fn escalate_at() -> f32 {
     0.6
 }
 
+fn offered() -> bool {
+    true
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct IntentConfig {
@@ -35,6 +39,10 @@ struct IntentConfig {
     label: String,
     /// Why a person must take it; absent when they need not.
     escalate: Option<String>,
+    /// Whether it is offered as a choice when the assistant asks back. Not so for what the assistant cannot help
+    /// with: who may have meant that is told so, not asked.
+    #[serde(default = "offered")]
+    offered: bool,
     /// Regular expressions (case ignored) that mean this intent for certain.
     #[serde(default)]
     patterns: Vec<String>,
@@ -53,6 +61,8 @@ pub struct Intent {
     pub label: String,
     /// Why a person must take it.
     pub escalate: Option<String>,
+    /// Whether it is offered as a choice when the assistant asks back.
+    pub offered: bool,
     patterns: Vec<Regex>,
 }
 
@@ -73,6 +83,13 @@ pub struct Detected {
     pub second: Option<IntentVerdict>,
     /// Why a person must take it, when they must.
     pub escalate: Option<String>,
+}
+
+impl Detected {
+    /// The best intent and the next.
+    pub fn likeliest(&self) -> impl Iterator<Item = &IntentVerdict> {
+        std::iter::once(&self.best).chain(&self.second)
+    }
 }
 
 impl Intents {
@@ -142,10 +159,10 @@ impl Intents {
         scored.iter().find_map(reason).filter(|_| escalating >= self.escalate_at)
     }
 
-    /// The label of an intent, as offered in a clarifying question.
+    /// What to offer for `name` in a clarifying question; `None` when it is not offered.
     #[must_use]
-    pub fn label<'a>(&'a self, name: &'a str) -> &'a str {
-        self.by_name.get(name).map_or(name, |intent| intent.label.as_str())
+    pub fn choice(&self, name: &str) -> Option<&str> {
+        self.by_name.get(name).filter(|intent| intent.offered).map(|intent| intent.label.as_str())
     }
 
     /// How well the classifier does on examples held out of its training.
@@ -165,7 +182,8 @@ fn compile(config: &IntentConfig) -> Result<Intent, regex::Error> {
         .iter()
         .map(|pattern| RegexBuilder::new(pattern).case_insensitive(true).size_limit(1 << 20).build())
         .collect::<Result<_, _>>()?;
-    Ok(Intent { label: config.label.clone(), escalate: config.escalate.clone(), patterns })
+    let IntentConfig { label, escalate, offered, .. } = config.clone();
+    Ok(Intent { label, escalate, offered, patterns })
 }
 
 fn intents_problem(folder: &Folder, name: &str, reason: &str) -> Problem {
@@ -212,7 +230,7 @@ pub(crate) mod tests {
 
     pub(crate) fn sample() -> Folder {
         let mut folder = Folder::default();
-        let intents = "[[intents]]\nname = \"person\"\nlabel = \"A person\"\nescalate = \"asked for a person\"\npatterns = ['\\bhuman\\b']\n[[intents]]\nname = \"fee\"\nlabel = \"Fees\"\n";
+        let intents = "[[intents]]\nname = \"person\"\nlabel = \"A person\"\nescalate = \"asked for a person\"\npatterns = ['\\bhuman\\b']\n[[intents]]\nname = \"fee\"\nlabel = \"Fees\"\n[[intents]]\nname = \"other\"\nlabel = \"Anything else\"\noffered = false\n";
         folder.insert(INTENTS_FILE, intents.as_bytes());
         let mut lines = String::new();
         for subject in [
@@ -228,6 +246,7 @@ pub(crate) mod tests {
             "statement",
         ] {
             lines.push_str(&format!("{{\"text\":\"what is the {subject} fee\",\"intent\":\"fee\"}}\n"));
+            lines.push_str(&format!("{{\"text\":\"tell a joke on a {subject}\",\"intent\":\"other\"}}\n"));
             lines.push_str(&format!(
                 "{{\"text\":\"let me speak to someone about my {subject}\",\"intent\":\"person\"}}\n"
             ));
@@ -244,7 +263,8 @@ pub(crate) mod tests {
         assert_eq!(human.escalate.as_deref(), Some("asked for a person"));
         let fee = intents.detect("what is the cheque fee");
         assert_eq!((fee.best.name.as_str(), fee.escalate), ("fee", None));
-        assert_eq!(intents.label("fee"), "Fees");
+        assert_eq!(intents.choice("fee"), Some("Fees"));
+        assert_eq!((intents.choice("other"), intents.choice("unknown")), (None, None));
     }
 
     #[test]

@@ -51,15 +51,17 @@ pub(crate) fn run(intents: &Intents, basis: &Basis<'_>) -> Clarity {
         return Clarity::Escalate(reason.clone());
     }
     let clarity = by_score(basis.retrieval);
-    if clarity != Clarity::Decline || !is_vague(basis.text, basis.detected) {
+    let choices: Vec<Option<&str>> =
+        basis.detected.likeliest().map(|intent| intents.choice(&intent.name)).collect();
+    // Who is torn between a thing that the assistant knows and one that it does not is not helped by a question.
+    let is_undecided = choices.iter().all(Option::is_some) && is_undecided(basis.detected);
+    if clarity != Clarity::Decline || !language::is_vague(basis.text) && !is_undecided {
         return clarity;
     }
     if basis.clarifications >= CLARIFICATIONS_MAX {
         return Clarity::Escalate("two clarifying questions did not help".to_owned());
     }
-    let mut choices = vec![intents.label(&basis.detected.best.name).to_owned()];
-    choices.extend(basis.detected.second.iter().map(|second| intents.label(&second.name).to_owned()));
-    Clarity::Clarify(choices)
+    Clarity::Clarify(choices.into_iter().flatten().map(str::to_owned).collect())
 }
 
 /// `/generate` has no clarity check: it answers, or declines by the retrieval score.
@@ -72,8 +74,7 @@ pub(crate) fn by_score(retrieval: &Retrieval) -> Clarity {
     }
 }
 
-fn is_vague(text: &str, detected: &Detected) -> bool {
+fn is_undecided(detected: &Detected) -> bool {
     let second = detected.second.as_ref().map_or(0.0, |second| second.confidence);
-    let undecided = detected.best.confidence < BEST_MIN && detected.best.confidence - second < MARGIN_MIN;
-    language::is_vague(text) || undecided
+    detected.best.confidence < BEST_MIN && detected.best.confidence - second < MARGIN_MIN
 }
