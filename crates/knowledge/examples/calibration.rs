@@ -1,6 +1,7 @@
 //! Measures how well a folder of articles is searched and when its questions are refused:
-//! `calibration FOLDER [EMBEDDER_FOLDER]`, where the embedder's folder has `model.safetensors`,
-//! `tokenizer.json` and `config.json`. Without one, the search by words alone is measured.
+//! `calibration FOLDER [EMBEDDER_FOLDER [SUITE…]]`, where the embedder's folder has `model.safetensors`,
+//! `tokenizer.json` and `config.json`; without one, the search by words alone is measured. Of each suite it
+//! tells for how many answerable questions the two passages hold the facts, and how many others are refused.
 #![expect(clippy::print_stdout, reason = "an example's output is its purpose")]
 
 use std::collections::HashMap;
@@ -8,12 +9,13 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use domain::document::{Chunk, Document, Search};
+use domain::document::{Chunk, Document, Passage, Search};
 use domain::id::{CollectionName, ContentHash};
 use domain::ports::{BoxFuture, Embedder, PassageStore, Retriever, StoreError};
 use embedded::embedder::{Config, Files, SentenceEmbedder};
 use knowledge::evaluation::Figures;
 use knowledge::{Library, SourceFile};
+use serde::Deserialize;
 
 /// Searches timed.
 const TIMED_SEARCHES: u32 = 500;
@@ -42,7 +44,69 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if let Some(hybrid) = &evaluation.hybrid {
         show("hybrid", hybrid);
     }
+    for suite in arguments {
+        search_suite(&library, &collection, &suite).await?;
+    }
     Ok(())
+}
+
+#[derive(Deserialize)]
+struct Line {
+    question: String,
+    #[serde(default)]
+    expect: Vec<String>,
+    #[serde(default)]
+    unanswerable: bool,
+    /// The sentence that answers; where a line has one, it must be in the passages instead of `expect`.
+    fact: Option<String>,
+}
+
+impl Line {
+    fn is_held_by(&self, passages: &[Passage]) -> bool {
+        let bare = |text: &str| text.split_whitespace().collect::<String>().to_lowercase();
+        let held = bare(&passages.iter().map(|passage| passage.text.as_str()).collect::<String>());
+        match &self.fact {
+            Some(fact) => held.contains(&bare(fact)),
+            None => self.expect.iter().all(|fact| fact.split('|').any(|one| held.contains(&bare(one)))),
+        }
+    }
+}
+
+async fn search_suite(
+    library: &Library,
+    collection: &CollectionName,
+    suite: &Path,
+) -> Result<(), Box<dyn Error>> {
+    let (mut held, mut kept, mut refused, mut n_answerable, mut n_other) = (0, 0, 0, 0, 0);
+    println!("\n{}", suite.display());
+    for line in std::fs::read_to_string(suite)?.lines().filter(|line| !line.trim().is_empty()) {
+        let line: Line = serde_json::from_str(line)?;
+        let found = library.search(search(collection, &line.question)).await?;
+        let place = |text: &str| println!("  {text} {:.2}: {}", found.confidence, line.question);
+        if line.unanswerable {
+            n_other += 1;
+            refused += usize::from(!found.is_answerable());
+            if found.is_answerable() {
+                place("not refused");
+            }
+            continue;
+        }
+        n_answerable += 1;
+        kept += usize::from(found.is_answerable());
+        let is_held = line.is_held_by(&found.passages);
+        held += usize::from(is_held);
+        match (is_held, found.is_answerable()) {
+            (false, _) => place("not found"),
+            (true, false) => place("refused"),
+            (true, true) => {}
+        }
+    }
+    println!("  found {held} and kept {kept} of {n_answerable}, refused {refused} of {n_other}");
+    Ok(())
+}
+
+fn search(collection: &CollectionName, query: &str) -> Search {
+    Search { collections: vec![collection.clone()], query: query.to_owned(), limit: 2, passage_tokens: 110 }
 }
 
 fn show(name: &str, figures: &Figures) {
@@ -69,12 +133,7 @@ fn show(name: &str, figures: &Figures) {
 }
 
 async fn time(library: &Library, collection: &CollectionName, name: &str) -> Result<(), Box<dyn Error>> {
-    let search = Search {
-        collections: vec![collection.clone()],
-        query: "Is my deposit FDIC insured, and up to how much?".to_owned(),
-        limit: 2,
-        passage_tokens: 110,
-    };
+    let search = search(collection, "Is my deposit FDIC insured, and up to how much?");
     library.search(search.clone()).await?;
     let start = tokio::time::Instant::now();
     for _ in 0..TIMED_SEARCHES {

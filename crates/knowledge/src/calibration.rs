@@ -1,15 +1,9 @@
 //! When to abstain: a probability that the passages hold the answer, learned from labelled questions, and
 //! the value below which there is none.
 
-use std::collections::HashSet;
-
-use domain::document::Document;
-use domain::id::DocumentId;
-use serde::Deserialize;
-
 use crate::corpus::{Corpus, Dense, Evidence, Query};
 use crate::experience::Experience;
-use crate::extract::{ExtractError, Reason, SourceFile};
+use crate::question::Question;
 use crate::regression::Logistic;
 use crate::words::WordsError;
 
@@ -47,54 +41,22 @@ const SHIPPED_HYBRID: [(f64, f64, f64); 7] = [
     (0.099, 0.108, 0.606),
 ];
 
-/// A labelled question.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
-    /// As a customer would ask it.
-    pub text: String,
-    /// The document that answers it; `None` when none does.
-    pub document: Option<DocumentId>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line {
-    question: String,
-    // Must be there, even when it is null.
-    #[serde(deserialize_with = "Option::deserialize")]
-    document: Option<String>,
-}
-
-/// The labelled questions in `file`, one JSON object a line.
-///
-/// # Errors
-/// [`ExtractError`] for a line that cannot be read or that names a document not in `documents`.
-pub fn questions(file: &SourceFile, documents: &[Document]) -> Result<Vec<Question>, ExtractError> {
-    let known: HashSet<&str> = documents.iter().map(|document| document.id.as_str()).collect();
-    let mut questions = Vec::new();
-    for (index, line) in file.text()?.lines().enumerate() {
-        if line.trim().is_empty() {
-            continue;
-        }
-        let fault = |reason| file.error(index + 1, reason);
-        let line: Line =
-            serde_json::from_str(line).map_err(|error| fault(Reason::Question(error.to_string())))?;
-        if line.question.trim().is_empty() {
-            return Err(fault(Reason::Question("the question is empty".to_owned())));
-        }
-        if let Some(document) = line.document.as_ref().filter(|document| !known.contains(document.as_str())) {
-            return Err(fault(Reason::NoSuchDocument(document.clone())));
-        }
-        questions.push(Question { text: line.question, document: line.document.map(DocumentId::from) });
-    }
-    Ok(questions)
-}
-
 /// A labelled question with its vector, when there is an embedder.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
     pub(crate) question: Question,
     pub(crate) vector: Option<Vec<f32>>,
+    /// Its place among the precedents, when it is one.
+    pub(crate) precedent: Option<usize>,
+}
+
+impl Asked {
+    /// The query that it makes, to be judged as if it had never been asked.
+    pub(crate) fn query(&self, corpus: &Corpus) -> Result<Query, WordsError> {
+        let mut query = corpus.query(&self.question.text, self.vector.clone())?;
+        query.unseen = self.precedent;
+        Ok(query)
+    }
 }
 
 /// Judges whether what was found holds the answer.
@@ -109,6 +71,8 @@ pub(crate) struct Judge {
 pub(crate) struct Observed<'a> {
     asked: &'a Asked,
     features: Vec<f64>,
+    /// How near the nearest precedent is, itself left out.
+    nearest_precedent: f64,
 }
 
 impl Observed<'_> {
@@ -168,7 +132,9 @@ impl Judge {
         let rows = observed
             .iter()
             .zip(unseen)
-            .map(|(one, judged)| one.features.iter().copied().chain([judged]).collect())
+            .map(|(one, judged)| {
+                one.features.iter().copied().chain([judged, one.nearest_precedent]).collect()
+            })
             .collect();
         (experience, rows, labels)
     }
@@ -192,12 +158,10 @@ impl Judge {
 
     /// The probability, 0 to 1, that what was found holds the answer to `text`.
     pub(crate) fn confidence(&self, corpus: &Corpus, query: &Query, evidence: &Evidence) -> f64 {
-        self.judge(features(corpus, query, evidence), &query.text, query.vector.as_deref())
-    }
-
-    fn judge(&self, mut row: Vec<f64>, text: &str, vector: Option<&[f32]>) -> f64 {
+        let mut row = features(corpus, query, evidence);
         if let Some(experience) = &self.experience {
-            row.push(experience.judge(text, vector));
+            let learned = experience.judge(&query.text, query.vector.as_deref());
+            row.extend([learned, f64::from(evidence.nearest_precedent)]);
         }
         self.model.probability(&row)
     }
@@ -218,9 +182,10 @@ pub(crate) fn observe<'a>(
         .iter()
         .step_by(step)
         .map(|asked| {
-            let query = corpus.query(&asked.question.text, asked.vector.clone())?;
+            let query = asked.query(corpus)?;
             let evidence = corpus.search(dense, &query)?;
-            Ok(Observed { asked, features: features(corpus, &query, &evidence) })
+            let features = features(corpus, &query, &evidence);
+            Ok(Observed { asked, features, nearest_precedent: f64::from(evidence.nearest_precedent) })
         })
         .collect()
 }
@@ -240,11 +205,12 @@ pub(crate) fn cross_validated(observed: &[Observed<'_>]) -> Vec<Judged> {
 
 impl Judge {
     fn judged(&self, one: &Observed<'_>) -> Judged {
-        let asked = one.asked;
-        Judged {
-            confidence: self.judge(one.features.clone(), &asked.question.text, asked.vector.as_deref()),
-            is_answerable: one.is_answerable(),
+        let Asked { question, vector, .. } = one.asked;
+        let mut row = one.features.clone();
+        if let Some(experience) = &self.experience {
+            row.extend([experience.judge(&question.text, vector.as_deref()), one.nearest_precedent]);
         }
+        Judged { confidence: self.model.probability(&row), is_answerable: one.is_answerable() }
     }
 }
 
@@ -386,41 +352,6 @@ mod tests {
             let of_fold = || labels.iter().zip(&folds).filter(move |(_, its_fold)| **its_fold == fold);
             assert_eq!(of_fold().count(), 2);
             assert_eq!(of_fold().filter(|(label, _)| **label).count(), 1);
-        }
-    }
-
-    #[test]
-    fn question_files_are_read_and_their_errors_name_the_line() {
-        let document = Document {
-            collection: "c".into(),
-            id: "fees".into(),
-            title: String::new(),
-            source: String::new(),
-            as_of: String::new(),
-            version: "0".into(),
-            text: String::new(),
-        };
-        let good = "{\"question\": \"a fee?\", \"document\": \"fees\"}\n\n";
-        let read = |line: &str| {
-            let bytes = format!("{good}{line}\n").into_bytes();
-            questions(
-                &SourceFile { path: "calibration.jsonl".into(), bytes },
-                std::slice::from_ref(&document),
-            )
-        };
-        let found = read("{\"question\": \"the weather?\", \"document\": null}").unwrap();
-        assert_eq!(found[0].document, Some(DocumentId::from("fees")));
-        assert_eq!(found[1], Question { text: "the weather?".into(), document: None });
-        for (line, want) in [
-            ("{\"question\": \"a\"}", "missing field `document`"),
-            ("{\"question\": \"a\", \"document\": null, \"x\": 1}", "unknown field `x`"),
-            ("{\"question\": \" \", \"document\": null}", "the question is empty"),
-            ("{\"question\": \"a\", \"document\": \"gone\"}", "no document `gone`"),
-            ("nonsense", "expected"),
-        ] {
-            let error = read(line).unwrap_err();
-            assert_eq!((error.file.as_str(), error.line), ("calibration.jsonl", 3), "{line}");
-            assert!(error.reason.to_string().contains(want), "{error}");
         }
     }
 }

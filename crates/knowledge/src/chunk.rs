@@ -83,6 +83,12 @@ pub(crate) fn sentences_within(text: &str, range: Range<usize>, measure: Measure
         .collect()
 }
 
+/// The headings under which `document` has text; the empty one stands for what is before the first.
+pub(crate) fn headings(document: &Document) -> Vec<String> {
+    let written = sections(document).into_iter().filter(|section| !section.lines.is_empty());
+    written.map(|section| section.heading).collect()
+}
+
 struct Section {
     heading: String,
     lines: Vec<Range<usize>>,

@@ -10,6 +10,7 @@ use domain::id::ContentHash;
 use crate::chunk::{Measure, embedded_text, sentences_within};
 use crate::dense::{LengthError, VectorIndex, best};
 use crate::hash;
+use crate::precedent::Precedents;
 use crate::term::{distinct, terms};
 use crate::words::{Entry, WordIndex, WordsError};
 
@@ -25,6 +26,10 @@ const RERANKED: usize = 20;
 const SENTENCE_SHARE: f32 = 0.6;
 /// What the best BM25 score adds to nearness.
 const WORDS_WEIGHT: f32 = 0.1;
+/// What the nearest question that a chunk was asked before adds to nearness, and how many chunks come in by it
+/// alone.
+const PRECEDENT_WEIGHT: f32 = 0.3;
+const PRECEDENT_CANDIDATES: usize = 5;
 /// The lines before a document's first heading say what it is about, its sections answer.
 const OPENING_FACTOR: f32 = 0.9;
 
@@ -65,6 +70,8 @@ pub(crate) type TermKey = u64;
 pub(crate) struct Dense {
     chunks: VectorIndex,
     sentences: VectorIndex,
+    /// What chunks were asked.
+    pub(crate) precedents: Precedents,
 }
 
 /// A question ready to be looked for.
@@ -73,6 +80,8 @@ pub(crate) struct Query {
     terms: Vec<String>,
     pub(crate) weights: Vec<Weight>,
     pub(crate) vector: Option<Vec<f32>>,
+    /// The precedent that it is itself: nothing is learned from it.
+    pub(crate) unseen: Option<usize>,
 }
 
 /// A term of a question and how much it says.
@@ -93,6 +102,8 @@ pub(crate) struct Evidence {
     pub(crate) sentence_cosines: HashMap<usize, f32>,
     /// The best BM25 score.
     pub(crate) words_best: f32,
+    /// The cosine of the nearest question that has been asked before; 0 without any.
+    pub(crate) nearest_precedent: f32,
     /// Whether vectors took part.
     pub(crate) is_hybrid: bool,
 }
@@ -199,6 +210,7 @@ impl Corpus {
         Ok(Some(Dense {
             chunks: VectorIndex::build(chunks.iter().copied())?,
             sentences: VectorIndex::build(sentences.iter().copied())?,
+            precedents: Precedents::default(),
         }))
     }
 
@@ -211,7 +223,7 @@ impl Corpus {
             let idf = (1.0 + (n_chunks - frequency + 0.5) / (frequency + 0.5)).ln();
             weights.push(Weight { key: key(term), idf, is_known: frequency > 0.0 });
         }
-        Ok(Query { text: text.to_owned(), terms, weights, vector })
+        Ok(Query { text: text.to_owned(), terms, weights, vector, unseen: None })
     }
 
     /// The chunks that fit `query` best, by words and, when both sides have vectors, by meaning: fused by
@@ -224,30 +236,45 @@ impl Corpus {
             best(&cosines, CANDIDATES)
         });
         let is_hybrid = by_meaning.is_some();
+        let precedents = dense
+            .zip(query.vector.as_ref())
+            .map(|(dense, vector)| dense.precedents.nearest(vector, query.unseen, self.chunks.len()));
+        let precedents = precedents.unwrap_or_default();
         let mut ranked = fused(&by_words, &by_meaning.unwrap_or_default());
         ranked.truncate(RERANKED);
+        for (chunk, _) in best(&precedents, PRECEDENT_CANDIDATES) {
+            if ranked.iter().all(|candidate| candidate.chunk != chunk) {
+                ranked.push(Candidate { chunk, score: 0.0, cosine: 0.0, words: 0.0 });
+            }
+        }
         let mut sentence_cosines = HashMap::new();
         if let (Some(dense), Some(vector)) = (dense, &query.vector) {
             for candidate in &mut ranked {
-                let cosines = self.chunks[candidate.chunk].sentences.clone();
-                let cosines = cosines.map(|sentence| (sentence, dense.sentences.cosine(sentence, vector)));
-                let cosines: Vec<(usize, f32)> = cosines.collect();
-                let best = cosines.iter().map(|(_, cosine)| *cosine).fold(f32::MIN, f32::max);
-                let whole = dense.chunks.cosine(candidate.chunk, vector);
-                candidate.cosine = SENTENCE_SHARE * best.max(-1.0) + (1.0 - SENTENCE_SHARE) * whole;
-                sentence_cosines.extend(cosines);
+                candidate.cosine = self.nearness(dense, candidate.chunk, vector);
+                let sentences = self.chunks[candidate.chunk].sentences.clone();
+                sentence_cosines
+                    .extend(sentences.map(|sentence| (sentence, dense.sentences.cosine(sentence, vector))));
             }
         }
         for candidate in &mut ranked {
             let words = if words_best > 0.0 { candidate.words / words_best } else { 0.0 };
-            candidate.score = candidate.cosine + WORDS_WEIGHT * words;
+            let precedent = precedents.get(candidate.chunk).copied().unwrap_or_default();
+            candidate.score = candidate.cosine + WORDS_WEIGHT * words + PRECEDENT_WEIGHT * precedent;
             if self.chunks[candidate.chunk].is_opening {
                 candidate.score *= OPENING_FACTOR;
             }
         }
         // Stable: ties stay as the ranks had them.
         ranked.sort_by(|left, right| right.score.total_cmp(&left.score));
-        Ok(Evidence { ranked, words_best, sentence_cosines, is_hybrid })
+        let nearest_precedent = precedents.into_iter().fold(0.0, f32::max);
+        Ok(Evidence { ranked, words_best, nearest_precedent, sentence_cosines, is_hybrid })
+    }
+
+    /// How near `chunk` is to a question in meaning: as a whole, and by its best sentence.
+    pub(crate) fn nearness(&self, dense: &Dense, chunk: usize, vector: &[f32]) -> f32 {
+        let sentences = self.chunks[chunk].sentences.clone();
+        let best = sentences.map(|sentence| dense.sentences.cosine(sentence, vector)).fold(-1.0, f32::max);
+        SENTENCE_SHARE * best + (1.0 - SENTENCE_SHARE) * dense.chunks.cosine(chunk, vector)
     }
 
     /// How much of the question's weight `chunk` covers with its text, heading and title, 0 to 1.

@@ -1,7 +1,7 @@
 //! Exact search over unit vectors: one contiguous block of numbers, one dot product a row.
 
 /// Vectors of one length, known by their position.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct VectorIndex {
     length: usize,
     numbers: Vec<f32>,

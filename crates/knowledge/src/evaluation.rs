@@ -47,8 +47,7 @@ pub(crate) fn evaluate(
     dense: Option<&Dense>,
     asked: &[Asked],
 ) -> Result<Evaluation, WordsError> {
-    let without: Vec<Asked> =
-        asked.iter().map(|asked| Asked { question: asked.question.clone(), vector: None }).collect();
+    let without: Vec<Asked> = asked.iter().map(|asked| Asked { vector: None, ..asked.clone() }).collect();
     let by_words = figures(corpus, None, &without)?;
     let hybrid = dense.map(|dense| figures(corpus, Some(dense), asked)).transpose()?;
     Ok(Evaluation { by_words, hybrid })
@@ -58,7 +57,7 @@ fn figures(corpus: &Corpus, dense: Option<&Dense>, asked: &[Asked]) -> Result<Fi
     let (mut at_1, mut at_2, mut missed) = (0, 0, Vec::new());
     for asked in asked {
         let Some(document) = &asked.question.document else { continue };
-        let query = corpus.query(&asked.question.text, asked.vector.clone())?;
+        let query = asked.query(corpus)?;
         let evidence = corpus.search(dense, &query)?;
         let found = passages(corpus, &query, &evidence, Room { passages: 2, tokens: PASSAGE_TOKENS });
         match found.iter().position(|passage| passage.document == *document) {

@@ -17,6 +17,17 @@ pub struct SourceFile {
     pub bytes: Vec<u8>,
 }
 
+/// What a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    /// One document.
+    Document,
+    /// Questions that teach when to abstain.
+    Calibration,
+    /// Questions that show what sections are asked.
+    Questions,
+}
+
 /// A file cannot be taken in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}: {reason}")]
@@ -32,8 +43,8 @@ pub struct ExtractError {
 /// Why a file cannot be taken in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
-    /// Neither Markdown, plain text nor calibration questions.
-    #[error("unknown kind of file; known are .md, .txt and calibration*.jsonl")]
+    /// Neither Markdown, plain text nor labelled questions.
+    #[error("unknown kind of file; known are .md, .txt, calibration*.jsonl and questions*.jsonl")]
     Kind,
     /// The bytes are no text.
     #[error("not UTF-8")]
@@ -59,20 +70,26 @@ pub enum Reason {
     /// Nothing to read.
     #[error("the document holds no text")]
     Empty,
-    /// A line of calibration questions that cannot be read.
-    #[error("not a line {{\"question\", \"document\"}}: {0}")]
-    Question(String),
-    /// A calibration question about a document that is not there.
+    /// A line of labelled questions that cannot be read; the keys that it has, and what is wrong.
+    #[error("not a line {{{0}}}: {1}")]
+    Question(&'static str, String),
+    /// A labelled question about a document that is not there.
     #[error("no document `{0}` in this collection")]
     NoSuchDocument(String),
+    /// A labelled question about a section that is not in its document.
+    #[error("no section `{0}` in `{1}`")]
+    NoSuchSection(String, String),
 }
 
 impl SourceFile {
-    /// Whether this file holds calibration questions and no document.
-    #[must_use]
-    pub fn is_calibration(&self) -> bool {
+    /// What this file holds, by its name; whether a document can be read from it shows later.
+    pub(crate) fn kind(&self) -> FileKind {
         let name = self.path.rsplit('/').next().unwrap_or(&self.path);
-        name.starts_with("calibration") && name.ends_with(".jsonl")
+        match name.strip_suffix(".jsonl") {
+            Some(stem) if stem.starts_with("calibration") => FileKind::Calibration,
+            Some(stem) if stem.starts_with("questions") => FileKind::Questions,
+            _ => FileKind::Document,
+        }
     }
 
     /// The content as text, without a byte order mark.

@@ -7,17 +7,19 @@ use std::sync::Arc;
 use domain::document::{Retrieved, Search};
 use domain::id::ContentHash;
 
-use crate::calibration::{Asked, Judge, Question};
+use crate::calibration::{Asked, Judge};
 use crate::corpus::{Corpus, Dense};
 use crate::dense::LengthError;
 use crate::hash;
 use crate::passage::{Room, passages};
+use crate::precedent::Precedents;
+use crate::question::Questions;
 use crate::words::WordsError;
 
 /// An index of a collection.
 pub(crate) struct Generation {
     pub(crate) corpus: Arc<Corpus>,
-    pub(crate) questions: Arc<Vec<Question>>,
+    pub(crate) questions: Arc<Questions>,
     /// The embedder whose tokens the chunks were measured with; `None` when they were estimated.
     pub(crate) measured_by: Option<ContentHash>,
     by_words: Arc<Judge>,
@@ -50,10 +52,10 @@ impl Generation {
     /// Searches by words alone.
     pub(crate) fn of_words(
         corpus: Corpus,
-        questions: Arc<Vec<Question>>,
+        questions: Arc<Questions>,
         measured_by: Option<ContentHash>,
     ) -> Result<Self, BuildError> {
-        let by_words = Judge::learn(&corpus, None, &unembedded(&questions))?;
+        let by_words = Judge::learn(&corpus, None, &asked(&questions, &HashMap::new()))?;
         Ok(Self {
             corpus: Arc::new(corpus),
             questions,
@@ -65,14 +67,18 @@ impl Generation {
 
     /// The same by words and `vectors`; `None` when one is missing.
     pub(crate) fn with_vectors(&self, vectors: &Vectors) -> Result<Option<Self>, BuildError> {
-        let mut asked = unembedded(&self.questions);
-        for asked in &mut asked {
-            asked.vector = vectors.by_hash.get(&question_hash(&asked.question.text)).cloned();
-        }
-        let Some(dense) = self.corpus.dense(&vectors.by_hash)? else { return Ok(None) };
+        let asked = asked(&self.questions, &vectors.by_hash);
+        let Some(mut dense) = self.corpus.dense(&vectors.by_hash)? else { return Ok(None) };
+        let precedents: Option<Vec<_>> = self
+            .questions
+            .precedents()
+            .map(|question| Some((question, vectors.by_hash.get(&question_hash(&question.text))?.as_slice())))
+            .collect();
+        let Some(precedents) = precedents else { return Ok(None) };
         if asked.iter().any(|asked| asked.vector.is_none()) {
             return Ok(None);
         }
+        dense.precedents = Precedents::build(&self.corpus, &dense, &precedents)?;
         let judge = Judge::learn(&self.corpus, Some(&dense), &asked)?;
         Ok(Some(Self {
             corpus: self.corpus.clone(),
@@ -117,11 +123,17 @@ impl Generation {
     }
 }
 
-/// Labelled questions without vectors.
-pub(crate) fn unembedded(questions: &[Question]) -> Vec<Asked> {
-    questions.iter().map(|question| Asked { question: question.clone(), vector: None }).collect()
+/// The calibration questions, with the vectors that there are.
+pub(crate) fn asked(questions: &Questions, vectors: &HashMap<ContentHash, Vec<f32>>) -> Vec<Asked> {
+    let mut n_precedents = 0..;
+    let asked = questions.calibration.iter().map(|question| Asked {
+        question: question.clone(),
+        vector: vectors.get(&question_hash(&question.text)).cloned(),
+        precedent: question.document.as_ref().and_then(|_| n_precedents.next()),
+    });
+    asked.collect()
 }
 
-pub(crate) fn question_hash(text: &str) -> ContentHash {
+fn question_hash(text: &str) -> ContentHash {
     hash(text.as_bytes())
 }

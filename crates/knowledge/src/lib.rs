@@ -1,7 +1,7 @@
 //! Knowledge: from files to passages that an answer may rest on, or to the insight that there are none.
 //!
 //! Reading order: [`extract`] (file to document), [`chunk`] (document to chunks), `term`, `words` and
-//! `dense` (what is indexed and how it is found), `corpus` (the texts of a collection and the search in
+//! `dense` (what is indexed and how it is found), `question` and `precedent` (what is asked), `corpus` (the texts of a collection and the search in
 //! them), `passage` (the best sentences of a chunk), [`calibration`] with `experience` and `regression`
 //! (when to abstain), `generation` (all of it, immutable), [`library`] (loading, embedding, serving),
 //! [`evaluation`] (how well it works).
@@ -18,6 +18,8 @@ mod generation;
 pub mod library;
 mod markdown;
 mod passage;
+mod precedent;
+mod question;
 mod regression;
 mod term;
 mod words;

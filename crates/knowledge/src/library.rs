@@ -11,12 +11,12 @@ use parking_lot::RwLock;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::spawn_blocking;
 
-use crate::calibration::{Question, questions};
 use crate::chunk::{Measure, chunks};
 use crate::corpus::Corpus;
 use crate::evaluation::{Evaluation, evaluate};
-use crate::extract::{ExtractError, SourceFile, extract};
-use crate::generation::{Generation, Vectors, question_hash, unembedded};
+use crate::extract::{ExtractError, FileKind, SourceFile, extract};
+use crate::generation::{Generation, Vectors, asked};
+use crate::question::{Questions, calibration, headings, of_sections};
 
 /// Texts embedded in one call: what is lost when the server stops in the middle.
 const BATCH_TEXTS: usize = 32;
@@ -65,7 +65,7 @@ pub struct Loaded {
     pub documents: usize,
     /// Their chunks.
     pub chunks: usize,
-    /// Labelled questions for calibration.
+    /// Labelled questions.
     pub questions: usize,
     /// What happened to the store.
     pub content: Content,
@@ -208,13 +208,14 @@ impl Library {
     /// [`LoadError`] when the embedder or the index fails.
     pub async fn evaluate(&self, collection: &CollectionName) -> Result<Option<Evaluation>, LoadError> {
         let Some(generation) = self.current.load().get(collection).cloned() else { return Ok(None) };
-        let mut asked = unembedded(&generation.questions);
-        if let (Some(_), Some(embedder)) = (generation.model(), self.embedder()) {
-            let known = self.known(collection, embedder.model(), &generation.embeddables()).await?;
-            for asked in &mut asked {
-                asked.vector = known.by_hash.get(&question_hash(&asked.question.text)).cloned();
+        let vectors = match (generation.model(), self.embedder()) {
+            (Some(_), Some(embedder)) => {
+                let known = self.known(collection, embedder.model(), &generation.embeddables()).await?;
+                known.by_hash
             }
-        }
+            _ => HashMap::new(),
+        };
+        let asked = asked(&generation.questions, &vectors);
         let evaluation =
             blocking(collection, move || evaluate(&generation.corpus, generation.dense(), &asked)).await?;
         evaluation.map(Some).map_err(|error| index_error(collection, &error))
@@ -241,7 +242,7 @@ impl Library {
         &self,
         collection: &CollectionName,
         documents: Vec<Document>,
-        questions: Arc<Vec<Question>>,
+        questions: Arc<Questions>,
     ) -> Result<(Arc<Generation>, Content), LoadError> {
         let store_error = |source| LoadError::Store { collection: collection.clone(), source };
         let embedder = self.embedder();
@@ -417,13 +418,11 @@ pub fn check(collection: &CollectionName, files: &[SourceFile]) -> Result<(), Lo
 }
 
 /// Reads the files of a collection.
-fn read(
-    collection: &CollectionName,
-    files: &[SourceFile],
-) -> Result<(Vec<Document>, Vec<Question>), LoadError> {
+fn read(collection: &CollectionName, files: &[SourceFile]) -> Result<(Vec<Document>, Questions), LoadError> {
+    let of_kind = |kind: FileKind| files.iter().filter(move |file| file.kind() == kind);
     let mut documents: Vec<Document> = Vec::new();
     let mut paths: HashMap<String, String> = HashMap::new();
-    for file in files.iter().filter(|file| !file.is_calibration()) {
+    for file in of_kind(FileKind::Document) {
         let document = extract(collection, file)?;
         if let Some(other) = paths.insert(document.id.to_string(), file.path.clone()) {
             return Err(LoadError::Twice(other, file.path.clone()));
@@ -432,11 +431,16 @@ fn read(
     }
     // The same content in another order is the same collection.
     documents.sort_by(|left, right| left.id.cmp(&right.id));
-    let mut asked = Vec::new();
-    for file in files.iter().filter(|file| file.is_calibration()) {
-        asked.extend(questions(file, &documents)?);
+    let known = headings(&documents);
+    let mut questions = Questions::default();
+    for file in of_kind(FileKind::Calibration) {
+        questions.calibration.extend(calibration(file, &known)?);
     }
-    Ok((documents, asked))
+    for file in of_kind(FileKind::Questions) {
+        questions.of_sections.extend(of_sections(file, &known)?);
+    }
+    drop(known);
+    Ok((documents, questions))
 }
 
 /// Whether the store holds the same documents, cut the same way.
