@@ -5,6 +5,7 @@ use std::sync::Arc;
 use api::health::Startup;
 use domain::id::TargetId;
 use domain::ports::{BreakerLog, Clock, Records};
+use domain::time::Moment;
 use knowledge::Library;
 use parking_lot::Mutex;
 use pipeline::parts::Pipeline;
@@ -47,8 +48,13 @@ pub(crate) enum EmbedderState {
     Coming(String),
     /// Search is by words and vectors.
     Ready,
-    /// It could not be had; search stays by words.
-    Failed(String),
+    /// It could not be had and is tried again; search is by words meanwhile.
+    Failed {
+        /// Why it failed.
+        reason: String,
+        /// When it is tried again.
+        next_try: Moment,
+    },
 }
 
 impl Assembly {

@@ -4,7 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use api::health::{Checkup, Part, PartState};
 use api::metrics::Gauges;
-use domain::ports::{BoxFuture, Records};
+use domain::ports::{BoxFuture, Clock, Records};
+use domain::time::Moment;
 use embedded::supervisor::State;
 use resilience::breaker::Position;
 
@@ -50,8 +51,9 @@ impl Gauges for ServerCheckup {
 /// All parts as they are now.
 pub(crate) async fn parts(assembly: &Assembly) -> Vec<Part> {
     let mut parts = vec![store_part(assembly).await];
-    parts.push(model_part(&assembly.slot.occupant()));
-    parts.push(embedder_part(&assembly.embedder.lock()));
+    let now = assembly.clock.now();
+    parts.push(model_part(&assembly.slot.occupant(), now));
+    parts.push(embedder_part(&assembly.embedder.lock(), now));
     for target in assembly.router.health() {
         let (state, detail) = match target.position {
             Position::Closed if target.throttled => (PartState::Ready, "it asked to slow down".to_owned()),
@@ -88,12 +90,12 @@ async fn store_part(assembly: &Assembly) -> Part {
     }
 }
 
-fn model_part(occupant: &Occupant) -> Part {
+fn model_part(occupant: &Occupant, now: Moment) -> Part {
     let name = "embedded model";
     match occupant {
         Occupant::Off(reason) => part(name, PartState::Off, reason.as_str()),
-        Occupant::Failed(reason) => {
-            part(name, PartState::Failed, format!("{reason}; it is tried again at the next start"))
+        Occupant::Failed { reason, next_try } => {
+            part(name, PartState::Failed, format!("{reason}; {}", tried_again(*next_try, now)))
         }
         Occupant::Coming(what) => part(name, PartState::Starting, what.as_str()),
         Occupant::Worker(worker) => {
@@ -121,7 +123,7 @@ fn model_part(occupant: &Occupant) -> Part {
     }
 }
 
-fn embedder_part(state: &EmbedderState) -> Part {
+fn embedder_part(state: &EmbedderState, now: Moment) -> Part {
     let name = "sentence embedder";
     match state {
         EmbedderState::Off => part(name, PartState::Off, "search is by words alone"),
@@ -129,10 +131,15 @@ fn embedder_part(state: &EmbedderState) -> Part {
             part(name, PartState::Starting, format!("{what}; search is by words meanwhile"))
         }
         EmbedderState::Ready => part(name, PartState::Ready, "search is by words and vectors"),
-        EmbedderState::Failed(reason) => {
-            part(name, PartState::Failed, format!("{reason}; search is by words alone"))
+        EmbedderState::Failed { reason, next_try } => {
+            let detail = format!("{reason}; search is by words meanwhile; {}", tried_again(*next_try, now));
+            part(name, PartState::Failed, detail)
         }
     }
+}
+
+fn tried_again(next_try: Moment, now: Moment) -> String {
+    format!("it is tried again in {} s", next_try.since(now).as_secs())
 }
 
 fn part(name: &str, state: PartState, detail: impl Into<String>) -> Part {

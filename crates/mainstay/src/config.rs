@@ -21,6 +21,8 @@ use crate::files;
 pub(crate) const SETTINGS_FILE: &str = "mainstay.toml";
 /// The catalogue of models that Mainstay runs itself.
 pub(crate) const EMBEDDED_MODELS_FILE: &str = "models.toml";
+/// Sources of models are not asked more often than this.
+const FETCH_AGAIN_MIN: Duration = Duration::from_secs(1);
 /// The version of the settings' grammar.
 const SCHEMA: u32 = 1;
 
@@ -114,11 +116,15 @@ pub(crate) struct EmbeddedConfig {
     pub(crate) context: u32,
     /// Threads of the worker; 0 means the machine's cores, 8 at most.
     pub(crate) threads: u32,
+    /// At most so long after a failed fetch a model is fetched again (half of it at least); doubled for each further
+    /// failure, up to 10 minutes.
+    #[serde(with = "resilience::duration_text")]
+    pub(crate) fetch_again: Duration,
 }
 
 impl Default for EmbeddedConfig {
     fn default() -> Self {
-        Self { model: "auto".to_owned(), context: 4_096, threads: 0 }
+        Self { model: "auto".to_owned(), context: 4_096, threads: 0, fetch_again: Duration::from_secs(30) }
     }
 }
 
@@ -273,6 +279,10 @@ impl Config {
             let reason = "[server] request_timeout and connections_max must be more than 0".to_owned();
             return Err(self.problem(folder, "[server]", reason));
         }
+        if self.embedded.fetch_again < FETCH_AGAIN_MIN {
+            let reason = format!("[embedded] fetch_again must be {FETCH_AGAIN_MIN:?} or more");
+            return Err(self.problem(folder, "fetch_again", reason));
+        }
         let resilience = self.resilience.breaker.validate().and_then(|()| self.resilience.policy.validate());
         if let Err(error) = resilience {
             return Err(self.problem(folder, "[resilience", format!("[resilience]: {error}")));
@@ -384,6 +394,7 @@ mod tests {
             (format!("schema = 1\n{route}[server]\nport = 1\n"), Some(6), "port"),
             (format!("schema = 1\n[storage]\nurl = \"mysql:x\"\n{route}"), Some(3), "sqlite:PATH"),
             (format!("schema = 1\n[embedded]\nmodel = \"gpt-9\"\n{route}"), Some(3), "gpt-9"),
+            (format!("schema = 1\n[embedded]\nfetch_again = \"9ms\"\n{route}"), Some(3), "1s or more"),
             (
                 format!(
                     "schema = 1\n{route}[providers.x]\nkind = \"openai\"\nbase_url = \"not an address\"\n"

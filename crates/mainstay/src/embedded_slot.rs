@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use domain::chat::ChatCall;
 use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::ports::{BoxFuture, ChatModel, ChatStream, ModelError};
+use domain::time::Moment;
 use embedded::supervisor::Worker;
 
 /// What stands in the place.
@@ -15,8 +16,13 @@ use embedded::supervisor::Worker;
 pub(crate) enum Occupant {
     /// Nothing, and nothing will: for this reason.
     Off(String),
-    /// Nothing, although there should be: for this reason.
-    Failed(String),
+    /// Nothing, although there should be; it is tried again.
+    Failed {
+        /// Why it failed.
+        reason: String,
+        /// When it is tried again.
+        next_try: Moment,
+    },
     /// A model is being fetched or loaded.
     Coming(String),
     /// A supervised worker.
@@ -59,7 +65,7 @@ impl ChatModel for EmbeddedSlot {
                     },
                     detail: format!("the embedded model is on its way: {what}"),
                 }),
-                Occupant::Off(reason) | Occupant::Failed(reason) => Err(ModelError {
+                Occupant::Off(reason) | Occupant::Failed { reason, .. } => Err(ModelError {
                     fault: Fault::unavailable(),
                     detail: format!("there is no embedded model: {reason}"),
                 }),

@@ -1,7 +1,7 @@
 //! Mainstay: keeps an AI assistant answering. The binary: command line, configuration, composition.
 //!
 //! Reading order: [`cli`] (one file for each command), [`compose`] (what is joined to what), [`assembly`] (the running
-//! whole), [`models`] (fetching and starting embedded models), [`config`] and [`files`] (the configuration folder),
+//! whole), [`models`] (fetching and starting embedded models), [`trying`] (until it is done), [`config`] and [`files`] (the configuration folder),
 //! [`watch`] (following its changes), [`checkup`] (health), [`clock`], [`logging`].
 
 mod assembly;
@@ -16,6 +16,7 @@ mod fetching;
 mod files;
 mod logging;
 mod models;
+mod trying;
 mod watch;
 
 use std::process::ExitCode;

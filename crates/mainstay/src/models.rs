@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use domain::ports::Clock;
+use domain::time::Moment;
 use embedded::catalogue::Catalogue;
 use embedded::choose::{Memory, choose};
 use embedded::embedder::{self, SentenceEmbedder};
@@ -13,9 +14,11 @@ use embedded::fetch::Pulled;
 use embedded::supervisor::{self, Supervisor, WorkerCommand};
 
 use crate::assembly::{Assembly, EmbedderState};
+use crate::clock::SystemRng;
 use crate::config::{EmbeddedConfig, Loaded};
 use crate::embedded_slot::Occupant;
 use crate::fetching;
+use crate::trying::{self, Waits, Work};
 
 /// Which models are wanted, and where they lie.
 pub(crate) struct Wanted {
@@ -47,7 +50,8 @@ pub(crate) fn first_occupant(config: &EmbeddedConfig) -> Occupant {
     }
 }
 
-/// Brings up the embedder and the chat model beside each other; the start is done when both are there or given up.
+/// Brings up the embedder and the chat model beside each other; the start is done when both are there or have failed
+/// once. What failed is tried again from then on, until the shutdown.
 pub(crate) async fn start(assembly: Arc<Assembly>, wanted: Wanted) {
     if wanted.config.model == "none" {
         *assembly.embedder.lock() = EmbedderState::Off;
@@ -55,85 +59,136 @@ pub(crate) async fn start(assembly: Arc<Assembly>, wanted: Wanted) {
         return;
     }
     let wanted = Arc::new(wanted);
-    let shutdown = assembly.shutdown.clone();
-    let both = async {
-        futures_util::join!(start_embedder(&assembly, &wanted), start_chat(&assembly, &wanted));
+    let [mut embedder, mut chat] = [Kind::Embedder, Kind::Chat].map(|kind| Bringing {
+        assembly: Arc::clone(&assembly),
+        wanted: Arc::clone(&wanted),
+        kind,
+    });
+    let both = async { futures_util::join!(embedder.attempt(), chat.attempt()) };
+    let (embedder_there, chat_there) = tokio::select! {
+        both = both => both,
+        () = assembly.shutdown.cancelled() => return,
     };
-    tokio::select! {
-        () = both => {}
-        () = shutdown.cancelled() => return,
+    for (there, bringing) in [(embedder_there, embedder), (chat_there, chat)] {
+        if let Err(reason) = there {
+            bring_later(reason, bringing);
+        }
     }
     assembly.startup.finish();
     tracing::info!("ready");
 }
 
-async fn start_embedder(assembly: &Arc<Assembly>, wanted: &Wanted) {
-    let Some(name) = wanted.catalogue.embedder.clone() else {
-        *assembly.embedder.lock() = EmbedderState::Off;
-        return;
-    };
-    let result = async {
-        let show: Tell = |assembly, what| *assembly.embedder.lock() = EmbedderState::Coming(what);
-        let files = fetch(assembly, wanted, &name, show).await?;
-        let model = wanted.catalogue.model(&name).context("the embedder is not in the catalogue")?;
-        let config = embedder::Config::new(embedder_files(&files), model.identity());
-        let embedder = tokio::task::spawn_blocking(move || SentenceEmbedder::open(config)).await??;
-        let embedder = Arc::new(embedder);
-        assembly.library.set_embedder(embedder);
-        let progress = |progress: knowledge::Progress| {
-            let what = format!("computing vectors: {} of {}", progress.done, progress.total);
-            assembly.startup.progress(what.clone());
-            *assembly.embedder.lock() = EmbedderState::Coming(what);
+/// A model is brought up.
+struct Bringing {
+    assembly: Arc<Assembly>,
+    wanted: Arc<Wanted>,
+    kind: Kind,
+}
+
+/// What it is for.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Embedder,
+    Chat,
+}
+
+impl Work for Bringing {
+    async fn attempt(&mut self) -> Result<(), String> {
+        let there = match self.kind {
+            Kind::Embedder => bring_embedder(&self.assembly, &self.wanted).await,
+            Kind::Chat => bring_chat(&self.assembly, &self.wanted).await,
         };
-        assembly.library.embed(&progress).await?;
-        anyhow::Ok(())
-    };
-    match result.await {
-        Ok(()) => {
-            *assembly.embedder.lock() = EmbedderState::Ready;
-            tracing::info!("search is by words and vectors (`{name}`)");
-        }
-        Err(error) => {
-            let reason = format!("{error:#}");
-            tracing::error!(reason, "the sentence embedder `{name}` is not there; search stays by words");
-            *assembly.embedder.lock() = EmbedderState::Failed(reason);
+        there.map_err(|error| format!("{error:#}"))
+    }
+
+    fn waits(&mut self, reason: String, next_try: Moment) {
+        let wait_s = next_try.since(self.assembly.clock.now()).as_secs();
+        match self.kind {
+            Kind::Embedder => {
+                tracing::error!(
+                    reason,
+                    wait_s,
+                    "the sentence embedder is not there; search stays by words; it is tried again in {wait_s} s"
+                );
+                *self.assembly.embedder.lock() = EmbedderState::Failed { reason, next_try };
+            }
+            Kind::Chat => {
+                tracing::error!(
+                    reason,
+                    wait_s,
+                    "the embedded model is not there; it is tried again in {wait_s} s"
+                );
+                self.assembly.slot.put(Occupant::Failed { reason, next_try });
+            }
         }
     }
 }
 
-async fn start_chat(assembly: &Arc<Assembly>, wanted: &Wanted) {
+/// Tries again what failed for `reason`, beside the server.
+fn bring_later(reason: String, bringing: Bringing) {
+    let assembly = Arc::clone(&bringing.assembly);
+    let waits = Waits::from(bringing.wanted.config.fetch_again);
+    assembly.tasks.clone().spawn(async move {
+        let trying = trying::again((assembly.clock(), &SystemRng), waits, reason, bringing);
+        tokio::select! {
+            () = trying => {}
+            () = assembly.shutdown.cancelled() => {}
+        }
+    });
+}
+
+async fn bring_embedder(assembly: &Arc<Assembly>, wanted: &Wanted) -> anyhow::Result<()> {
+    let Some(name) = wanted.catalogue.embedder.clone() else {
+        *assembly.embedder.lock() = EmbedderState::Off;
+        return Ok(());
+    };
+    let show: Tell = |assembly, what| *assembly.embedder.lock() = EmbedderState::Coming(what);
+    let files = fetch(assembly, wanted, &name, show).await?;
+    let model = wanted.catalogue.model(&name).context("the embedder is not in the catalogue")?;
+    let config = embedder::Config::new(embedder_files(&files), model.identity());
+    let embedder = tokio::task::spawn_blocking(move || SentenceEmbedder::open(config)).await??;
+    assembly.library.set_embedder(Arc::new(embedder));
+    let progress = |progress: knowledge::Progress| {
+        let what = format!("computing vectors: {} of {}", progress.done, progress.total);
+        assembly.startup.progress(what.clone());
+        *assembly.embedder.lock() = EmbedderState::Coming(what);
+    };
+    assembly.library.embed(&progress).await?;
+    *assembly.embedder.lock() = EmbedderState::Ready;
+    tracing::info!("search is by words and vectors (`{name}`)");
+    Ok(())
+}
+
+async fn bring_chat(assembly: &Arc<Assembly>, wanted: &Wanted) -> anyhow::Result<()> {
     let n_ctx = wanted.config.context;
     let name = if wanted.config.model == "auto" {
         let choice = choose(&wanted.catalogue, Memory::read(), n_ctx);
         tracing::info!("{}", choice.reason);
         match choice.model {
             Some(name) => name,
-            None => return assembly.slot.put(Occupant::Off(choice.reason)),
+            None => {
+                assembly.slot.put(Occupant::Off(choice.reason));
+                return Ok(());
+            }
         }
     } else {
         wanted.config.model.clone()
     };
     let show: Tell = |assembly, what| assembly.slot.put(Occupant::Coming(what));
-    let fetched = fetch(assembly, wanted, &name, show).await;
-    let started = fetched.and_then(|folder| worker_config(wanted, &name, &folder));
-    let config = match started {
-        Ok(config) => config,
-        Err(error) => {
-            let reason = format!("{error:#}");
-            tracing::error!(reason, "the embedded model `{name}` is not there");
-            return assembly.slot.put(Occupant::Failed(reason));
-        }
-    };
+    let folder = fetch(assembly, wanted, &name, show).await?;
+    let config = worker_config(wanted, &name, &folder)?;
     let (supervisor, worker) = Supervisor::new(config, Arc::clone(&assembly.clock) as _);
     assembly.tasks.spawn(supervisor.run(assembly.shutdown.clone()));
     assembly.slot.put(Occupant::Worker(worker.clone()));
     assembly.startup.progress(format!("loading the model `{name}`"));
     match worker.wait_ready(assembly.clock.now().after(LOADING_MAX)).await {
         Ok(()) => tracing::info!("the embedded model `{name}` answers"),
+        // From here on its supervisor keeps at it.
         Err(error) => {
             tracing::error!(%error, "the embedded model `{name}` does not answer; it is tried again by itself")
         }
     }
+    Ok(())
 }
 
 /// A sentence encoder's files by their usual names.

@@ -151,7 +151,8 @@ fn look_at_models(loaded: &Loaded, places: &Places, clock: &Arc<SystemClock>) ->
         } else if let Some(reason) = fetching::damage(&models, &name) {
             finding(what, State::Broken, format!("{reason}; fetch it anew: mainstay models pull {name}"))
         } else {
-            let detail = format!("not here yet; `serve` fetches it, or: mainstay models pull {name}");
+            let detail =
+                format!("not here yet; `serve` fetches it and keeps trying, or: mainstay models pull {name}");
             finding(what, State::Waits, detail)
         });
     }

@@ -214,6 +214,40 @@ fn a_damaged_file_is_replaced_from_a_source() {
     assert_eq!(reply["tier"], "embedded", "{reply}");
 }
 
+/// A source is away at the start and comes back: nobody has to start the server again.
+#[test]
+fn a_fetch_that_failed_is_tried_again_while_the_server_runs() {
+    let _alone = alone();
+    let source = tempfile::tempdir().expect("a temporary folder");
+    let config = config_of_words();
+    config.change("mainstay.toml", "[embedded]", "[embedded]\nfetch_again = \"3s\"");
+    keep_sources(
+        &config,
+        &format!(
+            "[[models.\"{MODEL}\".sources]]\nfrom = \"file\"\nfolder = \"{}\"\n",
+            source.path().display()
+        ),
+    );
+    let server = start(&config).serve();
+    let part = server.wait_until("the failure is told", || {
+        let part = server.part("embedded model");
+        (part["state"] == "failed").then_some(part)
+    });
+    let detail = part["detail"].as_str().expect("a text");
+    assert!(detail.contains(FILE) && detail.contains("it is tried again in "), "{detail}");
+    let doctor = server.doctor();
+    assert!(doctor.contains("it is tried again in "), "{doctor}");
+    assert_eq!(server.query(QUESTION)["tier"], "degraded");
+
+    std::fs::copy(test_models().join(MODEL).join(FILE), source.path().join(FILE)).expect("room on the disk");
+    server.wait_until("the model is there", || {
+        (server.part("embedded model")["state"] == "ready").then_some(())
+    });
+    let reply = server.query(QUESTION);
+    check_compliant(&reply);
+    assert_eq!(reply["tier"], "embedded", "{reply}");
+}
+
 /// The catalogue itself names a broken file: its sum is right, and the model cannot be loaded.
 #[test]
 fn a_verified_file_that_cannot_be_loaded_is_told_and_tried_again() {
