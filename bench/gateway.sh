@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# What Mainstay costs between a client and a model: direct, nginx as a plain proxy, a bare hyper pass-through and
+# Mainstay in one run, each on one core, medians of 5 rounds. Writes bench/results/…-gateway.md. See bench/README.md.
+#   ROUNDS=1 SECONDS_EACH=2 bench/gateway.sh      a quick look
+#   TARGETS="proxy mainstay" bench/gateway.sh     some targets alone
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/prerequisites.sh
+. bench/result.sh
+
+rounds=${ROUNDS:-5}
+seconds=${SECONDS_EACH:-10}
+rate=${RATE:-500}
+targets=${TARGETS:-direct nginx proxy mainstay mainstay-commit generate}
+gateway_core=${GATEWAY_CORE:-0}                                    # what is measured
+load_core=${LOAD_CORE:-$(( $(nproc) > 1 ? 1 : 0 ))}                # driver and mock
+
+build mainstay bench
+work="$(mktemp -d "$(dirname "$bin")/bench.XXXXXX")"               # on a real disk: records are made safe here
+work="$(cd "$work" && pwd)"
+started=()
+trap 'kill "${started[@]}" 2>/dev/null; wait; rm -rf "$work"' EXIT
+
+# start NAME CORE COMMAND…: in the background; its pid is in pid[NAME], its output in $work/NAME.log.
+declare -A pid url body
+start() {
+  local name=$1 core=$2
+  shift 2
+  taskset -c "$core" "$@" >"$work/$name.log" 2>&1 &
+  pid[$name]=$!
+  started+=($!)
+}
+
+# wait_for URL: until it answers 200.
+wait_for() {
+  for _ in $(seq 300); do
+    if curl -fs -o /dev/null "$1"; then return; fi
+    sleep 0.1
+  done
+  echo "nobody answers on $1; see:" >&2
+  tail -n 5 "$work"/*.log >&2
+  exit 1
+}
+
+# mainstay NAME PORT DURABILITY: a server with a configuration and data folder of its own.
+mainstay() {
+  "$bin/mainstay" init "$work/$1" >/dev/null
+  sed "s/@durability@/$3/" bench/mainstay.toml >"$work/$1/mainstay.toml"
+  start "$1" "$gateway_core" "$bin/mainstay" serve --config "$work/$1" --data "$work/$1-data" --listen "127.0.0.1:$2"
+  wait_for "http://127.0.0.1:$2/health/ready"
+}
+
+# behave JSON: tells the mock how to answer from now on.
+behave() { curl -fsS -o /dev/null -H 'content-type: application/json' -d "$1" http://127.0.0.1:9101/control; }
+
+# load KIND NAME OPTION…: one measurement, its figures to the lines of this run.
+load() {
+  local kind=$1 name=$2 watched=()
+  shift 2
+  if [ -n "${pid[$name]:-}" ]; then watched=(--pid "${pid[$name]}"); fi
+  taskset -c "$load_core" "$bin/bench-load" "$kind" --name "$name" --round "$round" --url "${url[$name]}" \
+    --seconds "$seconds" "${watched[@]}" "$@" 2>/dev/null >>"$work/lines"
+}
+
+question='How long may a bank hold a deposited check before I can use the money, and when may it hold one longer?'
+system='You are the assistant of a bank. Answer in at most two sentences, from what you were given, and say so when it is not enough.'
+chat="{\"model\":\"mock/mock-1\",\"messages\":[{\"role\":\"system\",\"content\":\"$system\"},{\"role\":\"user\",\"content\":\"$question\"}],\"max_tokens\":200,\"temperature\":0.2}"
+streamed="${chat%\}},\"stream\":true}"
+
+start mock "$load_core" "$bin/bench-mock"
+wait_for http://127.0.0.1:9101/health
+nginx=skipped
+measured=()
+for target in $targets; do
+  body[$target]=$chat
+  case $target in
+    direct) url[$target]=http://127.0.0.1:9101/v1/chat/completions ;;
+    proxy)
+      start proxy "$gateway_core" "$bin/bench-proxy"
+      url[$target]=http://127.0.0.1:9102/v1/chat/completions
+      wait_for http://127.0.0.1:9102/health ;;
+    nginx)
+      if ! command -v nginx >/dev/null && ! (install nginx-light); then
+        echo "nginx is left out: it is not installed and could not be" >&2
+        continue
+      fi
+      start nginx "$gateway_core" nginx -p "$work" -c "$PWD/bench/nginx.conf" -e stderr
+      url[$target]=http://127.0.0.1:9103/v1/chat/completions
+      nginx=$(nginx -v 2>&1 | sed 's/.*: //')
+      wait_for http://127.0.0.1:9103/health ;;
+    mainstay)
+      mainstay mainstay 9104 async
+      url[$target]=http://127.0.0.1:9104/v1/chat/completions ;;
+    mainstay-commit)
+      mainstay mainstay-commit 9105 commit
+      url[$target]=http://127.0.0.1:9105/v1/chat/completions ;;
+    generate)   # the guarded path: guards, search and checks around the same call
+      mainstay generate 9106 async
+      url[$target]=http://127.0.0.1:9106/generate
+      body[$target]="{\"prompt\":\"$question\",\"use_case\":\"account_inquiry\"}" ;;
+    *) echo "no such target: $target" >&2; exit 1 ;;
+  esac
+  curl -fsS -o /dev/null -H 'content-type: application/json' -d "${body[$target]}" "${url[$target]}" ||
+    { echo "$target does not answer on ${url[$target]}" >&2; exit 1; }
+  measured+=("$target")
+done
+
+result="$(result_file gateway)"
+{
+  result_header "Gateway: what it costs between a client and a model"
+  cat <<EOF
+| nginx | $nginx |
+| cores | measured process on core $gateway_core, driver and mock on core $load_core |
+| runs | $rounds rounds of $seconds s for each figure; medians; spread = (most − least) / median of the first column; beside the proxy = median of the rounds' own ratios or differences |
+| on | all: HTTP/1.1 keep-alive, TCP_NODELAY, no TLS. Mainstay: shipped settings with \`--model none\`, metrics, log at its default level to a file, records kept (\`mainstay\`, \`generate\`: async; \`mainstay-commit\`: on disk before the reply). \`generate\`: POST /generate, guarded, agent account_inquiry |
+| CPU | user and system time of the process, its threads and children (/proc/PID/stat, steps of 10 ms) for each request or token |
+EOF
+} >"$result"
+
+for round in $(seq "$rounds"); do
+  echo "round $round of $rounds: ${measured[*]}" >&2
+  "$bin/bench-load" fsync --folder "$work" --round "$round" 2>/dev/null >>"$work/lines"
+  if [ -d "$work/mainstay" ]; then
+    taskset -c "$gateway_core" "$bin/bench-load" start --name mainstay --round "$round" \
+      --url http://127.0.0.1:9107/health/live -- "$bin/mainstay" serve --config "$work/mainstay" \
+      --data "$work/cold-$round" --listen 127.0.0.1:9107 2>/dev/null >>"$work/lines"
+  fi
+  behave '{}'
+  for name in "${measured[@]}"; do load closed "$name" --body "${body[$name]}" --connections 16; done
+  for name in "${measured[@]}"; do load open "$name" --body "${body[$name]}" --connections 64 --rate "$rate"; done
+  for name in "${measured[@]}"; do
+    if [ "$name" = generate ]; then continue; fi                   # its streams are not the provider's
+    behave '{"tokens": 200}'
+    load stream "$name" --body "$streamed" --connections 16 --frames 203
+    behave '{"tokens": 64, "gap_ms": 10}'
+    load stream "$name" --body "$streamed" --connections 50 --frames 67 --load paced
+  done
+done
+
+"$bin/bench-report" "$work/lines" | tee -a "$result"
+echo "written: $result" >&2

@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Measures one part of Mainstay alone and writes bench/results/…-PART.md. See bench/README.md.
+#   bench/parts.sh commits       records made safe on disk per second, with 1, 16 and 64 writers
+#   bench/parts.sh generation    the embedded engine: prompt and answer tokens per second, 1 and 2 threads
+#   bench/parts.sh embeddings    sentences per second, 1 and 2 threads, batches of 1 and 32
+#   bench/parts.sh search        time of a search, and how well it finds, by words and hybrid
+#   bench/parts.sh answers       the suite of finance questions, asked of a running server (URL)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. bench/result.sh
+part="${1:?usage: bench/parts.sh commits|generation|embeddings|search|answers}"
+model="${MODEL:-qwen2.5-coder-1.5b}"
+cores=${CORES:-0-$(( $(nproc) - 1 ))}                              # CORES=0 pins to one core
+models="${MODELS:-${CARGO_TARGET_DIR:-target}/test-data/models}"
+
+# pull NAME: fetches a model (a verified one is not fetched again).
+pull() {
+  build mainstay
+  "$bin/mainstay" models pull --folder "$models" "$1" >&2
+}
+
+# example CRATE NAME ARGUMENT…: runs an example of a crate.
+example() {
+  local crate=$1 name=$2
+  shift 2
+  "${CARGO:-cargo}" build --release --locked -p "$crate" --example "$name" >&2
+  taskset -c "$cores" "${CARGO_TARGET_DIR:-target}/release/examples/$name" "$@"
+}
+
+measure() {
+  case $part in
+    commits)
+      # On one disk, with that disk's own fsync before and after: on virtual disks it changes within minutes.
+      build bench
+      folder="$(mktemp -d "$bin/../bench.XXXXXX")"
+      fsync() { echo "fsync of 4 KiB: $("$bin/bench-load" fsync --folder "$folder" 2>/dev/null)"; }
+      fsync
+      TMPDIR="$(cd "$folder" && pwd)" "${CARGO:-cargo}" bench --locked -p store --bench commits
+      fsync
+      rmdir "$folder" ;;
+    generation)
+      pull "$model"
+      example engine generate "$models/$model"/*.gguf "How long may a bank hold a deposited check?" ;;
+    embeddings)
+      pull all-minilm-l6-v2
+      example embedded embed "$models/all-minilm-l6-v2" "Is my deposit insured?" "How safe is my savings account?" ;;
+    search)
+      pull all-minilm-l6-v2
+      example knowledge calibration config/knowledge/finance "$models/all-minilm-l6-v2" ;;
+    answers)
+      build mainstay
+      "$bin/mainstay" bench run --suite "${SUITE:-config/suites/finance.jsonl}" --url "${URL:-http://127.0.0.1:8080}" ;;
+    *)
+      echo "no such part: $part" >&2
+      return 1 ;;
+  esac
+}
+
+# First to a file of its own: a measurement that fails must leave no result.
+written="$(mktemp)"
+trap 'rm -f "$written"' EXIT
+{
+  result_header "Part: $part"
+  case $part in
+    generation) echo "| model | $model |" ;;
+    answers) echo "| suite | ${SUITE:-config/suites/finance.jsonl} |" ;;
+  esac
+  echo "| cores | $cores |"
+  echo
+  echo '```'
+} >"$written"
+measure >>"$written"
+echo '```' >>"$written"
+result="$(result_file "$part")"
+cp "$written" "$result"
+cat "$result"
+echo "written: $result" >&2

@@ -1,0 +1,19 @@
+//! What the programs of `bench/` share: serving, sending, watching a process, writing figures down.
+//!
+//! Reading order: [`server`] and [`connection`] (either end of HTTP/1.1), [`mock`] (the model provider that is none),
+//! [`plan`] (what a measurement is asked to do), [`closed`], [`open`], [`stream`] (the three kinds of load),
+//! [`process`] (CPU and memory), [`start`] (cold start), [`disk`] (fsync), [`measurement`] (the figures),
+//! [`report`] (medians and ratios).
+
+pub mod closed;
+pub mod connection;
+pub mod disk;
+pub mod measurement;
+pub mod mock;
+pub mod open;
+pub mod plan;
+pub mod process;
+pub mod report;
+pub mod server;
+pub mod start;
+pub mod stream;
