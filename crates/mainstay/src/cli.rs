@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::Source;
 use crate::logging::{self, LogFormat};
 
 /// Keeps an AI assistant answering: correctly, within the rules, and when the models behind it fail.
@@ -61,6 +62,15 @@ pub(crate) struct Places {
     /// Data folder: database and models.
     #[arg(long, value_name = "DIR", default_value = "data")]
     data: PathBuf,
+    /// Lay environments/NAME.toml of the configuration folder over its mainstay.toml.
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
+}
+
+impl Places {
+    fn source(&self) -> Source {
+        Source::choose(self.config.clone(), self.environment.clone())
+    }
 }
 
 /// How a result is printed.

@@ -1,4 +1,9 @@
-//! Configuration: `mainstay.toml` with each crate's section joined, and the only reader of the environment.
+//! Configuration: `mainstay.toml` with each crate's section joined, and the only reader of the process's environment.
+//!
+//! Reading order: this file (the settings and their check), [`source`] (where the folder is), [`layers`] (overlays).
+
+mod layers;
+mod source;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,7 +20,8 @@ use registry::routes::{DefaultsConfig, ModelConfig, RouteConfig, Settings};
 use registry::snapshot::{BuildSettings, Snapshot};
 use serde::Deserialize;
 
-use crate::files;
+use layers::Layers;
+pub(crate) use source::Source;
 
 /// The file that holds the settings.
 pub(crate) const SETTINGS_FILE: &str = "mainstay.toml";
@@ -136,58 +142,22 @@ pub(crate) struct Loaded {
     pub(crate) catalogue: Catalogue,
 }
 
-/// Where the configuration comes from.
-#[derive(Debug, Clone)]
-pub(crate) enum Source {
-    /// The folder shipped inside the binary.
-    Shipped,
-    /// A folder on disk, watched while the server runs.
-    Folder(PathBuf),
-}
-
-impl Source {
-    /// The folder given, else `config` where there is one, else the shipped one.
-    pub(crate) fn choose(given: Option<PathBuf>) -> Self {
-        match given {
-            Some(path) => Self::Folder(path),
-            None if Path::new("config").join(SETTINGS_FILE).is_file() => {
-                Self::Folder(PathBuf::from("config"))
-            }
-            None => Self::Shipped,
-        }
-    }
-
-    /// For people.
-    pub(crate) fn describe(&self) -> String {
-        match self {
-            Self::Shipped => "the shipped configuration".to_owned(),
-            Self::Folder(path) => path.display().to_string(),
-        }
-    }
-
-    /// Reads the files.
-    pub(crate) fn read(&self) -> Result<Folder, files::FolderError> {
-        match self {
-            Self::Shipped => Ok(files::shipped()),
-            Self::Folder(path) => files::read(path),
-        }
-    }
-}
-
-/// The settings alone: what is needed before the folder is checked whole.
-pub(crate) fn settings(folder: &Folder) -> Result<Config, Problems> {
-    let config: Config = folder.toml(SETTINGS_FILE)?;
-    config.check(folder)?;
+/// The settings alone, for `environment`: what is needed before the folder is checked whole.
+fn settings(folder: &Folder, environment: Option<&str>) -> Result<Config, Problems> {
+    let layers = Layers::read(folder, environment)?;
+    let config: Config = layers.settings()?;
+    config.check(&layers)?;
     Ok(config)
 }
 
-/// Checks a folder whole: this is the exact path that serving takes.
-pub(crate) fn load(folder: Folder) -> Result<Loaded, Problems> {
-    let config = settings(&folder)?;
+/// Checks a folder whole for `environment`: this is the exact path that serving takes.
+fn load(folder: Folder, environment: Option<&str>) -> Result<Loaded, Problems> {
+    let config = settings(&folder, environment)?;
+    let layers = Layers::read(&folder, environment)?;
     let text = folder.text(EMBEDDED_MODELS_FILE)?;
     let catalogue = Catalogue::parse(text).map_err(|error| catalogue_problem(text, &error))?;
     if let Err(reason) = check_embedded_model(&catalogue, &config.embedded.model) {
-        return Err(config.problem(&folder, "model", format!("[embedded] model: {reason}")).into());
+        return Err(layers.problem(&["embedded", "model"], format!("[embedded] model: {reason}")).into());
     }
     let settings = BuildSettings {
         routes: Settings {
@@ -200,7 +170,12 @@ pub(crate) fn load(folder: Folder) -> Result<Loaded, Problems> {
         file: SETTINGS_FILE.to_owned(),
         session_ttl: config.sessions.ttl,
     };
-    let snapshot = Snapshot::build(&folder, &settings)?;
+    let mut built = folder.clone();
+    if let Some(environment) = environment {
+        // No file of a folder has this name. With it, one folder is another snapshot in each environment.
+        built.insert(".environment", environment.as_bytes());
+    }
+    let snapshot = Snapshot::build(&built, &settings).map_err(|problems| layers.located(problems))?;
     for collection in snapshot.collections() {
         let files = collection_files(&folder, &collection);
         knowledge::library::check(&collection, &files)
@@ -262,39 +237,34 @@ impl Loaded {
 }
 
 impl Config {
-    fn problem(&self, folder: &Folder, key: &str, reason: String) -> Problem {
-        let text = folder.text(SETTINGS_FILE).unwrap_or_default();
-        Problem::at(SETTINGS_FILE, text, text.find(key).unwrap_or(0), reason)
-    }
-
-    fn check(&self, folder: &Folder) -> Result<(), Problem> {
+    fn check(&self, layers: &Layers<'_>) -> Result<(), Problem> {
         if self.schema != SCHEMA {
             let reason = format!("schema {} is not known; this version reads schema = {SCHEMA}", self.schema);
-            return Err(self.problem(folder, "schema", reason));
+            return Err(layers.problem(&["schema"], reason));
         }
         if sqlite_path(&self.storage.url, Path::new("data")).is_none() {
-            return Err(self.problem(folder, "url", "[storage] url: write `sqlite:PATH`".to_owned()));
+            return Err(layers.problem(&["storage", "url"], "[storage] url: write `sqlite:PATH`".to_owned()));
         }
         if self.server.request_timeout.is_zero() || self.server.connections_max == 0 {
             let reason = "[server] request_timeout and connections_max must be more than 0".to_owned();
-            return Err(self.problem(folder, "[server]", reason));
+            return Err(layers.problem(&["server"], reason));
         }
         if self.embedded.fetch_again < FETCH_AGAIN_MIN {
             let reason = format!("[embedded] fetch_again must be {FETCH_AGAIN_MIN:?} or more");
-            return Err(self.problem(folder, "fetch_again", reason));
+            return Err(layers.problem(&["embedded", "fetch_again"], reason));
         }
         let resilience = self.resilience.breaker.validate().and_then(|()| self.resilience.policy.validate());
         if let Err(error) = resilience {
-            return Err(self.problem(folder, "[resilience", format!("[resilience]: {error}")));
+            return Err(layers.problem(&["resilience"], format!("[resilience]: {error}")));
         }
         for (name, provider) in &self.providers {
             let key = format!("[providers.{name}]");
             if name == registry::routes::EMBEDDED || name.contains('/') || name.is_empty() {
                 let reason = format!("{key}: this name cannot be used for a provider");
-                return Err(self.problem(folder, &key, reason));
+                return Err(layers.problem(&["providers", name], reason));
             }
             if let Err(error) = provider.validate() {
-                return Err(self.problem(folder, &key, format!("{key}: {error}")));
+                return Err(layers.problem(&["providers", name], format!("{key}: {error}")));
             }
         }
         Ok(())
@@ -345,16 +315,17 @@ pub(crate) fn environment(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files;
 
     fn with(path: &str, text: &str) -> Result<Loaded, Problems> {
         let mut folder = files::shipped();
         folder.insert(path, text.as_bytes());
-        load(folder)
+        load(folder, None)
     }
 
     #[test]
     fn the_shipped_folder_is_valid() {
-        let loaded = load(files::shipped()).unwrap_or_else(|problems| panic!("{problems}"));
+        let loaded = load(files::shipped(), None).unwrap_or_else(|problems| panic!("{problems}"));
         let mut names: Vec<_> = loaded.snapshot.agents.keys().map(|name| name.as_str()).collect();
         names.sort_unstable();
         let want = [
@@ -372,7 +343,7 @@ mod tests {
 
     #[test]
     fn every_use_case_has_a_compliant_static_answer() {
-        let loaded = load(files::shipped()).unwrap_or_else(|problems| panic!("{problems}"));
+        let loaded = load(files::shipped(), None).unwrap_or_else(|problems| panic!("{problems}"));
         let contact = &loaded.snapshot.contact;
         for (name, serving) in &loaded.snapshot.agents {
             let degraded = &serving.loaded.degraded;

@@ -1,6 +1,5 @@
 //! Watches the configuration folder: a good change is served at once, a bad one is refused and told.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,14 +10,14 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::assembly::Assembly;
-use crate::config;
-use crate::files;
+use crate::config::Source;
 
 /// Editors write a file in several strokes: a folder is read once it was quiet for this long.
 const QUIET: Duration = Duration::from_millis(200);
 
-/// Follows `root` until `shutdown`.
-pub(crate) async fn run(root: PathBuf, assembly: Arc<Assembly>, shutdown: CancellationToken) {
+/// Follows the folder of `source`, where it is one on disk, until `shutdown`.
+pub(crate) async fn run(source: Source, assembly: Arc<Assembly>, shutdown: CancellationToken) {
+    let Some(root) = source.root() else { return };
     let changed = Arc::new(Notify::new());
     let wake = Arc::clone(&changed);
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -34,7 +33,7 @@ pub(crate) async fn run(root: PathBuf, assembly: Arc<Assembly>, shutdown: Cancel
             return;
         }
     };
-    if let Err(error) = watcher.watch(&root, RecursiveMode::Recursive) {
+    if let Err(error) = watcher.watch(root, RecursiveMode::Recursive) {
         tracing::error!(%error, path = %root.display(), "the configuration folder cannot be watched; restart to apply changes");
         return;
     }
@@ -45,8 +44,8 @@ pub(crate) async fn run(root: PathBuf, assembly: Arc<Assembly>, shutdown: Cancel
             () = shutdown.cancelled() => return,
         }
         settle(&changed, assembly.clock()).await;
-        let root = root.clone();
-        let read = tokio::task::spawn_blocking(move || files::read(&root)).await;
+        let reading = source.clone();
+        let read = tokio::task::spawn_blocking(move || reading.read()).await;
         let folder = match read {
             Ok(Ok(folder)) => folder,
             Ok(Err(error)) => {
@@ -59,7 +58,7 @@ pub(crate) async fn run(root: PathBuf, assembly: Arc<Assembly>, shutdown: Cancel
             }
         };
         if folder != served {
-            apply(folder.clone(), &assembly).await;
+            apply(source.clone(), folder.clone(), &assembly).await;
             served = folder;
         }
     }
@@ -74,8 +73,8 @@ async fn settle(changed: &Notify, clock: &dyn Clock) {
     }
 }
 
-async fn apply(folder: Folder, assembly: &Assembly) {
-    let loaded = tokio::task::spawn_blocking(move || config::load(folder)).await;
+async fn apply(source: Source, folder: Folder, assembly: &Assembly) {
+    let loaded = tokio::task::spawn_blocking(move || source.load(folder)).await;
     match loaded {
         Ok(Ok(loaded)) => assembly.apply(loaded).await,
         Ok(Err(problems)) => {

@@ -30,6 +30,9 @@ A folder is one configuration: settings are TOML, texts Markdown, labelled data 
 the shipped one out, `mainstay check DIR` says what is wrong with one, with file and line. Unknown keys are errors.
 Articles stand in `knowledge/<collection>/` ([knowledge.md](knowledge.md)), suites in `suites/*.jsonl`.
 
+`environments/<name>.toml` holds what is different in one environment: `serve` and `check` with `--environment <name>`
+lay it over `mainstay.toml`. Tables are merged key by key; values and lists replace those below them.
+
 A *duration* is a whole number with its unit: `\"250ms\"`, `\"30s\"`, `\"5m\"`, `\"24h\"`. A key without a default
 is *required*; one that is *not set* has no effect until it is.
 

@@ -20,7 +20,6 @@ use crate::cli::client::{ClientError, Server, Told};
 use crate::cli::{Found, Places, terminal};
 use crate::clock::{SystemClock, SystemIds};
 use crate::compose::{Ground, compose};
-use crate::config::{self, Source};
 use crate::{data, models};
 
 #[derive(Debug, Args)]
@@ -124,8 +123,9 @@ impl Screen {
 async fn ask_here(options: &Options, clock: Arc<SystemClock>, screen: &mut Screen) -> anyhow::Result<Value> {
     screen.doing("starting");
     let _lock = data::lock(&options.places.data)?;
-    let folder = Source::choose(options.places.config.clone()).read()?;
-    let mut loaded = tokio::task::spawn_blocking(move || config::load(folder)).await??;
+    let source = options.places.source();
+    let folder = source.read()?;
+    let mut loaded = tokio::task::spawn_blocking(move || source.load(folder)).await??;
     if let Some(model) = &options.model {
         loaded.choose_model(model)?;
     }

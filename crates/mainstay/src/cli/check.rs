@@ -8,7 +8,7 @@ use domain::secret::SecretRef;
 use serde_json::json;
 
 use crate::cli::{Found, terminal};
-use crate::config::{self, Source, SystemSecrets};
+use crate::config::{Source, SystemSecrets};
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -18,14 +18,17 @@ pub(super) struct Options {
     /// The same as DIR.
     #[arg(long, value_name = "DIR", conflicts_with = "folder")]
     config: Option<PathBuf>,
+    /// Lay environments/NAME.toml of the folder over its mainstay.toml.
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(options: Options) -> anyhow::Result<Found> {
-    let source = Source::choose(options.folder.or(options.config));
-    let loaded = match config::load(source.read()?) {
+    let source = Source::choose(options.folder.or(options.config), options.environment);
+    let loaded = match source.load(source.read()?) {
         Ok(loaded) => loaded,
         Err(problems) => {
             if options.json {

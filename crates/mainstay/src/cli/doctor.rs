@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::cli::client::Server;
 use crate::cli::{Form, Found, Places, terminal};
 use crate::clock::SystemClock;
-use crate::config::{self, Loaded, Source, SystemSecrets};
+use crate::config::{Loaded, SystemSecrets};
 use crate::fetching;
 use crate::models::MODELS_FOLDER;
 
@@ -99,8 +99,8 @@ async fn wait_ready(server: &Server, clock: &SystemClock) -> anyhow::Result<()> 
 }
 
 fn look_at_configuration(places: &Places, clock: &Arc<SystemClock>) -> Vec<Finding> {
-    let source = Source::choose(places.config.clone());
-    let loaded = source.read().map_err(anyhow::Error::from).and_then(|folder| Ok(config::load(folder)?));
+    let source = places.source();
+    let loaded = source.read().map_err(anyhow::Error::from).and_then(|folder| Ok(source.load(folder)?));
     let loaded = match loaded {
         Ok(loaded) => loaded,
         Err(error) => {

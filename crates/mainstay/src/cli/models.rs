@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::cli::{Form, Found, Places, terminal};
 use crate::clock::SystemClock;
-use crate::config::{self, Loaded, Source};
+use crate::config::Loaded;
 use crate::fetching;
 use crate::models::MODELS_FOLDER;
 
@@ -63,7 +63,8 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
 }
 
 fn load(places: &Places) -> anyhow::Result<Loaded> {
-    Ok(config::load(Source::choose(places.config.clone()).read()?)?)
+    let source = places.source();
+    Ok(source.load(source.read()?)?)
 }
 
 fn list(places: &Places, form: Form) -> anyhow::Result<Found> {

@@ -17,7 +17,7 @@ use crate::checkup::ServerCheckup;
 use crate::cli::Places;
 use crate::clock::{SystemClock, SystemIds};
 use crate::compose::{Ground, compose};
-use crate::config::{self, Loaded, Source};
+use crate::config::{Loaded, Source};
 use crate::{data, models, watch as watching};
 
 #[derive(Debug, Args)]
@@ -35,10 +35,10 @@ pub(super) struct Options {
 
 pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let clock = Arc::new(SystemClock::new());
-    let source = Source::choose(options.places.config.clone());
+    let source = options.places.source();
     let _lock = data::lock(&options.places.data)?;
     let folder = source.read()?;
-    let settings = config::settings(&folder)?;
+    let settings = source.settings(&folder)?;
     let mut server = settings.server;
     if let Some(listen) = &options.listen {
         server.listen.clone_from(listen);
@@ -72,7 +72,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         startup,
         shutdown: shutdown.clone(),
     };
-    let starting = Box::pin(start(folder, ground, options.model.as_deref()));
+    let starting = Box::pin(start(source.clone(), folder, ground, options.model.as_deref()));
     let (assembly, wanted) = tokio::select! {
         started = starting => started?,
         () = &mut serving => bail!("the port closed while the server was starting"),
@@ -83,9 +83,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     ready.send_replace(Some(Arc::clone(&assembly.pipeline)));
     // Only now: with no model to wait for, this makes the server ready.
     assembly.tasks.spawn(models::start(Arc::clone(&assembly), wanted));
-    if let Source::Folder(root) = source {
-        assembly.tasks.spawn(watching::run(root, Arc::clone(&assembly), shutdown.clone()));
-    }
+    assembly.tasks.spawn(watching::run(source, Arc::clone(&assembly), shutdown.clone()));
     let took_ms = clock.now().0.as_millis();
     tracing::info!(
         "mainstay {} answers on http://{address} (started in {took_ms} ms)",
@@ -107,11 +105,12 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
 
 /// Loads the configuration and joins the parts; the models are sent for when it can answer.
 async fn start(
+    source: Source,
     folder: registry::folder::Folder,
     ground: Ground,
     model: Option<&str>,
 ) -> anyhow::Result<(Arc<Assembly>, models::Wanted)> {
-    let mut loaded: Loaded = tokio::task::spawn_blocking(move || config::load(folder)).await??;
+    let mut loaded: Loaded = tokio::task::spawn_blocking(move || source.load(folder)).await??;
     if let Some(model) = model {
         loaded.choose_model(model)?;
     }

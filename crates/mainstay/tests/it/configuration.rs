@@ -237,3 +237,47 @@ fn a_full_disk_stops_the_records_and_not_the_answers() {
     let metrics = server.get("/metrics").expect("a reply").text();
     assert!(metrics.contains(&format!("mainstay_unrecorded_total {n_unrecorded}")), "{metrics}");
 }
+
+#[test]
+fn an_environment_lies_over_the_settings() {
+    let config = Arc::new(Folder::init());
+    let path = config.path().display().to_string();
+    let check = |environment: &str| {
+        let output = run(&["check", &path, "--environment", environment]);
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    assert_eq!(check("prod").0, Some(0), "the shipped example: {}", check("prod").1);
+    let (code, said) = check("staging");
+    assert_eq!((code, said.contains("no environment `staging`; there are prod")), (Some(1), true), "{said}");
+
+    config.write("environments/staging.toml", "# staging\n[defaults]\nagent = \"complaince\"\n");
+    let (code, said) = check("staging");
+    assert_eq!((code, said.contains("environments/staging.toml:3: ")), (Some(1), true), "{said}");
+    config.write("environments/staging.toml", "\n[server]\nport = 1\n");
+    let (code, said) = check("staging");
+    assert_eq!((code, said.contains("environments/staging.toml:3: ")), (Some(1), true), "{said}");
+    assert_eq!(run(&["check", &path]).status.code(), Some(0), "without it the folder is good");
+
+    config.write("environments/staging.toml", "[defaults]\nagent = \"compliance\"\n");
+    let start = Start::with(&config);
+    let server = start.launch_by(|port| {
+        let mut command = start.command(port);
+        command.args(["--environment", "staging"]);
+        command
+    });
+    let agent = || {
+        let id = server.query("Is my deposit FDIC insured, and up to how much?")["interaction_id"].clone();
+        server.interaction(id.as_str().expect("an id")).json()["agent_version"]
+            .as_str()
+            .expect("a name")
+            .to_owned()
+    };
+    server.wait_until("it is ready", || {
+        server.get("/health/ready").is_ok_and(|ready| ready.status == 200).then_some(())
+    });
+    assert!(agent().starts_with("compliance@"), "{}", agent());
+    // The overlay is watched like everything else.
+    config.write("environments/staging.toml", "[defaults]\nagent = \"general\"\n");
+    let seen = wait_for(LIVE_WITHIN, || agent().starts_with("general@").then_some(()));
+    assert!(seen.is_some(), "{}", server.log());
+}
