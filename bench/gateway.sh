@@ -59,29 +59,36 @@ load() {
   shift 2
   if [ -n "${pid[$name]:-}" ]; then watched=(--pid "${pid[$name]}"); fi
   taskset -c "$load_core" "$bin/bench-load" "$kind" --name "$name" --round "$round" --url "${url[$name]}" \
-    --seconds "$seconds" "${watched[@]}" "$@" 2>/dev/null >>"$work/lines"
+    --seconds "$seconds" "${watched[@]}" "$@" >>"$work/lines"
 }
 
 question='How long may a bank hold a deposited check before I can use the money, and when may it hold one longer?'
 system='You are the assistant of a bank. Answer in at most two sentences, from what you were given, and say so when it is not enough.'
 chat="{\"model\":\"mock/mock-1\",\"messages\":[{\"role\":\"system\",\"content\":\"$system\"},{\"role\":\"user\",\"content\":\"$question\"}],\"max_tokens\":200,\"temperature\":0.2}"
+prompt="{\"prompt\":\"$question\",\"use_case\":\"account_inquiry\"}"
 streamed="${chat%\}},\"stream\":true}"
+
+# ask BODY TARGET: the reply's body.
+ask() { curl -fsS -H 'content-type: application/json' -d "$1" "${url[$2]}"; }
 
 start mock "$load_core" "$bin/bench-mock"
 wait_for http://127.0.0.1:9101/health
-nginx=skipped
-measured=()
+url[direct]=http://127.0.0.1:9101/v1/chat/completions
+{ ask "$chat" direct && ask "$streamed" direct; } >"$work/direct.reply"
+nginx="not measured"
+measured=() exact=()
 for target in $targets; do
   body[$target]=$chat
   case $target in
-    direct) url[$target]=http://127.0.0.1:9101/v1/chat/completions ;;
+    direct) ;;
     proxy)
       start proxy "$gateway_core" "$bin/bench-proxy"
       url[$target]=http://127.0.0.1:9102/v1/chat/completions
       wait_for http://127.0.0.1:9102/health ;;
     nginx)
       if ! command -v nginx >/dev/null && ! (install nginx-light); then
-        echo "nginx is left out: it is not installed and could not be" >&2
+        nginx="left out: it is not installed and could not be"
+        echo "nginx is $nginx" >&2
         continue
       fi
       start nginx "$gateway_core" nginx -p "$work" -c "$PWD/bench/nginx.conf" -e stderr
@@ -97,33 +104,36 @@ for target in $targets; do
     generate)   # the guarded path: guards, search and checks around the same call
       mainstay generate 9106 async
       url[$target]=http://127.0.0.1:9106/generate
-      body[$target]="{\"prompt\":\"$question\",\"use_case\":\"account_inquiry\"}" ;;
+      body[$target]=$prompt ;;
     *) echo "no such target: $target" >&2; exit 1 ;;
   esac
-  curl -fsS -o /dev/null -H 'content-type: application/json' -d "${body[$target]}" "${url[$target]}" ||
+  stream=$streamed
+  if [ "$target" = generate ]; then stream=$prompt; fi
+  { ask "${body[$target]}" "$target" && ask "$stream" "$target"; } >"$work/$target.reply" ||
     { echo "$target does not answer on ${url[$target]}" >&2; exit 1; }
+  if cmp -s "$work/direct.reply" "$work/$target.reply"; then exact+=("$target"); fi
   measured+=("$target")
 done
 
-result="$(result_file gateway)"
 {
   result_header "Gateway: what it costs between a client and a model"
   cat <<EOF
 | nginx | $nginx |
 | cores | measured process on core $gateway_core, driver and mock on core $load_core |
-| runs | $rounds rounds of $seconds s for each figure; medians; spread = (most − least) / median of the first column; beside the proxy = median of the rounds' own ratios or differences |
+| runs | $rounds rounds of $seconds s for each figure; medians; spread = (most − least) / median of the figure compared first; beside the proxy = median of the rounds' own ratios or differences |
 | on | all: HTTP/1.1 keep-alive, TCP_NODELAY, no TLS. Mainstay: shipped settings with \`--model none\`, metrics, log at its default level to a file, records kept (\`mainstay\`, \`generate\`: async; \`mainstay-commit\`: on disk before the reply). \`generate\`: POST /generate, guarded, agent account_inquiry |
+| byte for byte the mock's own replies, JSON and event stream | ${exact[*]:-none} |
 | CPU | user and system time of the process, its threads and children (/proc/PID/stat, steps of 10 ms) for each request or token |
 EOF
-} >"$result"
+} >"$work/result"
 
 for round in $(seq "$rounds"); do
   echo "round $round of $rounds: ${measured[*]}" >&2
-  "$bin/bench-load" fsync --folder "$work" --round "$round" 2>/dev/null >>"$work/lines"
+  "$bin/bench-load" fsync --folder "$work" --round "$round" >>"$work/lines"
   if [ -d "$work/mainstay" ]; then
     taskset -c "$gateway_core" "$bin/bench-load" start --name mainstay --round "$round" \
       --url http://127.0.0.1:9107/health/live -- "$bin/mainstay" serve --config "$work/mainstay" \
-      --data "$work/cold-$round" --listen 127.0.0.1:9107 2>/dev/null >>"$work/lines"
+      --data "$work/cold-$round" --listen 127.0.0.1:9107 2>"$work/start.log" >>"$work/lines"
   fi
   behave '{}'
   for name in "${measured[@]}"; do load closed "$name" --body "${body[$name]}" --connections 16; done
@@ -137,5 +147,7 @@ for round in $(seq "$rounds"); do
   done
 done
 
-"$bin/bench-report" "$work/lines" | tee -a "$result"
+"$bin/bench-report" "$work/lines" | tee -a "$work/result"
+result="$(result_file gateway)"
+cp "$work/result" "$result"
 echo "written: $result" >&2

@@ -33,7 +33,7 @@ measure() {
       # On one disk, with that disk's own fsync before and after: on virtual disks it changes within minutes.
       build bench
       folder="$(mktemp -d "$bin/../bench.XXXXXX")"
-      fsync() { echo "fsync of 4 KiB: $("$bin/bench-load" fsync --folder "$folder" 2>/dev/null)"; }
+      fsync() { echo "fsync of 4 KiB: $("$bin/bench-load" fsync --folder "$folder")"; }
       fsync
       TMPDIR="$(cd "$folder" && pwd)" "${CARGO:-cargo}" bench --locked -p store --bench commits
       fsync

@@ -160,7 +160,9 @@ impl Report {
                 shown(self.compared(table.load, figure, (name, *compared)), decimals)
             });
             let cells: Vec<String> = plain.chain(compared).collect();
-            let main = table.columns.first().map_or("", |(figure, _, _)| figure);
+            // Of what is compared first; an open loop's rate, the first column, never moves.
+            let first_column = table.columns.first().map_or("", |(figure, _, _)| figure);
+            let main = table.compared.first().map_or(first_column, |(figure, _, _)| figure);
             let spread = spread(&self.values(table.load, name, main));
             _ = writeln!(text, "| {name} | {} | {spread} |", cells.join(" | "));
         }
@@ -180,6 +182,17 @@ impl Report {
             };
             let verdict = if is_met { "met" } else { "NOT met" };
             _ = writeln!(lines, "| {load}: {figure} {how} | {wanted} | {value:.2} | {verdict} |");
+        }
+        let of_held = self.0.iter().filter(|measurement| measurement.name == held);
+        let errors: Vec<f64> =
+            of_held.filter_map(|measurement| measurement.figures.get("errors").copied()).collect();
+        if !errors.is_empty() {
+            let n_errors: f64 = errors.iter().sum();
+            let verdict = if n_errors > 0.0 { "NOT met" } else { "met" };
+            _ = writeln!(
+                lines,
+                "| errors and broken streams, all rounds | none | {n_errors:.0} | {verdict} |"
+            );
         }
         if !lines.is_empty() {
             _ = write!(
@@ -236,7 +249,7 @@ fn spread(values: &[f64]) -> String {
     let (low, high) =
         values.iter().fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(*value), high.max(*value)));
     match median(values.to_vec()) {
-        Some(median) if median > 0.0 => format!("{:.0} %", (high - low) / median * 100.0),
+        Some(median) if median > 0.0 && values.len() > 1 => format!("{:.0} %", (high - low) / median * 100.0),
         _ => "–".to_owned(),
     }
 }

@@ -27,8 +27,15 @@ pub async fn run(plan: &Plan, load: &str, expected: Expected) -> anyhow::Result<
     let target = plan.target()?;
     let window = plan.window();
     let mut loops = JoinSet::new();
-    for _ in 0..plan.connections {
-        loops.spawn(listen_again_and_again(target.clone(), window, expected.frames));
+    // Not all at once: streams that begin together stay together, and no crowd of people does that.
+    let connections = u32::try_from(plan.connections).context("too many connections")?;
+    let apart = Duration::from_secs_f64(plan.warmup) / connections.max(1);
+    for n in 0..connections {
+        let (target, begin) = (target.clone(), Instant::now() + apart * n);
+        loops.spawn(async move {
+            tokio::time::sleep_until(begin).await;
+            listen_again_and_again(target, window, expected.frames).await
+        });
     }
     let spent = plan.watch(window).await?;
     let mut seen = Seen::default();

@@ -1,5 +1,7 @@
-//! `bench-load`: puts load on a server, or measures its start or the disk, and prints a line of JSON with the figures
-//! (for people, they go to the terminal as a table, too).
+//! `bench-load`: puts load on a server, or measures its start or the disk, and prints the figures: a table in a
+//! terminal, else a line of JSON.
+
+use std::io::{IsTerminal, stdout};
 
 use bench::measurement::Measurement;
 use bench::plan::Plan;
@@ -48,8 +50,11 @@ enum Load {
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let measurement = server::runtime()?.block_on(measure(options.load))?;
-    println!("{}", serde_json::to_string(&measurement)?);
-    eprint!("{}", report::lines(&measurement));
+    if stdout().is_terminal() {
+        print!("{}", report::lines(&measurement));
+    } else {
+        println!("{}", serde_json::to_string(&measurement)?);
+    }
     Ok(())
 }
 
