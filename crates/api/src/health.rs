@@ -32,6 +32,8 @@ pub enum PartState {
     Starting,
     /// Working.
     Ready,
+    /// Working, and not for long or not always: someone should act.
+    Degraded,
     /// Not working; what stands in for it answers.
     Failed,
     /// Switched off by configuration.
@@ -93,7 +95,7 @@ pub(crate) async fn deep(State(api): State<Arc<Api>>) -> Response {
     // The server answers as long as its static answers do: a failed part is told, not punished.
     let status = if !api.startup.is_done() {
         "starting"
-    } else if parts.iter().any(|part| part.state == PartState::Failed) {
+    } else if parts.iter().any(|part| matches!(part.state, PartState::Degraded | PartState::Failed)) {
         "impaired"
     } else {
         "ready"

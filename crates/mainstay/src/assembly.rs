@@ -20,11 +20,13 @@ use tokio_util::task::TaskTracker;
 use crate::clock::SystemClock;
 use crate::config::{Loaded, collection_files};
 use crate::embedded_slot::EmbeddedSlot;
+use crate::store_health::StoreHealth;
 
 /// What runs.
 pub(crate) struct Assembly {
     pub(crate) clock: Arc<SystemClock>,
     pub(crate) store: Arc<Store>,
+    pub(crate) store_health: StoreHealth,
     pub(crate) library: Arc<Library>,
     pub(crate) current: Arc<Current>,
     pub(crate) router: Arc<Router>,

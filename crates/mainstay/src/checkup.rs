@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use api::health::{Checkup, Part, PartState};
 use api::metrics::Gauges;
-use domain::ports::{BoxFuture, Clock, Records};
+use domain::ports::{BoxFuture, Clock};
 use domain::time::Moment;
 use embedded::supervisor::State;
 use resilience::breaker::Position;
@@ -50,7 +50,7 @@ impl Gauges for ServerCheckup {
 
 /// All parts as they are now.
 pub(crate) async fn parts(assembly: &Assembly) -> Vec<Part> {
-    let mut parts = vec![store_part(assembly).await];
+    let mut parts = vec![assembly.store_health.part(&assembly.store, assembly.clock()).await];
     let now = assembly.clock.now();
     parts.push(model_part(&assembly.slot.occupant(), now));
     parts.push(embedder_part(&assembly.embedder.lock(), now));
@@ -75,19 +75,6 @@ pub(crate) async fn parts(assembly: &Assembly) -> Vec<Part> {
     let snapshot = assembly.current.pin();
     parts.push(part("configuration", PartState::Ready, format!("snapshot {}", snapshot.id)));
     parts
-}
-
-async fn store_part(assembly: &Assembly) -> Part {
-    match assembly.store.probe().await {
-        Ok(()) => part("store", PartState::Ready, "a write reached the disk"),
-        Err(error) => part(
-            "store",
-            PartState::Failed,
-            format!(
-                "{error}; answers go on but are not recorded: free space on its disk or make it writable"
-            ),
-        ),
-    }
 }
 
 fn model_part(occupant: &Occupant, now: Moment) -> Part {

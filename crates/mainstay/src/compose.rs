@@ -1,7 +1,7 @@
 //! The one place where parts are joined.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -23,6 +23,7 @@ use crate::clock::{SystemClock, SystemIds, SystemRng};
 use crate::config::{Config, Loaded, SystemSecrets, sqlite_path};
 use crate::embedded_slot::EmbeddedSlot;
 use crate::models;
+use crate::store_health::StoreHealth;
 
 /// What a composition needs beside its configuration.
 pub(crate) struct Ground {
@@ -39,7 +40,9 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
     let rng = Arc::new(SystemRng);
     let tasks = TaskTracker::new();
     startup.progress("opening the store");
-    let store = open_store(&config, &data).await?;
+    let path = sqlite_path(&config.storage.url, &data).context("[storage] url: write `sqlite:PATH`")?;
+    let store_health = StoreHealth::new(&path, config.storage.free_bytes_min);
+    let store = open_store(path).await?;
     let outbound = outbound::Client::new(Arc::clone(&clock) as _, outbound::Config::default());
     let slot = EmbeddedSlot::new(models::first_occupant(&config.embedded));
     let chat_models = chat_models(&config, &outbound, &clock, &slot)?;
@@ -76,6 +79,7 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
     let assembly = Arc::new(Assembly {
         clock,
         store,
+        store_health,
         library,
         current,
         router,
@@ -93,8 +97,7 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
     Ok(assembly)
 }
 
-async fn open_store(config: &Config, data: &Path) -> anyhow::Result<Arc<Store>> {
-    let path = sqlite_path(&config.storage.url, data).context("[storage] url: write `sqlite:PATH`")?;
+async fn open_store(path: PathBuf) -> anyhow::Result<Arc<Store>> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent)
             .with_context(|| format!("could not make the folder {}", parent.display()))?;

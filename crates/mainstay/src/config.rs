@@ -89,11 +89,13 @@ pub(crate) struct ResilienceConfig {
 pub(crate) struct StorageConfig {
     /// `sqlite:PATH`; a path that begins with `data/` lies in the data folder (`--data`).
     pub(crate) url: String,
+    /// Bytes that the disk of the database should have free; with fewer, `/health/deep` calls the store `degraded`.
+    pub(crate) free_bytes_min: u64,
 }
 
 impl Default for StorageConfig {
     fn default() -> Self {
-        Self { url: "sqlite:data/mainstay.db".to_owned() }
+        Self { url: "sqlite:data/mainstay.db".to_owned(), free_bytes_min: 256 << 20 }
     }
 }
 

@@ -28,9 +28,33 @@ pub(crate) fn lock(data: &Path) -> anyhow::Result<DataLock> {
     }
 }
 
+/// What is wrong when the disk of `folder` has fewer than `least` bytes free. A disk that does not say counts as large.
+pub(crate) fn shortage(folder: &Path, least: u64) -> Option<String> {
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let megabytes = |bytes: u64| bytes / 1_000_000;
+    (free < least).then(|| {
+        format!(
+            "the disk of {} has {} MB free, {} MB are to be ([storage] free_bytes_min)",
+            folder.display(),
+            megabytes(free),
+            megabytes(least)
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shortage_is_what_is_below_the_least() {
+        let data = tempfile::tempdir().expect("a temporary folder");
+        assert_eq!(shortage(data.path(), 0), None);
+        let told = shortage(data.path(), u64::MAX).expect("no disk is that large");
+        assert!(told.contains("MB free") && told.contains("free_bytes_min"), "{told}");
+        assert_eq!(shortage(Path::new("/nowhere/at/all"), u64::MAX), None, "nothing is known");
+    }
 
     #[test]
     fn one_server_at_a_time() {

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`cli`] (one file for each command), [`compose`] (what is joined to what), [`assembly`] (the running
 //! whole), [`models`] (fetching and starting embedded models), [`trying`] (until it is done), [`config`] and [`files`] (the configuration folder),
-//! [`watch`] (following its changes), [`checkup`] (health), [`clock`], [`logging`].
+//! [`watch`] (following its changes), [`checkup`] and [`store_health`] (health), [`clock`], [`logging`].
 
 mod assembly;
 mod checkup;
@@ -16,6 +16,7 @@ mod fetching;
 mod files;
 mod logging;
 mod models;
+mod store_health;
 mod trying;
 mod watch;
 

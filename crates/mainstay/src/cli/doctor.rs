@@ -2,7 +2,6 @@
 
 #![expect(clippy::indexing_slicing, reason = "a JSON value indexed by a name it does not have gives null")]
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +15,8 @@ use crate::cli::client::Server;
 use crate::cli::{Form, Found, Places, terminal};
 use crate::clock::SystemClock;
 use crate::config::{Loaded, SystemSecrets};
-use crate::fetching;
 use crate::models::MODELS_FOLDER;
+use crate::{data, fetching};
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -45,6 +44,7 @@ enum State {
     Works,
     Off,
     Waits,
+    Degraded,
     Broken,
 }
 
@@ -54,6 +54,7 @@ impl State {
             Self::Works => "works",
             Self::Off => "off",
             Self::Waits => "waits",
+            Self::Degraded => "degraded",
             Self::Broken => "broken",
         }
     }
@@ -73,7 +74,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
         wait_ready(&server, &clock).await?;
     }
     let mut findings = look_at_configuration(&options.places, &clock);
-    findings.push(look_at_data(&options.places.data));
+    findings.push(look_at_data(&options.places));
     findings.extend(look_at_server(&server, &options.url).await);
     show(&findings, options.form);
     let is_broken = findings.iter().any(|finding| finding.state == State::Broken);
@@ -159,7 +160,8 @@ fn look_at_models(loaded: &Loaded, places: &Places, clock: &Arc<SystemClock>) ->
     findings
 }
 
-fn look_at_data(data: &Path) -> Finding {
+fn look_at_data(places: &Places) -> Finding {
+    let data = &places.data;
     let name = "data folder";
     let shown = data.display();
     if !data.exists() {
@@ -167,7 +169,14 @@ fn look_at_data(data: &Path) -> Finding {
     }
     let probe = data.join(".doctor");
     let written = std::fs::write(&probe, b"ok").and_then(|()| std::fs::remove_file(&probe));
+    // A configuration that cannot be read is told elsewhere.
+    let source = places.source();
+    let settings = source.read().ok().and_then(|folder| source.settings(&folder).ok());
+    let least = settings.map(|settings| settings.storage.free_bytes_min).unwrap_or_default();
     match written {
+        Ok(()) if let Some(shortage) = data::shortage(data, least) => {
+            finding(name, State::Degraded, format!("{shortage}; free space on this disk"))
+        }
         Ok(()) => finding(name, State::Works, format!("{shown} can be written")),
         Err(error) => finding(
             name,
@@ -203,6 +212,7 @@ fn part_state(part: &Value) -> State {
         Some("ready") => State::Works,
         Some("off") => State::Off,
         Some("starting") => State::Waits,
+        Some("degraded") => State::Degraded,
         _ => State::Broken,
     }
 }
@@ -215,6 +225,6 @@ fn show(findings: &[Finding], form: Form) {
     }
     let width = findings.iter().map(|finding| finding.name.chars().count()).max().unwrap_or_default();
     for found in findings {
-        terminal::line(format!("{:7} {:width$}  {}", found.state.name(), found.name, found.detail));
+        terminal::line(format!("{:8} {:width$}  {}", found.state.name(), found.name, found.detail));
     }
 }
