@@ -15,6 +15,20 @@ pub struct AgentVersion {
     pub version: String,
 }
 
+impl AgentVersion {
+    /// What stands in the record of a turn that no agent answered.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { name: AgentName::from("-"), version: "-".to_owned() }
+    }
+
+    /// Whether no agent answered.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.name.as_str() == "-"
+    }
+}
+
 impl fmt::Display for AgentVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.name, self.version)

@@ -1,8 +1,12 @@
 //! Asking a model: the request, the call and the chunks that come back.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::id::ModelId;
+use crate::model::Overrides;
 use crate::time::Moment;
 use crate::token::Usage;
 
@@ -82,13 +86,93 @@ pub enum Dialect {
     OpenAiChat,
 }
 
-/// The caller's own bytes, for passing them on unchanged where the target speaks the same dialect.
+/// How an answer comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// As an event stream.
+    Streamed,
+    /// In one piece.
+    Whole,
+}
+
+/// Whether the caller of a stream wants to be told what it used; we want it always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UsageFrame {
+    /// It is passed on.
+    Wanted,
+    /// It is read and left out.
+    Unwanted,
+}
+
+/// Where a field of a relayed body stands whose meaning Mainstay knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldSpan {
+    /// Its name in the dialect.
+    pub name: &'static str,
+    /// The bytes of its value.
+    pub value: Range<usize>,
+}
+
+/// A caller's own request, for passing it on unchanged but for what must change.
 #[derive(Debug, Clone)]
 pub struct Relayed {
-    /// Their format.
+    /// Its format.
     pub dialect: Dialect,
-    /// The body as received.
-    pub body: bytes::Bytes,
+    /// The body as received; checked to be one JSON object.
+    pub body: Bytes,
+    /// Fields that may have to change, in their order in the body.
+    pub fields: Vec<FieldSpan>,
+    /// How the caller wants its answer.
+    pub delivery: Delivery,
+    /// Whether a streamed answer is to end with its usage.
+    pub usage: UsageFrame,
+}
+
+/// One call of one model with a caller's own bytes.
+#[derive(Debug, Clone)]
+pub struct RelayCall {
+    /// The model, as in the catalogue.
+    pub model: ModelId,
+    /// What is asked.
+    pub relayed: Arc<Relayed>,
+    /// Parameters forced on the call.
+    pub overrides: Overrides,
+    /// When the answer is no longer wanted.
+    pub deadline: Moment,
+}
+
+/// A part of a relayed answer: the provider's own bytes, in whole frames, and what they mean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayedPortion {
+    /// To be passed on as they are; the first portion holds something of the answer.
+    pub bytes: Bytes,
+    /// The answer is complete; this is the last portion.
+    pub done: Option<Done>,
+}
+
+/// How a complete answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Done {
+    /// Why.
+    pub finish: Finish,
+    /// What it used; `None` when the provider did not say.
+    pub usage: Option<Usage>,
+}
+
+/// A provider's own words about a call that it refused, as far as a caller may read them: bounded, without anything
+/// that looks like a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorReply {
+    /// The HTTP status.
+    pub status: u16,
+    /// For people.
+    pub message: String,
+    /// The class (`type` in OpenAI's dialect).
+    pub kind: Option<String>,
+    /// The field that it is about.
+    pub parameter: Option<String>,
+    /// For programs.
+    pub code: Option<String>,
 }
 
 /// One call of one model.
@@ -98,8 +182,6 @@ pub struct ChatCall {
     pub model: ModelId,
     /// What is asked.
     pub request: Arc<ChatRequest>,
-    /// The caller's bytes, for relayed calls.
-    pub relayed: Option<Relayed>,
     /// When the answer is no longer wanted.
     pub deadline: Moment,
 }

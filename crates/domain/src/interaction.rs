@@ -11,13 +11,15 @@ use crate::session::SessionTurn;
 use crate::time::Timestamp;
 use crate::token::Usage;
 
-/// Which native door a turn came through.
+/// Which door a turn came through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
     /// `POST /generate`.
     Generate,
     /// `POST /query`.
     Query,
+    /// `POST /v1/chat/completions` with a bare model: relayed, no agent.
+    ChatCompletions,
 }
 
 impl Door {
@@ -27,6 +29,7 @@ impl Door {
         match self {
             Self::Generate => "generate",
             Self::Query => "query",
+            Self::ChatCompletions => "chat_completions",
         }
     }
 }
@@ -46,12 +49,21 @@ pub enum Outcome {
     Blocked,
     /// With the static answer.
     Degraded,
+    /// With an error, or not at all since the caller left; only relayed turns end so.
+    Failed,
 }
 
 impl Outcome {
     /// All, for labels and parsing.
-    pub const ALL: [Self; 6] =
-        [Self::Answered, Self::Declined, Self::Clarify, Self::Escalated, Self::Blocked, Self::Degraded];
+    pub const ALL: [Self; 7] = [
+        Self::Answered,
+        Self::Declined,
+        Self::Clarify,
+        Self::Escalated,
+        Self::Blocked,
+        Self::Degraded,
+        Self::Failed,
+    ];
 
     /// The stable name used in bodies, records and metrics.
     #[must_use]
@@ -63,6 +75,7 @@ impl Outcome {
             Self::Escalated => "escalated",
             Self::Blocked => "blocked",
             Self::Degraded => "degraded",
+            Self::Failed => "failed",
         }
     }
 }
@@ -238,7 +251,7 @@ pub struct Interaction {
     pub user_id: Option<String>,
     /// Which door it came through.
     pub door: Door,
-    /// The agent that answered.
+    /// The agent that answered; [`AgentVersion::none`] for a relayed turn.
     pub agent: AgentVersion,
     /// What the replica served from.
     pub snapshot: SnapshotId,
@@ -248,11 +261,12 @@ pub struct Interaction {
     pub latency: Duration,
     /// What was asked; `None` when not kept.
     pub question: Option<String>,
-    /// SHA-256 of what was asked; `None` when a guardrail forbade even that.
+    /// SHA-256 of what was asked (of a relayed turn: of the body as received); `None` when a guardrail forbade even
+    /// that.
     pub question_hash: Option<ContentHash>,
     /// What was replied; `None` when not kept.
     pub response: Option<String>,
-    /// SHA-256 of what was replied.
+    /// SHA-256 of what was replied (of a relayed turn: of the answer's bytes as passed on).
     pub response_hash: ContentHash,
     /// How it ended.
     pub outcome: Outcome,

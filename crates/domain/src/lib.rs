@@ -3,10 +3,11 @@
 //! Reading order: [`id`], [`time`], [`money`] and [`token`] (values), [`fault`] (what can go wrong),
 //! [`chat`] and [`model`] (asking a model), [`document`] (knowledge), [`agent`] (what answers),
 //! [`interaction`], [`session`] and [`feedback`] (what is kept), [`signal`] (names for telemetry),
-//! [`ports`] (traits that outer crates implement).
+//! [`ports`] (traits that outer crates implement), [`alarm`] (many waits on one timer of the `Clock`).
 #![deny(missing_docs)]
 
 pub mod agent;
+pub mod alarm;
 pub mod chat;
 pub mod document;
 pub mod fault;

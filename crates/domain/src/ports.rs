@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use futures_util::stream::Stream;
 
-use crate::chat::{ChatCall, ChatChunk};
+use crate::chat::{ChatCall, ChatChunk, ErrorReply, RelayCall, RelayedPortion};
 use crate::document::{Chunk, Document, Retrieved, Search};
-use crate::fault::Fault;
+use crate::fault::{Fault, Kind, Origin, Retry};
 use crate::feedback::{Feedback, FeedbackFilter};
 use crate::id::{CollectionName, ContentHash, InteractionId, SessionId, TargetId};
 use crate::interaction::{FinishedTurn, Interaction, InteractionFilter};
@@ -60,10 +60,41 @@ pub struct ModelError {
 /// The chunks of an answer; dropping it cancels the call.
 pub type ChatStream = Pin<Box<dyn Stream<Item = Result<ChatChunk, ModelError>> + Send>>;
 
+/// A relayed call failed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{error}")]
+pub struct RelayError {
+    /// What retry, fallback and status codes read.
+    #[source]
+    pub error: ModelError,
+    /// What the provider itself said of a call that it refused.
+    pub reply: Option<Box<ErrorReply>>,
+}
+
+impl From<ModelError> for RelayError {
+    fn from(error: ModelError) -> Self {
+        Self { error, reply: None }
+    }
+}
+
+/// The portions of a relayed answer; the first one holds something of the answer, and the last one says that it is
+/// complete. Dropping it cancels the call.
+pub type RelayedStream = Pin<Box<dyn Stream<Item = Result<RelayedPortion, RelayError>> + Send>>;
+
 /// A model that chats.
 pub trait ChatModel: Send + Sync {
     /// Starts an answer. The future ends when the provider has accepted the call.
     fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, ModelError>>;
+
+    /// Passes a caller's own bytes on, and the provider's back. The future ends when the provider has accepted the
+    /// call. A model that does not speak the dialect refuses, so that another target is tried.
+    fn relay(&self, call: RelayCall) -> BoxFuture<'_, Result<RelayedStream, RelayError>> {
+        Box::pin(async move {
+            let detail = format!("`{}` cannot take relayed requests", call.model);
+            let fault = Fault { origin: Origin::Mainstay, kind: Kind::RouteFatal, retry: Retry::Elsewhere };
+            Err(ModelError { fault, detail }.into())
+        })
+    }
 }
 
 /// The embedder could not embed.

@@ -7,6 +7,9 @@ use std::time::Duration;
 pub struct Moment(pub Duration);
 
 impl Moment {
+    /// Never.
+    pub const MAX: Self = Self(Duration::MAX);
+
     /// This moment plus `wait`, saturating.
     #[must_use]
     pub fn after(self, wait: Duration) -> Self {

@@ -76,7 +76,6 @@ async fn ask(worker: &Worker, clock: &dyn Clock, question: &str, kill_after: Opt
     let call = ChatCall {
         model: ModelId::from("embedded/demo"),
         request: Arc::new(request),
-        relayed: None,
         deadline: started.after(Duration::from_secs(60)),
     };
     let mut stream = worker.chat(call).await.expect("the worker takes calls");

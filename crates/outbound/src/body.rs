@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use domain::alarm::Alarm;
 use domain::time::Moment;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -32,6 +33,7 @@ pub(crate) struct Lease {
 pub struct BodyStream {
     incoming: Incoming,
     origin: Arc<Parts>,
+    alarm: Alarm,
     /// Until the end of the body.
     lease: Option<Lease>,
 }
@@ -44,7 +46,8 @@ impl std::fmt::Debug for BodyStream {
 
 impl BodyStream {
     pub(crate) fn new(incoming: Incoming, lease: Lease) -> Self {
-        Self { incoming, origin: Arc::clone(&lease.parts), lease: Some(lease) }
+        let alarm = Alarm::new(Arc::clone(&lease.shared.clock));
+        Self { incoming, origin: Arc::clone(&lease.parts), alarm, lease: Some(lease) }
     }
 
     /// The next portion, waiting for it until `until` at most; `None` at the end of the body, and after an error.
@@ -54,8 +57,10 @@ impl BodyStream {
     /// [`OutboundError::Deadline`] and [`OutboundError::Closed`]; the connection is closed then.
     pub async fn chunk(&mut self, until: Moment) -> Result<Option<Bytes>, OutboundError> {
         loop {
-            let Some(lease) = &self.lease else { return Ok(None) };
-            let frame = lease.shared.within(until, self.incoming.frame()).await;
+            if self.lease.is_none() {
+                return Ok(None);
+            }
+            let frame = self.alarm.within(until, self.incoming.frame()).await;
             match frame {
                 Some(Some(Ok(frame))) => {
                     if let Ok(portion) = frame.into_data() {
@@ -85,13 +90,22 @@ impl BodyStream {
     /// # Errors
     /// [`OutboundError`]; the connection is closed then.
     pub async fn whole(mut self, bytes_max: usize, until: Moment) -> Result<Bytes, OutboundError> {
-        let mut whole = BytesMut::new();
-        while let Some(portion) = self.chunk(until).await? {
-            if whole.len() + portion.len() > bytes_max {
-                let origin = self.origin.place.name.clone();
-                return Err(OutboundError::TooLarge { origin, bytes_max });
+        let too_large = |portion: &Bytes, before: usize| before + portion.len() > bytes_max;
+        let error = OutboundError::TooLarge { origin: self.origin.place.name.clone(), bytes_max };
+        let Some(first) = self.chunk(until).await? else { return Ok(Bytes::new()) };
+        if too_large(&first, 0) {
+            return Err(error);
+        }
+        // Most bodies come in one portion, which needs no copy.
+        let Some(second) = self.chunk(until).await? else { return Ok(first) };
+        let mut whole = BytesMut::from(&first[..]);
+        let mut next = Some(second);
+        while let Some(portion) = next {
+            if too_large(&portion, whole.len()) {
+                return Err(error);
             }
             whole.extend_from_slice(&portion);
+            next = self.chunk(until).await?;
         }
         Ok(whole.freeze())
     }

@@ -24,7 +24,7 @@ use crate::trace::Trace;
 use crate::turn::{Recorded, Reply, Turn, TurnError};
 
 pub(crate) mod closing;
-mod known;
+pub(crate) mod known;
 #[cfg(test)]
 mod tests;
 

@@ -11,3 +11,4 @@ pub mod openai;
 pub use build::{BuildError, Ports, build};
 pub use config::{Config, ConfigError, Kind};
 pub use openai::OpenAiCompatible;
+pub use openai::translated::Translated;

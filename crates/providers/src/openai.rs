@@ -1,23 +1,25 @@
 //! Any server that speaks OpenAI's chat completions.
 //!
-//! Reading order: this file (the call and its refusal), `answer` (the stream of an accepted call).
+//! Reading order: this file (the call and its refusal), `answer` (the stream of an accepted call), `relay` (a caller's
+//! own bytes, there and back), [`translated`] (the same for models that take texts only).
 
 mod answer;
+mod relay;
 #[cfg(test)]
 mod tests;
+pub mod translated;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::chat::{ChatCall, Dialect};
-use domain::fault::{Fault, Kind, Origin as FaultOrigin, Retry};
+use domain::chat::{ChatCall, Delivery, RelayCall};
 use domain::id::ProviderName;
-use domain::ports::{BoxFuture, ChatModel, ChatStream, Clock, ModelError};
+use domain::ports::{BoxFuture, ChatModel, ChatStream, Clock, ModelError, RelayError, RelayedStream};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Method};
 use outbound::{Origin, OutboundError, Request, Response};
-use wire::openai::chat::{self, Call, Delivery, LimitField};
+use wire::openai::chat::{self, Call, LimitField};
 use wire::openai::failure::{self, Reply};
 
 /// How long a provider may be silent. Each wait also ends at the call's own deadline.
@@ -43,7 +45,7 @@ impl Default for Waits {
 const ERROR_BYTES_MAX: usize = 64 << 10;
 const ERROR_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// A provider that speaks OpenAI's chat completions. Always streams.
+/// A provider that speaks OpenAI's chat completions. Our own calls always stream; relayed ones as their caller wants.
 pub struct OpenAiCompatible {
     provider: ProviderName,
     origin: Origin,
@@ -73,10 +75,15 @@ impl OpenAiCompatible {
 
     async fn start(&self, call: ChatCall) -> Result<ChatStream, ModelError> {
         let first = self.clock.now().after(self.waits.first).min(call.deadline);
-        let request = self.request(&call)?;
+        let shape = Call {
+            model: call.model.name_at_provider(),
+            delivery: Delivery::Streamed,
+            limit_field: self.limit_field,
+        };
+        let request = request(chat::request(shape, &call.request), Delivery::Streamed);
         let response = self.origin.send(request, first).await.map_err(|error| self.outbound(&error))?;
         if response.status.as_u16() != 200 {
-            return Err(self.refused(response, first).await);
+            return Err(self.refused(response, first).await.error);
         }
         let waiting = answer::Waiting {
             provider: self.provider.clone(),
@@ -88,42 +95,33 @@ impl OpenAiCompatible {
         Ok(answer::stream(response.body, waiting))
     }
 
-    fn request(&self, call: &ChatCall) -> Result<Request, ModelError> {
-        let model = call.model.name_at_provider();
-        let shape = Call { model, delivery: Delivery::Streamed, limit_field: self.limit_field };
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        let body = match &call.relayed {
-            Some(relayed) => match relayed.dialect {
-                Dialect::OpenAiChat => self.patched(shape, &relayed.body)?,
-            },
-            None => chat::request(shape, &call.request),
-        };
-        Ok(Request { method: Method::POST, path: "/chat/completions".to_owned(), headers, body })
-    }
-
-    fn patched(&self, shape: Call<'_>, body: &[u8]) -> Result<Bytes, ModelError> {
-        chat::patch(shape, body).map_err(|_| ModelError {
-            fault: Fault { origin: FaultOrigin::Caller, kind: Kind::Caller, retry: Retry::Never },
-            detail: format!("the request for `{}` is not a JSON object", self.provider),
-        })
-    }
-
     fn outbound(&self, error: &OutboundError) -> ModelError {
         failed(&self.provider, error)
     }
 
-    /// What a status other than 200 means. The body is read for its codes only.
-    async fn refused(&self, response: Response, until: domain::time::Moment) -> ModelError {
+    /// What a status other than 200 means. Of the body only its codes count, and its words for a caller who speaks
+    /// this dialect.
+    async fn refused(&self, response: Response, until: domain::time::Moment) -> RelayError {
         let status = response.status.as_u16();
         let until = until.min(self.clock.now().after(ERROR_TIME_MAX));
         let retry_after = response.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let body = response.body.whole(ERROR_BYTES_MAX, until).await.unwrap_or_default();
         let fault = failure::classify(Reply { status, retry_after, body: &body, now: self.clock.wall() });
         let detail = format!("`{}` answered with status {status} ({})", self.provider, fault.kind.name());
-        ModelError { fault, detail }
+        let reply = failure::words(status, &body).map(Box::new);
+        RelayError { error: ModelError { fault, detail }, reply }
     }
+}
+
+fn request(body: Bytes, delivery: Delivery) -> Request {
+    let accept = match delivery {
+        Delivery::Streamed => "text/event-stream",
+        Delivery::Whole => "application/json",
+    };
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT, HeaderValue::from_static(accept));
+    Request { method: Method::POST, path: "/chat/completions".to_owned(), headers, body }
 }
 
 fn failed(provider: &ProviderName, error: &OutboundError) -> ModelError {
@@ -133,5 +131,9 @@ fn failed(provider: &ProviderName, error: &OutboundError) -> ModelError {
 impl ChatModel for OpenAiCompatible {
     fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, ModelError>> {
         Box::pin(self.start(call))
+    }
+
+    fn relay(&self, call: RelayCall) -> BoxFuture<'_, Result<RelayedStream, RelayError>> {
+        Box::pin(self.pass(call))
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Reading order: [`folder`] (the files of a release), [`problem`] (what is wrong with them, and where),
 //! [`routes`], [`texts`], [`prompt`], [`agents`], [`intents`] (one kind of file each),
-//! [`snapshot`] (all of them together, swapped atomically).
+//! [`snapshot`] (all of them together, swapped atomically), [`clients`] (what clients write as `model`).
 
 pub mod agents;
+pub mod clients;
 pub mod folder;
 pub mod intents;
 pub mod problem;

@@ -249,8 +249,20 @@ fn target(config: &TargetConfig, settings: &Settings) -> Result<Target, String> 
     if !(1..=1_000_000).contains(&config.weight) {
         return Err(format!("the weight of `{model}` must be 1 to 1,000,000"));
     }
-    let provider = ProviderName::from(model.provider());
-    Ok(Target { id: TargetId::new(model.as_str()), provider, weight: config.weight, kind, slow: None, model })
+    Ok(Target { weight: config.weight, ..target_of(&model) })
+}
+
+/// The target that is a model by itself.
+pub(crate) fn target_of(model: &ModelId) -> Target {
+    let kind = if model.provider() == EMBEDDED { TargetKind::Embedded } else { TargetKind::Remote };
+    Target {
+        id: TargetId::new(model.as_str()),
+        model: model.clone(),
+        provider: ProviderName::from(model.provider()),
+        weight: 1,
+        kind,
+        slow: None,
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use domain::model::{Model, Route};
 use guardrails::{Guard, Policy};
 
 use crate::agents::{self, Loaded, References};
+use crate::clients::Clients;
 use crate::folder::Folder;
 use crate::intents::Intents;
 use crate::problem::{Problem, Problems};
@@ -40,6 +41,8 @@ pub struct Snapshot {
     pub unknown_use_case: UnknownUseCase,
     /// The catalogue.
     pub models: BTreeMap<ModelId, Model>,
+    /// Names that clients of the dialect endpoints write.
+    pub clients: Clients,
     /// Intents and their classifier.
     pub intents: Intents,
     /// How a person is reached.
@@ -113,6 +116,7 @@ impl Snapshot {
             agents: serving,
             default_agent,
             unknown_use_case: defaults.unknown_use_case,
+            clients: Clients::new(&routes),
             models: routes.models,
             intents,
             contact,
@@ -212,8 +216,23 @@ impl Current {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A snapshot with these sections of `mainstay.toml`.
+    pub(crate) fn with_routes(text: &str, providers: &[&str]) -> Snapshot {
+        #[derive(serde::Deserialize)]
+        struct Sections {
+            models: BTreeMap<String, crate::routes::ModelConfig>,
+            aliases: BTreeMap<String, String>,
+            routes: BTreeMap<String, crate::routes::RouteConfig>,
+        }
+        let Sections { models, aliases, routes } = toml::from_str(text).expect("valid");
+        let (folder, mut settings) = sample();
+        let providers = providers.iter().map(|&name| name.to_owned()).collect();
+        settings.routes = Settings { models, aliases, routes, providers, ..Settings::default() };
+        Snapshot::build(&folder, &settings).unwrap_or_else(|problems| panic!("{problems}"))
+    }
 
     fn sample() -> (Folder, BuildSettings) {
         let mut folder = agents::tests::sample();

@@ -1,36 +1,40 @@
 //! The stream of an answer after its first text: nothing is tried again, and its end is recorded whatever it is.
 
-use domain::chat::ChatChunk;
+use domain::alarm::Alarm;
 use domain::fault::{Fault, Kind};
-use domain::ports::{ChatStream, ModelError};
+use domain::ports::{ModelError, RelayError};
 use futures_util::StreamExt;
 use futures_util::stream::unfold;
 use resilience::policy::Limits;
 
 use crate::attempt::{Blame, Running};
-use crate::call::{Opened, failure, within};
+use crate::call::{Opened, failure};
+use crate::form::{Piece, Pieces, Read};
 
 /// The rest of an answer. Dropped with it: the provider's stream (which cancels the call) and its record.
-struct Rest {
+struct Rest<P: Piece> {
     running: Running,
     limits: Limits,
-    stream: ChatStream,
+    alarm: Alarm,
+    stream: Pieces<P>,
 }
 
-enum State {
-    First(Box<Opened>),
-    Rest(Box<Rest>),
+enum State<P: Piece> {
+    First(Box<Opened<P>>),
+    Rest(Box<Rest<P>>),
     End,
 }
 
+/// What the stream gives, and how it goes on.
+type Step<P> = (Result<P, <P as Piece>::Error>, State<P>);
+
 /// The whole answer of an opened call, first text included.
-pub(crate) fn stream(opened: Opened) -> ChatStream {
+pub(crate) fn stream<P: Piece>(opened: Opened<P>) -> Pieces<P> {
     Box::pin(unfold(State::First(Box::new(opened)), |state| async {
         match state {
             State::First(opened) => {
-                let Opened { running, limits, first, stream } = *opened;
-                let rest = Box::new(Rest { running, limits, stream });
-                Some((Ok(ChatChunk::Delta(first)), State::Rest(rest)))
+                let Opened { running, limits, alarm, first, stream } = *opened;
+                Some(pass(first, Box::new(Rest { running, limits, alarm, stream })))
             }
             State::Rest(rest) => Some(next(rest).await),
             State::End => None,
@@ -38,25 +42,40 @@ pub(crate) fn stream(opened: Opened) -> ChatStream {
     }))
 }
 
-async fn next(mut rest: Box<Rest>) -> (Result<ChatChunk, ModelError>, State) {
+/// Passes a piece on that holds a part of the answer, or its end.
+fn pass<P: Piece>(piece: P, mut rest: Box<Rest<P>>) -> Step<P> {
+    match piece.read() {
+        Read::Nothing | Read::Text => (Ok(piece), State::Rest(rest)),
+        Read::End(done) | Read::TextAndEnd(done) => {
+            rest.running.use_up(done.usage);
+            rest.running.answered();
+            (Ok(piece), State::End)
+        }
+    }
+}
+
+async fn next<P: Piece>(mut rest: Box<Rest<P>>) -> Step<P> {
     let clock = rest.running.clock().clone();
     loop {
         let waiting_since = clock.now();
-        let mut limit = clock.sleep_until(rest.limits.next_chunk(waiting_since));
-        let (error, blame) = match within(&mut limit, rest.stream.next()).await {
-            Some(Some(Ok(ChatChunk::Delta(text)))) => {
-                rest.running.text();
-                if text.is_empty() {
-                    continue;
+        let due = rest.limits.next_chunk(waiting_since);
+        let next = match waiting_since < due {
+            true => rest.alarm.within(due, rest.stream.next()).await,
+            false => None,
+        };
+        let (error, blame) = match next {
+            Some(Some(Ok(piece))) => {
+                match piece.read() {
+                    Read::Nothing => continue,
+                    Read::Text | Read::TextAndEnd(_) => rest.running.text(),
+                    Read::End(_) => {}
                 }
-                return (Ok(ChatChunk::Delta(text)), State::Rest(rest));
+                return pass(piece, rest);
             }
-            Some(Some(Ok(ChatChunk::Done { finish, usage }))) => {
-                rest.running.use_up(usage);
-                rest.running.answered();
-                return (Ok(ChatChunk::Done { finish, usage }), State::End);
+            Some(Some(Err(error))) => {
+                let RelayError { error, .. } = error.into();
+                (error, Blame::Target)
             }
-            Some(Some(Err(error))) => (error, Blame::Target),
             Some(None) => {
                 (failure(Kind::Truncated, "the stream ended before the answer was whole"), Blame::Target)
             }
@@ -71,6 +90,6 @@ async fn next(mut rest: Box<Rest>) -> (Result<ChatChunk, ModelError>, State) {
         let kind = if error.fault.kind == Kind::Content { Kind::Content } else { Kind::Truncated };
         rest.running.failed(&error.fault, kind, blame);
         let broken = ModelError { fault: Fault::provider(kind), detail: error.detail };
-        return (Err(broken), State::End);
+        return (Err(broken.into()), State::End);
     }
 }

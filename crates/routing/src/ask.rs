@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
-use domain::chat::ChatRequest;
+use domain::chat::{ChatRequest, ErrorReply, Relayed};
 use domain::fault::Fault;
 use domain::id::{ModelId, RouteName, TargetId};
 use domain::model::{Model, Route, Tier};
@@ -14,11 +15,11 @@ use resilience::breaker::Refused;
 use crate::attempt::AttemptLog;
 
 /// A request for one answer.
-pub struct Ask<'a> {
+pub struct Ask<'a, Request = ChatRequest> {
     /// The ladder to walk.
     pub route: &'a Route,
     /// What is asked; tiers with overrides ask a changed copy.
-    pub request: &'a ChatRequest,
+    pub request: &'a Request,
     /// When the whole turn must be over.
     pub deadline: Moment,
     /// The catalogue, for costs; a model that is not in it is unpriced.
@@ -60,8 +61,18 @@ impl Skip {
     }
 }
 
+/// A caller's own request, to be passed on as it is.
+#[derive(Debug, Clone)]
+pub struct Passing {
+    /// The request.
+    pub relayed: Arc<Relayed>,
+    /// When a stream that has begun must be over; `None` leaves it the policy's longest call. Its first word is due at
+    /// the deadline, like any answer.
+    pub streams_until: Option<Moment>,
+}
+
 /// An answer that has begun.
-pub struct Answering {
+pub struct Answering<Stream = ChatStream> {
     /// The rung that answers; `embedded` whenever the model runs here.
     pub tier: Tier,
     /// Its place in the route, for [`Skip`].
@@ -74,11 +85,11 @@ pub struct Answering {
     pub attempt: u32,
     /// The answer: one or more deltas (none empty), then `Done`; or an error of kind `truncated` (`content` when the
     /// provider's filter cut it), after which nothing comes. Read it to its `Done`: dropped before, the call is
-    /// cancelled and recorded so.
-    pub stream: ChatStream,
+    /// cancelled and recorded so. A relayed answer is portions, the last of which says that it is done.
+    pub stream: Stream,
 }
 
-impl fmt::Debug for Answering {
+impl<Stream> fmt::Debug for Answering<Stream> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Answering")
             .field("tier", &self.tier)
@@ -89,7 +100,7 @@ impl fmt::Debug for Answering {
 }
 
 /// How an [`Ask`] ends.
-pub type Dispatched = Result<Answering, Box<Unanswered>>;
+pub type Dispatched<Stream = ChatStream> = Result<Answering<Stream>, Box<Unanswered>>;
 
 /// No model answers.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -109,6 +120,8 @@ pub struct Unanswered {
     pub last: Option<ModelError>,
     /// The rung whose call failed last.
     pub last_tier: Option<Tier>,
+    /// What the provider itself said of it, where a relayed call was refused.
+    pub reply: Option<Box<ErrorReply>>,
 }
 
 /// Why a walk ended without an answer.

@@ -1,87 +1,82 @@
 //! One call up to its first text: until then every failure may be tried again.
 
-use std::future::Future;
-use std::pin::pin;
 use std::time::Duration;
 
-use domain::chat::{ChatCall, ChatChunk, Finish};
+use domain::alarm::Alarm;
+use domain::chat::Finish;
 use domain::fault::{Fault, Kind, Origin, Retry};
-use domain::ports::{BoxFuture, ChatModel, ChatStream, ModelError};
+use domain::ports::{BoxFuture, ModelError, RelayError};
+use domain::time::Moment;
 use futures_util::StreamExt;
-use futures_util::future::{Either, select};
 use resilience::policy::Limits;
 
 use crate::attempt::{Blame, Running};
+use crate::form::{Piece, Pieces, Read};
 
 /// A call that has sent its first text.
-pub(crate) struct Opened {
+pub(crate) struct Opened<P: Piece> {
     pub(crate) running: Running,
     pub(crate) limits: Limits,
-    pub(crate) first: String,
-    pub(crate) stream: ChatStream,
+    pub(crate) alarm: Alarm,
+    pub(crate) first: P,
+    pub(crate) stream: Pieces<P>,
 }
 
-/// The value of `work`, or `None` when `limit` ends first.
-pub(crate) async fn within<T>(
-    limit: &mut BoxFuture<'static, ()>,
-    work: impl Future<Output = T>,
-) -> Option<T> {
-    match select(limit, pin!(work)).await {
-        Either::Left(_) => None,
-        Either::Right((value, _)) => Some(value),
-    }
-}
-
-/// Calls `model` and waits for the first text. A failure is recorded before it is returned.
-pub(crate) async fn open(
-    model: &dyn ChatModel,
-    call: ChatCall,
+/// Waits for `start` and then for the first text. A failure is recorded before it is returned.
+pub(crate) async fn open<P: Piece>(
+    start: BoxFuture<'_, Result<Pieces<P>, P::Error>>,
     mut running: Running,
     limits: Limits,
-) -> Result<Opened, ModelError> {
-    let mut limit = running.clock().sleep_until(limits.first_token(running.began()));
-    let error = match within(&mut limit, model.chat(call)).await {
-        Some(Ok(mut stream)) => match first_text(&mut stream, &mut running, &mut limit).await {
-            Ok(first) => return Ok(Opened { running, limits, first, stream }),
+) -> Result<Opened<P>, RelayError> {
+    let mut alarm = Alarm::new(running.clock().clone());
+    let due = limits.first_token(running.began());
+    let error = match alarm.within(due, start).await {
+        Some(Ok(mut stream)) => match first_text(&mut stream, &mut running, (&mut alarm, due)).await {
+            Ok(first) => return Ok(Opened { running, limits, alarm, first, stream }),
             Err(error) => error,
         },
         Some(Err(error)) => {
             running.refuse();
-            Some(error)
+            Some(error.into())
         }
         None => None,
     };
-    let Some(error) = error else { return Err(too_late(running, limits)) };
-    let error = before_text(error);
-    running.failed(&error.fault, error.fault.kind, Blame::Target);
+    let Some(error) = error else { return Err(too_late(running, limits).into()) };
+    let error = RelayError { error: before_text(error.error), ..error };
+    let fault = &error.error.fault;
+    running.failed(fault, fault.kind, Blame::Target);
     Err(error)
 }
 
-/// The first text of `stream`; `Err(None)` when the limit ends first.
-async fn first_text(
-    stream: &mut ChatStream,
+/// The first text of `stream`; `Err(None)` when it is due first.
+async fn first_text<P: Piece>(
+    stream: &mut Pieces<P>,
     running: &mut Running,
-    limit: &mut BoxFuture<'static, ()>,
-) -> Result<String, Option<ModelError>> {
+    (alarm, due): (&mut Alarm, Moment),
+) -> Result<P, Option<RelayError>> {
     loop {
-        return match within(limit, stream.next()).await.ok_or(None)? {
-            Some(Ok(ChatChunk::Delta(text))) if text.is_empty() => continue,
-            Some(Ok(ChatChunk::Delta(text))) => {
+        let piece = match alarm.within(due, stream.next()).await.ok_or(None)? {
+            Some(Ok(piece)) => piece,
+            Some(Err(error)) => return Err(Some(error.into())),
+            None => return Err(Some(failure(Kind::Transient, "the stream ended before any text").into())),
+        };
+        match piece.read() {
+            Read::Nothing => {}
+            Read::Text | Read::TextAndEnd(_) => {
                 running.text();
-                Ok(text)
+                return Ok(piece);
             }
-            Some(Ok(ChatChunk::Done { finish, usage })) => {
-                running.use_up(usage);
-                Err(Some(match finish {
+            Read::End(done) => {
+                running.use_up(done.usage);
+                let error = match done.finish {
                     Finish::ContentFilter => {
                         failure(Kind::Content, "the provider's content filter took it all")
                     }
                     Finish::Stop | Finish::Length => failure(Kind::Transient, "the answer is empty"),
-                }))
+                };
+                return Err(Some(error.into()));
             }
-            Some(Err(error)) => Err(Some(error)),
-            None => Err(Some(failure(Kind::Transient, "the stream ended before any text"))),
-        };
+        }
     }
 }
 

@@ -1,12 +1,9 @@
 //! The walk down the ladder.
 
-use std::sync::Arc;
-
-use domain::chat::{ChatCall, ChatRequest};
 use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::id::ProviderName;
-use domain::model::{Overrides, RouteTier, Target, TargetKind, Tier};
-use domain::ports::{ChatModel, ModelError};
+use domain::model::{RouteTier, Target, TargetKind, Tier};
+use domain::ports::{ChatModel, RelayError};
 use domain::time::Moment;
 use resilience::breaker::Position;
 use resilience::breakers::Permit;
@@ -18,6 +15,7 @@ use crate::ask::{Answering, Ask, Dispatched, Reason, Skipped, Unanswered, Why};
 use crate::attempt::{Running, Start, place};
 use crate::call;
 use crate::candidate;
+use crate::form::{Form, Pieces, Placed};
 use crate::router::Router;
 
 #[cfg(test)]
@@ -26,7 +24,7 @@ mod simulation;
 mod tests;
 
 /// Walks the tiers of `ask` in their order.
-pub(crate) async fn walk(router: &Router, ask: &Ask<'_>) -> Dispatched {
+pub(crate) async fn walk<F: Form>(router: &Router, ask: &Ask<'_, F>) -> Dispatched<Pieces<F::Piece>> {
     let attempts = Attempts::new(&router.parts.policy, ask.log.n_failed_remote());
     let mut walk = Walk { router, ask, attempts, last: None, last_tier: None, skipped: Vec::new() };
     let tiers = &ask.route.tiers;
@@ -55,17 +53,6 @@ pub(crate) async fn walk(router: &Router, ask: &Ask<'_>) -> Dispatched {
 
 fn asks_models(tier: &RouteTier) -> bool {
     tier.tier != Tier::Degraded && !tier.targets.is_empty()
-}
-
-/// The request as a tier asks it.
-fn overridden(request: &ChatRequest, overrides: Overrides) -> ChatRequest {
-    let mut request = request.clone();
-    let parameters = &mut request.parameters;
-    if let Some(max_tokens) = overrides.max_tokens {
-        parameters.max_tokens = parameters.max_tokens.min(max_tokens);
-    }
-    parameters.temperature = overrides.temperature.unwrap_or(parameters.temperature);
-    request
 }
 
 /// A tier on the walk.
@@ -98,19 +85,19 @@ struct Candidate<'a> {
     permit: Permit,
 }
 
-struct Walk<'a> {
+struct Walk<'a, F> {
     router: &'a Router,
-    ask: &'a Ask<'a>,
+    ask: &'a Ask<'a, F>,
     attempts: Attempts,
-    last: Option<ModelError>,
+    last: Option<RelayError>,
     last_tier: Option<Tier>,
     skipped: Vec<Skipped>,
 }
 
-impl<'a> Walk<'a> {
-    async fn tier(&mut self, rung: &Rung<'a>) -> Result<Answering, Leave> {
+impl<'a, F: Form> Walk<'a, F> {
+    async fn tier(&mut self, rung: &Rung<'a>) -> Result<Answering<Pieces<F::Piece>>, Leave> {
         self.attempts.enter_tier();
-        let request = Arc::new(overridden(self.ask.request, rung.tier.overrides));
+        let request = self.ask.request.for_tier(rung.tier.overrides);
         let mut untried: Vec<&Target> = rung.tier.targets.iter().collect();
         let mut called: Vec<&ProviderName> = Vec::new();
         let mut retry_index = 0;
@@ -118,11 +105,12 @@ impl<'a> Walk<'a> {
         while let Some(Candidate { target, model, permit }) = candidate {
             called.push(&target.provider);
             self.attempts.start(place(target));
-            let error = match self.call(rung, Candidate { target, model, permit }, request.clone()).await {
+            let error = match self.call(rung, Candidate { target, model, permit }, &request).await {
                 Ok(answering) => return Ok(answering),
                 Err(error) => error,
             };
-            let (next, retry) = (policy::next(&error.fault), error.fault.retry);
+            let fault = &error.error.fault;
+            let (next, retry) = (policy::next(fault), fault.retry);
             self.last = Some(error);
             self.last_tier = Some(tier_of(rung.tier, target));
             candidate = match next {
@@ -210,8 +198,8 @@ impl<'a> Walk<'a> {
         &self,
         rung: &Rung<'_>,
         candidate: Candidate<'_>,
-        request: Arc<ChatRequest>,
-    ) -> Result<Answering, ModelError> {
+        request: &F::Tier,
+    ) -> Result<Answering<Pieces<F::Piece>>, RelayError> {
         let Candidate { target, model, permit } = candidate;
         let tier = tier_of(rung.tier, target);
         let parts = &self.router.parts;
@@ -225,19 +213,24 @@ impl<'a> Walk<'a> {
             permit,
         });
         let attempt = running.n();
-        let limits = parts.policy.limits(place(target), running.began(), rung.share);
-        let call = ChatCall { model: target.model.clone(), request, relayed: None, deadline: limits.end };
-        match call::open(model, call, running, limits).await {
-            Ok(opened) => Ok(Answering {
-                tier,
-                tier_index: rung.index,
-                model: target.model.clone(),
-                target: target.id.clone(),
-                attempt,
-                stream: answer::stream(opened),
-            }),
+        let place = self.ask.request.place(place(target));
+        let limits = parts.policy.limits(place, running.began(), rung.share);
+        let end = self.ask.request.end(&limits, running.began(), &parts.policy);
+        let start = F::start(request, model, Placed { model: target.model.clone(), deadline: end });
+        match call::open(start, running, limits).await {
+            Ok(mut opened) => {
+                opened.limits.end = end;
+                Ok(Answering {
+                    tier,
+                    tier_index: rung.index,
+                    model: target.model.clone(),
+                    target: target.id.clone(),
+                    attempt,
+                    stream: answer::stream(opened),
+                })
+            }
             Err(error) => {
-                let (target, kind) = (&target.id, error.fault.kind.name());
+                let (target, kind) = (&target.id, error.error.fault.kind.name());
                 tracing::warn!(target.id = %target, fault.kind = kind, attempt, %error, "`{target}` failed");
                 Err(error)
             }
@@ -246,20 +239,25 @@ impl<'a> Walk<'a> {
 
     fn unanswered(self, reason: Reason) -> Box<Unanswered> {
         let fault = match (&self.last, reason) {
-            (Some(error), _) => error.fault,
+            (Some(error), _) => error.error.fault,
             (None, Reason::OutOfTime) => {
                 Fault { origin: Origin::Mainstay, kind: Kind::Timeout, retry: Retry::Never }
             }
             (None, _) => shut(&self.skipped, self.router.parts.clock.now()),
         };
         let route = self.ask.route.name.clone();
+        let (last, reply) = match self.last {
+            Some(RelayError { error, reply }) => (Some(error), reply),
+            None => (None, None),
+        };
         Box::new(Unanswered {
             route,
             reason,
             fault,
             skipped: self.skipped,
-            last: self.last,
+            last,
             last_tier: self.last_tier,
+            reply,
         })
     }
 }

@@ -1,7 +1,8 @@
 //! From a route to an answer: which target is called, what happens when it fails, and what is kept of each call.
 //!
 //! Reading order: [`ask`] (what goes in and comes out), [`router`] (the parts and their health), `dispatch` (the
-//! walk down the ladder), `candidate` (who is called), `call` (one call up to its first text), `answer` (the stream
+//! walk down the ladder), `candidate` (who is called), `form` (texts and
+//! relayed bytes take the same walk), `call` (one call up to its first text), `answer` (the stream
 //! from there on) and [`attempt`] (the record of each call, also of those that nobody waited for).
 #![deny(missing_docs)]
 
@@ -13,8 +14,9 @@ mod answer;
 mod call;
 mod candidate;
 mod dispatch;
+mod form;
 
-pub use ask::{Answering, Ask, Dispatched, Reason, Skip, Skipped, Unanswered, Why};
+pub use ask::{Answering, Ask, Dispatched, Passing, Reason, Skip, Skipped, Unanswered, Why};
 pub use attempt::AttemptLog;
 pub use router::{Parts, Router, TargetHealth};
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::id::{ProviderName, TargetId};
-use domain::ports::{ChatModel, Clock, Rng};
+use domain::ports::{ChatModel, Clock, RelayedStream, Rng};
 use resilience::breaker::{Cause, Position};
 use resilience::breakers::Breakers;
 use resilience::budget::Budgets;
 use resilience::policy;
 
-use crate::ask::{Ask, Dispatched};
+use crate::ask::{Ask, Dispatched, Passing};
 use crate::dispatch;
 
 /// What a router is made of.
@@ -67,6 +67,14 @@ impl Router {
     /// # Errors
     /// [`crate::Unanswered`] when no model answers, with the last failure and the targets that were not called.
     pub async fn ask(&self, ask: Ask<'_>) -> Dispatched {
+        dispatch::walk(self, &ask).await
+    }
+
+    /// The same for a caller's own request, which is passed on as it is: what comes back are the provider's own bytes.
+    ///
+    /// # Errors
+    /// [`crate::Unanswered`], with the provider's own words where it refused the request.
+    pub async fn relay(&self, ask: Ask<'_, Passing>) -> Dispatched<RelayedStream> {
         dispatch::walk(self, &ask).await
     }
 

@@ -158,7 +158,6 @@ mod tests {
         ChatCall {
             model: ModelId::from("test/model"),
             request: Arc::default(),
-            relayed: None,
             deadline: Moment::default(),
         }
     }

@@ -2,7 +2,9 @@
 
 mod scan;
 
+use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 /// What a body may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,9 +71,34 @@ impl fmt::Display for Reason {
 /// # Errors
 /// [`JsonError`] at the first offence.
 pub fn check(bytes: &[u8], limits: Limits) -> Result<(), JsonError> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| JsonError { offset: error.valid_up_to(), reason: Reason::InvalidUtf8 })?;
-    scan::Scan::new(text, limits).run()
+    scan::Scan::new(text(bytes)?, limits).run().map(drop)
+}
+
+/// A field at the top of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// Its name, in the form that its escapes stand for.
+    pub key: Cow<'a, str>,
+    /// The bytes of its value.
+    pub value: Range<usize>,
+}
+
+/// The fields at the top of `bytes`, in their order, after [`check`] of all of it in the same pass.
+///
+/// # Errors
+/// [`JsonError`] at the first offence; a value that is not an object is one.
+pub fn fields(bytes: &[u8], limits: Limits) -> Result<Vec<Field<'_>>, JsonError> {
+    let text = text(bytes)?;
+    let fields = scan::Scan::new(text, limits).run()?;
+    match text.trim_start().starts_with('{') {
+        true => Ok(fields),
+        false => Err(JsonError { offset: 0, reason: Reason::Expected("an object") }),
+    }
+}
+
+fn text(bytes: &[u8]) -> Result<&str, JsonError> {
+    std::str::from_utf8(bytes)
+        .map_err(|error| JsonError { offset: error.valid_up_to(), reason: Reason::InvalidUtf8 })
 }
 
 #[cfg(test)]
@@ -190,6 +217,18 @@ mod tests {
         let found = check(keys.as_bytes(), Limits::default()).expect_err("too many keys");
         assert_eq!(found.reason, Reason::TooManyKeys);
         assert!(found.offset < 200_000, "stops at the limit");
+    }
+
+    #[test]
+    fn fields_stand_where_they_are_said_to() {
+        let text = r#" { "a" : [1, {"x": 2}] ,"\u0062": "t\"x" , "c":-1.5e3,"d":{} } "#;
+        let found = fields(text.as_bytes(), Limits::default()).expect("an object");
+        let found: Vec<_> = found.iter().map(|field| (&*field.key, &text[field.value.clone()])).collect();
+        assert_eq!(found, [("a", r#"[1, {"x": 2}]"#), ("b", r#""t\"x""#), ("c", "-1.5e3"), ("d", "{}")]);
+        assert_eq!(fields(b"{}", Limits::default()), Ok(vec![]));
+        for text in ["[]", "null", "7", r#"[{"a":1}]"#] {
+            assert!(fields(text.as_bytes(), Limits::default()).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -75,7 +75,7 @@ fn summary(interaction: &Interaction) -> Value {
         "session_id": interaction.session.as_ref().map(SessionId::as_str),
         "user_id": interaction.user_id,
         "door": interaction.door.name(),
-        "agent_version": interaction.agent.to_string(),
+        "agent_version": (!interaction.agent.is_none()).then(|| interaction.agent.to_string()),
         "created": interaction.created.rfc3339(),
         "latency_ms": milliseconds(interaction.latency),
         "outcome": interaction.outcome.name(),

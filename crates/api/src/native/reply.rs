@@ -48,7 +48,7 @@ fn accepts_event_stream(headers: &HeaderMap) -> bool {
 /// The full body of a reply.
 pub fn body(reply: &Reply) -> Value {
     let mut body = match reply.interaction.door {
-        Door::Generate => generate_body(reply),
+        Door::Generate | Door::ChatCompletions => generate_body(reply),
         Door::Query => query_body(reply),
     };
     if reply.recorded == Recorded::No

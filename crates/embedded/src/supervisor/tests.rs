@@ -229,7 +229,6 @@ impl House {
             .chat(ChatCall {
                 model: ModelId::from("embedded/tiny"),
                 request: Arc::new(request),
-                relayed: None,
                 deadline: self.clock.now().after(within),
             })
             .await

@@ -7,7 +7,7 @@ use domain::interaction::{Interaction, Outcome, QualityVerdict};
 use domain::model::Tier;
 use language::word::content_stems;
 use registry::texts::Contact;
-use routing::{Reason, Unanswered};
+use routing::{Answering, Reason, Unanswered};
 
 use crate::run::known::content_hash;
 use crate::steps::generate::Asked;
@@ -35,6 +35,17 @@ pub(crate) struct Spoken {
     pub(crate) model_used: String,
     /// The attempt, from 1.
     pub(crate) attempt: u32,
+}
+
+impl Spoken {
+    /// Whoever gives `answering`.
+    pub(crate) fn of<Stream>(answering: &Answering<Stream>) -> Self {
+        let model_used = match answering.tier {
+            Tier::Fallback => format!("FALLBACK:{}", answering.model),
+            Tier::Primary | Tier::Embedded | Tier::Degraded => answering.model.to_string(),
+        };
+        Self { tier: answering.tier, model_used, attempt: answering.attempt }
+    }
 }
 
 const QUOTED_PASSAGE: &str = "QUOTED_PASSAGE";

@@ -46,7 +46,7 @@ impl Known<'_> {
     pub(super) fn close(self, ending: Ending, trace: &Trace) -> (FinishedTurn, String) {
         let agent = &self.serving.loaded.agent;
         let retention = match self.turn.door {
-            Door::Generate => agent.retention_generate,
+            Door::Generate | Door::ChatCompletions => agent.retention_generate,
             Door::Query => agent.retention,
         };
         let keeps_texts = retention != Retention::None;
@@ -123,6 +123,13 @@ impl Known<'_> {
 
 /// SHA-256 of `text`.
 pub(super) fn content_hash(text: &str) -> ContentHash {
-    let digest = Sha256::digest(text.as_bytes());
-    ContentHash::new(digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    hash_of(Sha256::digest(text.as_bytes()).as_ref())
+}
+
+/// A digest as text.
+pub(crate) fn hash_of(digest: &[u8]) -> ContentHash {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().map_or('0', char::from);
+    let text: String = digest.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
+    ContentHash::new(text)
 }

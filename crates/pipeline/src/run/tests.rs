@@ -8,6 +8,7 @@ mod endings;
 mod failures;
 mod generations;
 mod records;
+mod relayed;
 mod streaming;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use domain::id::{AgentName, ContentHash, DocumentId, InteractionId, ProviderName
 use domain::interaction::{Door, Interaction, Outcome};
 use domain::model::Tier;
 use domain::ports::{ChatModel, Clock, Ids, Records, Sessions};
+use providers::Translated;
 use registry::folder::Folder;
 use registry::routes::{
     ModelConfig, OverridesConfig, RouteConfig, Settings, TargetConfig, TierConfig, TierName, UnknownUseCase,
@@ -110,7 +112,9 @@ impl House {
             .collect();
         let named = tiers.iter().zip(&models).map(|(rung, model)| {
             let provider = model_of(*rung).split('/').next().expect("a provider");
-            (ProviderName::from(provider), Arc::clone(model) as Arc<dyn ChatModel>)
+            let ids = Arc::new(CountingIds::new());
+            let model = Translated::new(Arc::clone(model) as _, Arc::clone(&shared), ids);
+            (ProviderName::from(provider), Arc::new(model) as Arc<dyn ChatModel>)
         });
         let router = Router::new(routing::Parts {
             clock: Arc::clone(&shared),

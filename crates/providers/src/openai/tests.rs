@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::chat::{ChatChunk, ChatRequest, Finish, Message, Relayed, Role};
+use domain::chat::{ChatChunk, ChatRequest, Finish, Message, Role};
+use domain::fault::{Kind, Retry};
 use domain::id::ModelId;
 use domain::ports::{SecretError, Secrets};
 use domain::secret::{Secret, SecretRef};
@@ -15,6 +16,8 @@ use testkit::{Behaviour, ManualClock, Upstream};
 
 use super::*;
 use crate::{Config, Ports, build};
+
+mod relayed;
 
 const KEY: &str = "sk-live-canary-0123456789";
 
@@ -84,7 +87,6 @@ fn call() -> ChatCall {
     ChatCall {
         model: ModelId::from("mock/org/model-1"),
         request: Arc::new(ChatRequest { messages, ..ChatRequest::default() }),
-        relayed: None,
         deadline: Moment(Duration::from_secs(60)),
     }
 }
@@ -263,11 +265,6 @@ async fn a_connection_serves_again_and_a_closed_one_is_replaced() {
 async fn what_is_sent_is_what_was_asked() {
     let bench = Bench::new(Behaviour::default());
     bench.ask().await.1.expect("whole");
-    let body = Bytes::from_static(br#"{"model":"x","messages":[],"future":[1]}"#);
-    let relayed = ChatCall { relayed: Some(Relayed { dialect: Dialect::OpenAiChat, body }), ..call() };
-    let chunks: Vec<_> = bench.model.chat(relayed).await.expect("accepted").collect().await;
-    assert!(chunks.iter().all(Result::is_ok));
-
     let received = bench.upstream.received();
     assert_eq!(received[0].line, "POST /v1/chat/completions");
     assert_eq!(received[0].header("authorization"), Some(format!("Bearer {KEY}").as_str()));
@@ -277,10 +274,6 @@ async fn what_is_sent_is_what_was_asked() {
     assert!(
         sent.starts_with(r#"{"model":"org/model-1","messages":[{"role":"system","content":"Be brief."}"#),
         "{sent}"
-    );
-    assert_eq!(
-        String::from_utf8_lossy(&received[1].body),
-        r#"{"model":"org/model-1","messages":[],"future":[1],"stream":true,"stream_options":{"include_usage":true}}"#
     );
 }
 

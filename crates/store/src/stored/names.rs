@@ -17,6 +17,7 @@ pub(crate) fn door(name: &str) -> Result<Door, Unreadable> {
     match name {
         "generate" => Ok(Door::Generate),
         "query" => Ok(Door::Query),
+        "chat_completions" => Ok(Door::ChatCompletions),
         _ => Err(unknown("door", name)),
     }
 }
@@ -29,6 +30,7 @@ pub(crate) fn outcome(name: &str) -> Result<Outcome, Unreadable> {
         "escalated" => Ok(Outcome::Escalated),
         "blocked" => Ok(Outcome::Blocked),
         "degraded" => Ok(Outcome::Degraded),
+        "failed" => Ok(Outcome::Failed),
         _ => Err(unknown("outcome", name)),
     }
 }
@@ -149,7 +151,7 @@ mod tests {
         for value in [GuardrailAction::None, GuardrailAction::Masked, GuardrailAction::Blocked] {
             assert_eq!(guardrail_action(value.name()), Ok(value));
         }
-        for value in [Door::Generate, Door::Query] {
+        for value in [Door::Generate, Door::Query, Door::ChatCompletions] {
             assert_eq!(door(value.name()), Ok(value));
         }
         for value in [Side::Input, Side::Output] {

@@ -1,8 +1,9 @@
 //! The scanner behind [`super::check`]: a state machine over bytes with an explicit stack.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::{JsonError, Limits, Reason};
+use super::{Field, JsonError, Limits, Reason};
 
 /// A scan under way.
 pub(super) struct Scan<'a> {
@@ -12,7 +13,8 @@ pub(super) struct Scan<'a> {
     /// What is open, outermost first; never longer than the depth limit.
     open: Vec<Open>,
     n_keys: usize,
-    top_keys: BTreeSet<String>,
+    top_keys: BTreeSet<Cow<'a, str>>,
+    fields: Vec<Field<'a>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,10 +36,19 @@ enum Next {
 
 impl<'a> Scan<'a> {
     pub(super) fn new(text: &'a str, limits: Limits) -> Self {
-        Self { text, at: 0, limits, open: Vec::new(), n_keys: 0, top_keys: BTreeSet::new() }
+        Self {
+            text,
+            at: 0,
+            limits,
+            open: Vec::new(),
+            n_keys: 0,
+            top_keys: BTreeSet::new(),
+            fields: Vec::new(),
+        }
     }
 
-    pub(super) fn run(mut self) -> Result<(), JsonError> {
+    /// Checks the whole text; the fields at its top, in their order.
+    pub(super) fn run(mut self) -> Result<Vec<Field<'a>>, JsonError> {
         let mut next = Next::Value;
         loop {
             self.skip_space();
@@ -48,7 +59,7 @@ impl<'a> Scan<'a> {
                 Next::KeyOrObjectEnd if self.peek() == Some(b'}') => self.close(),
                 Next::Key | Next::KeyOrObjectEnd => self.key()?,
                 Next::AfterValue => match (self.open.last(), self.peek()) {
-                    (None, None) => return Ok(()),
+                    (None, None) => return Ok(self.fields),
                     (None, Some(_)) => return Err(self.error("the end")),
                     (Some(Open::Array), Some(b']')) | (Some(Open::Object), Some(b'}')) => self.close(),
                     (Some(Open::Array), Some(b',')) => {
@@ -67,6 +78,10 @@ impl<'a> Scan<'a> {
     }
 
     fn value(&mut self) -> Result<Next, JsonError> {
+        let start = self.at;
+        if let Some(field) = self.top_field() {
+            field.value.start = start;
+        }
         match self.peek() {
             Some(b'{') => return self.open(Open::Object),
             Some(b'[') => return self.open(Open::Array),
@@ -77,7 +92,20 @@ impl<'a> Scan<'a> {
             Some(b'-' | b'0'..=b'9') => self.number()?,
             _ => return Err(self.error("a value")),
         }
+        self.end_value();
         Ok(Next::AfterValue)
+    }
+
+    /// The field at the top whose value is being read.
+    fn top_field(&mut self) -> Option<&mut Field<'a>> {
+        if self.open == [Open::Object] { self.fields.last_mut() } else { None }
+    }
+
+    fn end_value(&mut self) {
+        let end = self.at;
+        if let Some(field) = self.top_field() {
+            field.value.end = end;
+        }
     }
 
     fn open(&mut self, what: Open) -> Result<Next, JsonError> {
@@ -95,6 +123,7 @@ impl<'a> Scan<'a> {
     fn close(&mut self) -> Next {
         self.open.pop();
         self.at += 1;
+        self.end_value();
         Next::AfterValue
     }
 
@@ -119,24 +148,30 @@ impl<'a> Scan<'a> {
     /// Keeps the top-level key that began at `start`, in the form that its escapes stand for.
     fn remember(&mut self, start: usize) -> Result<(), JsonError> {
         let quoted = self.text.get(start..self.at).unwrap_or_default();
-        let key = serde_json::from_str::<String>(quoted).unwrap_or_else(|_| quoted.to_owned());
-        if self.top_keys.contains(&key) {
-            return Err(JsonError { offset: start, reason: Reason::DuplicateKey(key) });
+        let plain = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
+        let key = match plain.contains('\\').then(|| serde_json::from_str::<String>(quoted)) {
+            Some(Ok(unescaped)) => Cow::Owned(unescaped),
+            _ => Cow::Borrowed(plain),
+        };
+        if !self.top_keys.insert(key.clone()) {
+            return Err(JsonError { offset: start, reason: Reason::DuplicateKey(key.into_owned()) });
         }
-        self.top_keys.insert(key);
+        self.fields.push(Field { key, value: 0..0 });
         Ok(())
     }
 
     fn string(&mut self) -> Result<(), JsonError> {
         self.literal(b'"', "a text")?;
         loop {
+            let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+            let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+            self.at += plain.unwrap_or(rest.len());
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
                     return Ok(());
                 }
                 Some(b'\\') => self.escape()?,
-                Some(0x20..) => self.at += 1,
                 _ => return Err(self.error("no control character in a text")),
             }
         }

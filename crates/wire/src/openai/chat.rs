@@ -1,7 +1,7 @@
 //! A chat request as bytes, and a whole answer or one streamed frame from bytes.
 
 use bytes::Bytes;
-use domain::chat::{ChatAnswer, ChatRequest, Finish};
+use domain::chat::{ChatAnswer, ChatRequest, Delivery, Finish};
 use domain::token::{TokenCount, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -15,15 +15,6 @@ pub struct Call<'a> {
     pub delivery: Delivery,
     /// The field that carries the token limit.
     pub limit_field: LimitField,
-}
-
-/// How an answer comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Delivery {
-    /// As an event stream that ends with its usage.
-    Streamed,
-    /// In one piece.
-    Whole,
 }
 
 /// The name of the token limit: the older one is understood by nearly all compatible servers,
@@ -108,65 +99,6 @@ pub fn request(call: Call<'_>, request: &ChatRequest) -> Bytes {
         stream_options: streamed.then_some(StreamOptions { include_usage: true }),
     };
     Bytes::from(serde_json::to_vec(&body).expect("numbers, texts and lists always serialise"))
-}
-
-/// A caller's own body with only `model`, `stream` and `stream_options` set to those of `call`;
-/// everything else keeps its bytes and its place.
-///
-/// # Errors
-/// [`Unreadable`] when `body` is not a JSON object.
-pub fn patch(call: Call<'_>, body: &[u8]) -> Result<Bytes, Unreadable> {
-    let streamed = call.delivery == Delivery::Streamed;
-    let model = serde_json::to_string(call.model).map_err(|_| Unreadable)?;
-    let stream = if streamed { "true" } else { "false" };
-    let fields: Fields<'_> = serde_json::from_slice(body).map_err(|_| Unreadable)?;
-    let mut kept: Vec<(String, &str)> = fields
-        .0
-        .into_iter()
-        .filter(|(key, _)| key != "stream_options" && key != "stream")
-        .map(|(key, value)| if key == "model" { (key, model.as_str()) } else { (key, value.get()) })
-        .collect();
-    if !kept.iter().any(|(key, _)| key == "model") {
-        kept.push(("model".to_owned(), &model));
-    }
-    kept.push(("stream".to_owned(), stream));
-    if streamed {
-        kept.push(("stream_options".to_owned(), r#"{"include_usage":true}"#));
-    }
-    let mut patched = String::with_capacity(body.len() + 64);
-    for (index, (key, value)) in kept.iter().enumerate() {
-        patched.push(if index == 0 { '{' } else { ',' });
-        patched.push_str(&serde_json::to_string(key).map_err(|_| Unreadable)?);
-        patched.push(':');
-        patched.push_str(value);
-    }
-    patched.push('}');
-    Ok(Bytes::from(patched))
-}
-
-/// The fields of an object in their order, values as they stand.
-struct Fields<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Fields<'de>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<M: serde::de::MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-                let mut fields = Vec::new();
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
-                }
-                Ok(Fields(fields))
-            }
-        }
-        deserializer.deserialize_map(Visitor)
-    }
 }
 
 #[derive(Deserialize)]
@@ -267,7 +199,7 @@ fn text(content: ContentBody<'_>) -> Result<String, Unreadable> {
     Ok(if text.is_empty() { content.refusal.unwrap_or_default() } else { text })
 }
 
-fn finish(reason: &str) -> Result<Finish, Unreadable> {
+pub(super) fn finish(reason: &str) -> Result<Finish, Unreadable> {
     match reason {
         "length" | "max_tokens" => Ok(Finish::Length),
         "content_filter" => Ok(Finish::ContentFilter),
@@ -278,7 +210,7 @@ fn finish(reason: &str) -> Result<Finish, Unreadable> {
 }
 
 /// Usage that cannot be read is usage not stated; the answer itself is still good.
-fn usage(raw: &RawValue) -> Option<Usage> {
+pub(super) fn usage(raw: &RawValue) -> Option<Usage> {
     let body: UsageBody = serde_json::from_str(raw.get()).ok()?;
     let count = |n: u64| TokenCount(u32::try_from(n).unwrap_or(u32::MAX));
     let cached = body.prompt_tokens_details.and_then(|details| details.cached_tokens);
@@ -326,22 +258,6 @@ mod tests {
         ] {
             assert_eq!(String::from_utf8_lossy(&request(call, &body)), golden.trim_end());
         }
-    }
-
-    #[test]
-    fn patching_keeps_what_it_does_not_know() {
-        let body = br#"{"messages":[ {"role":"user","content":"\u00e9"} ],"model":"x","stream":false,"future":1.50,"stream_options":null}"#;
-        let patched = patch(STREAMED, body).expect("an object");
-        assert_eq!(
-            String::from_utf8_lossy(&patched),
-            r#"{"messages":[ {"role":"user","content":"\u00e9"} ],"model":"gpt-4o-mini","future":1.50,"stream":true,"stream_options":{"include_usage":true}}"#
-        );
-        let whole = Call { delivery: Delivery::Whole, ..STREAMED };
-        assert_eq!(
-            &patch(whole, b"{}").expect("an object")[..],
-            br#"{"model":"gpt-4o-mini","stream":false}"#
-        );
-        assert_eq!(patch(STREAMED, b"[]"), Err(Unreadable));
     }
 
     #[test]

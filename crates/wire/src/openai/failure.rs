@@ -1,5 +1,7 @@
-//! What an error reply means: status, body and headers to a [`Fault`]. The provider's text goes no further than here.
+//! What an error reply means: status, body and headers to a [`Fault`]. The provider's own words go on only as
+//! [`words`], for a caller who speaks its dialect.
 
+use domain::chat::ErrorReply;
 use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::time::Timestamp;
 use serde::Deserialize;
@@ -126,6 +128,70 @@ pub fn classify_event(body: &[u8]) -> Fault {
         Said::RateLimited => Fault::provider(Kind::Throttled),
         Said::Overloaded | Said::Nothing => Fault::provider(Kind::Transient),
     }
+}
+
+/// Most characters of a provider's message that are passed on, and of its other fields.
+const MESSAGE_MAX: usize = 1_000;
+const FIELD_MAX: usize = 200;
+
+/// What the provider itself said, bounded and without anything that looks like a key; `None` when it said nothing.
+#[must_use]
+pub fn words(status: u16, body: &[u8]) -> Option<ErrorReply> {
+    #[derive(Deserialize)]
+    struct Worded {
+        error: Words,
+    }
+    #[derive(Deserialize)]
+    struct Words {
+        message: String,
+        #[serde(default, rename = "type")]
+        kind: Code,
+        #[serde(default)]
+        param: Code,
+        #[serde(default)]
+        code: Code,
+    }
+    let Worded { error } = serde_json::from_slice(body).ok()?;
+    let field = |code| match code {
+        Code::Text(text) => Some(clean(&text, FIELD_MAX)),
+        Code::Number(number) => Some(number.to_string()),
+        Code::Other(_) => None,
+    };
+    Some(ErrorReply {
+        status,
+        message: clean(&error.message, MESSAGE_MAX),
+        kind: field(error.kind),
+        parameter: field(error.param),
+        code: field(error.code),
+    })
+}
+
+/// At most `chars_max` characters of `text`, control characters as spaces, words that look like keys as `***`.
+fn clean(text: &str, chars_max: usize) -> String {
+    let text: String = text.chars().take(chars_max).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let is_part_of_word = |c: char| c.is_ascii_alphanumeric() || "-_.+/=".contains(c);
+    let mut cleaned = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let word = rest.find(|c| !is_part_of_word(c)).unwrap_or(rest.len());
+        let (head, tail) = rest.split_at(word);
+        cleaned.push_str(if looks_like_key(head) { "***" } else { head });
+        let between = tail.find(is_part_of_word).unwrap_or(tail.len());
+        let (gap, next) = tail.split_at(between);
+        cleaned.push_str(gap);
+        rest = next;
+    }
+    cleaned
+}
+
+/// A known prefix of keys, or 40 and more characters with letters and digits mixed, as no word has.
+fn looks_like_key(word: &str) -> bool {
+    let has_prefix =
+        ["sk-", "sk_", "gsk_", "xai-", "AIza", "eyJ"].iter().any(|prefix| word.starts_with(prefix));
+    let is_mixed = word.bytes().any(|byte| byte.is_ascii_digit())
+        && word.bytes().any(|byte| byte.is_ascii_alphabetic())
+        && !word.contains('/');
+    has_prefix || (word.len() >= 40 && is_mixed)
 }
 
 fn caller(retry: Retry) -> Fault {
@@ -277,6 +343,23 @@ mod tests {
         ] {
             let fault = classify(Reply { status: 400, retry_after: None, body, now: Timestamp::default() });
             assert_eq!((fault.kind, fault.retry), want, "{}", String::from_utf8_lossy(body));
+        }
+    }
+
+    #[test]
+    fn a_providers_words_pass_without_keys() {
+        let body = br#"{"error":{"message":"Bad `max_tokens`\nfor key sk-live-123, or 0123456789abcdef0123456789abcdef01234567.",
+            "type":"invalid_request_error","param":"max_tokens","code":null,"secret":"x"}}"#;
+        let reply = words(400, &body.map(|byte| if byte == b'\n' { b' ' } else { byte })).expect("words");
+        assert_eq!(reply.message, "Bad `max_tokens` for key ***, or ***");
+        assert_eq!(
+            (reply.kind.as_deref(), reply.parameter.as_deref(), reply.code),
+            (Some("invalid_request_error"), Some("max_tokens"), None)
+        );
+        let long = format!(r#"{{"error":{{"message":"{}"}}}}"#, "ab ".repeat(1_000));
+        assert_eq!(words(400, long.as_bytes()).expect("words").message.chars().count(), MESSAGE_MAX);
+        for body in ["", "<html>", "{}", r#"{"error":"no"}"#, r#"{"error":{"message":7}}"#] {
+            assert_eq!(words(400, body.as_bytes()), None, "{body}");
         }
     }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use domain::chat::{ChatChunk, Finish};
 use domain::fault::Kind;
 use domain::interaction::{GuardrailAction, GuardrailVerdict};
-use domain::model::Tier;
 use domain::time::Moment;
 use futures_util::StreamExt;
 use guardrails::GuardStream;
@@ -73,13 +72,9 @@ impl Draft {
 
 /// Reads `answering` as far as it holds.
 pub(crate) async fn read(asked: &Asked<'_>, answering: Answering) -> Draft {
-    let model_used = match answering.tier {
-        Tier::Fallback => format!("FALLBACK:{}", answering.model),
-        Tier::Primary | Tier::Embedded | Tier::Degraded => answering.model.to_string(),
-    };
     let draft = Draft {
         text: String::new(),
-        spoken: Spoken { tier: answering.tier, model_used, attempt: answering.attempt },
+        spoken: Spoken::of(&answering),
         tier_index: answering.tier_index,
         end: End::BrokenOff("the stream ended before the answer was whole".to_owned()),
         guardrail: GuardrailVerdict::default(),

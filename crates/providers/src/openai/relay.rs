@@ -1,0 +1,170 @@
+//! A caller's own request, passed on with only what must change, and the answer's bytes as they come.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::chat::{Delivery, Dialect, RelayCall, Relayed, RelayedPortion};
+use domain::fault::Fault;
+use domain::fault::Kind;
+use domain::id::ProviderName;
+use domain::ports::{Clock, ModelError, RelayError, RelayedStream};
+use domain::time::Moment;
+use futures_util::stream;
+use outbound::{BodyStream, OutboundError};
+use wire::openai::relay::stream::Portions;
+use wire::openai::relay::{self, Patch};
+use wire::openai::stream::{Before, Progress, StreamError};
+
+use super::{OpenAiCompatible, Waits, failed, request};
+
+/// Most bytes of an answer that comes in one piece.
+const WHOLE_BYTES_MAX: usize = 32 << 20;
+
+impl OpenAiCompatible {
+    pub(super) async fn pass(&self, call: RelayCall) -> Result<RelayedStream, RelayError> {
+        let RelayCall { model, relayed, overrides, deadline } = call;
+        let Dialect::OpenAiChat = relayed.dialect;
+        let patch = Patch { model: model.name_at_provider(), overrides, limit_field: self.limit_field };
+        // An answer in one piece begins when it is whole: only the deadline limits that.
+        let first = match relayed.delivery {
+            Delivery::Streamed => self.clock.now().after(self.waits.first).min(deadline),
+            Delivery::Whole => deadline,
+        };
+        let request = request(relay::patch(&relayed, patch), relayed.delivery);
+        let response = self.origin.send(request, first).await.map_err(|error| self.outbound(&error))?;
+        if response.status.as_u16() != 200 {
+            return Err(self.refused(response, first).await);
+        }
+        let provider = self.provider.clone();
+        Ok(match relayed.delivery {
+            Delivery::Whole => Box::pin(stream::once(whole(provider, response.body, deadline))),
+            Delivery::Streamed => {
+                let timing = Timing {
+                    clock: Arc::clone(&self.clock),
+                    waits: self.waits,
+                    deadline,
+                    quiet_until: first,
+                };
+                portions(Passing::new(provider, response.body, (timing, &relayed)))
+            }
+        })
+    }
+}
+
+async fn whole(
+    provider: ProviderName,
+    body: BodyStream,
+    deadline: Moment,
+) -> Result<RelayedPortion, RelayError> {
+    let bytes = body.whole(WHOLE_BYTES_MAX, deadline).await.map_err(|error| failed(&provider, &error))?;
+    match relay::whole(&bytes) {
+        Ok(done) => Ok(RelayedPortion { bytes, done: Some(done) }),
+        Err(error) => Err(broken(&provider, error, Before::Nothing).into()),
+    }
+}
+
+fn broken(provider: &ProviderName, error: StreamError, before: Before) -> ModelError {
+    ModelError { fault: error.fault(before), detail: format!("`{provider}` failed: {error}") }
+}
+
+/// How long to wait for the next event.
+struct Timing {
+    clock: Arc<dyn Clock>,
+    waits: Waits,
+    deadline: Moment,
+    /// Until when the next event must have come.
+    quiet_until: Moment,
+}
+
+/// A streamed answer on its way through.
+struct Passing {
+    provider: ProviderName,
+    /// Until the end of the answer.
+    body: Option<BodyStream>,
+    portions: Portions,
+    is_ending: bool,
+    timing: Timing,
+}
+
+fn portions(passing: Passing) -> RelayedStream {
+    Box::pin(stream::unfold(passing, |mut passing| async move {
+        let item = passing.next().await?;
+        Some((item.map_err(RelayError::from), passing))
+    }))
+}
+
+impl Passing {
+    fn new(provider: ProviderName, body: BodyStream, (timing, relayed): (Timing, &Relayed)) -> Self {
+        let portions = Portions::new(relayed.usage);
+        Self { provider, body: Some(body), portions, is_ending: false, timing }
+    }
+
+    async fn next(&mut self) -> Option<Result<RelayedPortion, ModelError>> {
+        loop {
+            let body = self.body.as_mut()?;
+            let until = self.timing.quiet_until.min(self.timing.deadline);
+            let item = match body.chunk(until).await {
+                Ok(Some(bytes)) => self.read(&bytes),
+                Ok(None) => self.end().map_err(|error| self.broken(error)),
+                Err(error) => self.closed(&error),
+            };
+            match item {
+                Ok(None) => {}
+                Ok(Some(portion)) => return Some(Ok(portion)),
+                Err(error) => {
+                    self.body = None;
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, bytes: &Bytes) -> Result<Option<RelayedPortion>, ModelError> {
+        let brought = self.portions.push(bytes).map_err(|error| self.broken(error))?;
+        match brought.progress {
+            Progress::Silent => {}
+            Progress::Answering => self.heard(self.timing.waits.silence),
+            // Only the first sign of the end starts its wait, so that a provider cannot prolong it.
+            Progress::Ending if self.is_ending => {}
+            Progress::Ending => {
+                self.heard(self.timing.waits.trailer);
+                self.is_ending = true;
+            }
+            Progress::Ended => {
+                if let Some(body) = self.body.take() {
+                    body.finish();
+                }
+            }
+        }
+        Ok(brought.portion)
+    }
+
+    fn heard(&mut self, patience: Duration) {
+        self.timing.quiet_until = self.timing.clock.now().after(patience);
+    }
+
+    /// Nothing more comes: the answer is whole or it is not.
+    fn end(&mut self) -> Result<Option<RelayedPortion>, StreamError> {
+        self.body = None;
+        self.portions.end()
+    }
+
+    /// The connection failed. An answer that had already named its finish reason is complete all the same.
+    fn closed(&mut self, error: &OutboundError) -> Result<Option<RelayedPortion>, ModelError> {
+        if self.is_ending
+            && let Ok(portion) = self.end()
+        {
+            return Ok(portion);
+        }
+        let failure = failed(&self.provider, error);
+        Err(match self.portions.before() {
+            Before::Nothing => failure,
+            Before::Text => ModelError { fault: Fault::provider(Kind::Truncated), ..failure },
+        })
+    }
+
+    fn broken(&self, error: StreamError) -> ModelError {
+        broken(&self.provider, error, self.portions.before())
+    }
+}

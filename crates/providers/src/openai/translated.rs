@@ -1,0 +1,230 @@
+//! Relayed requests for a model that takes texts only, as the one that runs here: read as texts, answered in the
+//! caller's dialect.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use domain::chat::{
+    ChatCall, ChatChunk, ChatRequest, Delivery, Done, Finish, RelayCall, Relayed, RelayedPortion, UsageFrame,
+};
+use domain::fault::{Fault, Kind, Origin, Retry};
+use domain::ports::{BoxFuture, ChatModel, ChatStream, Clock, Ids, ModelError, RelayError, RelayedStream};
+use futures_util::{StreamExt, stream};
+use wire::openai::encode::{self, Encoder};
+use wire::openai::inbound;
+
+/// A model that speaks the dialects of relayed requests although it takes texts only.
+pub struct Translated {
+    model: Arc<dyn ChatModel>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+}
+
+impl Translated {
+    /// `model`, with its answers' times and ids from `clock` and `ids`.
+    #[must_use]
+    pub fn new(model: Arc<dyn ChatModel>, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Self {
+        Self { model, clock, ids }
+    }
+
+    async fn start(&self, call: RelayCall) -> Result<RelayedStream, RelayError> {
+        let request = request(&call)?;
+        let encoder = Encoder {
+            id: format!("chatcmpl-{:032x}", self.ids.next_id()),
+            created: self.clock.wall().0.div_euclid(1_000_000),
+            model: call.model.to_string(),
+        };
+        let RelayCall { model, relayed, deadline, .. } = call;
+        let answer = self.model.chat(ChatCall { model, request: Arc::new(request), deadline }).await?;
+        Ok(match relayed.delivery {
+            Delivery::Whole => Box::pin(stream::once(whole(answer, encoder))),
+            Delivery::Streamed => streamed(answer, encoder, &relayed),
+        })
+    }
+}
+
+impl ChatModel for Translated {
+    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, ModelError>> {
+        self.model.chat(call)
+    }
+
+    fn relay(&self, call: RelayCall) -> BoxFuture<'_, Result<RelayedStream, RelayError>> {
+        Box::pin(self.start(call))
+    }
+}
+
+/// The request as texts, with the tier's parameters.
+fn request(call: &RelayCall) -> Result<ChatRequest, ModelError> {
+    let inbound = inbound::read(&call.relayed.body).map_err(|error| ModelError {
+        // Another model may well understand it.
+        fault: Fault { origin: Origin::Caller, kind: Kind::Caller, retry: Retry::Elsewhere },
+        detail: format!("`{}` cannot take the request: {error}", call.model),
+    })?;
+    let mut request = inbound.request();
+    let parameters = &mut request.parameters;
+    if let Some(most) = call.overrides.max_tokens {
+        parameters.max_tokens = parameters.max_tokens.min(most);
+    }
+    parameters.temperature = call.overrides.temperature.unwrap_or(parameters.temperature);
+    Ok(request)
+}
+
+async fn whole(mut answer: ChatStream, encoder: Encoder) -> Result<RelayedPortion, RelayError> {
+    let mut text = String::new();
+    while let Some(chunk) = answer.next().await {
+        match chunk? {
+            ChatChunk::Delta(delta) => text.push_str(&delta),
+            ChatChunk::Done { finish: Finish::Stop, .. } if text.is_empty() => return Err(empty().into()),
+            ChatChunk::Done { finish, usage } => {
+                let bytes = Bytes::from(encoder.whole(&text, finish, usage).to_string());
+                return Ok(RelayedPortion { bytes, done: Some(Done { finish, usage }) });
+            }
+        }
+    }
+    Err(cut().into())
+}
+
+/// A model that stops by itself before its first word has not answered.
+fn empty() -> ModelError {
+    ModelError { fault: Fault::provider(Kind::Transient), detail: "the answer is empty".to_owned() }
+}
+
+fn cut() -> ModelError {
+    let detail = "the stream ended before the answer was whole".to_owned();
+    ModelError { fault: Fault::provider(Kind::Truncated), detail }
+}
+
+/// A streamed answer on its way through.
+struct Speaking {
+    /// Until the end of the answer.
+    answer: Option<ChatStream>,
+    encoder: Encoder,
+    usage_frame: UsageFrame,
+    has_spoken: bool,
+}
+
+fn streamed(answer: ChatStream, encoder: Encoder, relayed: &Relayed) -> RelayedStream {
+    let speaking = Speaking { answer: Some(answer), encoder, usage_frame: relayed.usage, has_spoken: false };
+    Box::pin(stream::unfold(speaking, |mut speaking| async move {
+        let item = speaking.next().await?;
+        if item.is_err() {
+            speaking.answer = None;
+        }
+        Some((item, speaking))
+    }))
+}
+
+impl Speaking {
+    async fn next(&mut self) -> Option<Result<RelayedPortion, RelayError>> {
+        loop {
+            let answer = self.answer.as_mut()?;
+            match answer.next().await {
+                Some(Ok(ChatChunk::Delta(text))) if text.is_empty() => {}
+                Some(Ok(ChatChunk::Delta(text))) => {
+                    let frame = self.encoder.text(&text);
+                    let bytes = match std::mem::replace(&mut self.has_spoken, true) {
+                        true => frame,
+                        false => Bytes::from([self.encoder.role(), frame].concat()),
+                    };
+                    return Some(Ok(RelayedPortion { bytes, done: None }));
+                }
+                Some(Ok(ChatChunk::Done { finish: Finish::Stop, .. })) if !self.has_spoken => {
+                    return Some(Err(empty().into()));
+                }
+                Some(Ok(ChatChunk::Done { finish, usage })) => {
+                    self.answer = None;
+                    return Some(Ok(self.done(Done { finish, usage })));
+                }
+                Some(Err(error)) => return Some(Err(error.into())),
+                None => return Some(Err(cut().into())),
+            }
+        }
+    }
+
+    fn done(&self, done: Done) -> RelayedPortion {
+        let mut bytes = self.encoder.finish(done.finish).to_vec();
+        if let Some(usage) = done.usage.filter(|_| self.usage_frame == UsageFrame::Wanted) {
+            bytes.extend_from_slice(&self.encoder.usage(usage));
+        }
+        bytes.extend_from_slice(encode::DONE);
+        RelayedPortion { bytes: Bytes::from(bytes), done: Some(done) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::id::ModelId;
+    use domain::model::Overrides;
+    use domain::time::Moment;
+    use serde_json::Value;
+    use testkit::{CountingIds, ManualClock, Reply, ScriptedModel, Step};
+
+    use super::*;
+
+    async fn relay(body: &str, reply: Reply) -> (Result<String, RelayError>, Vec<ChatCall>) {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::new());
+        let model = Arc::new(ScriptedModel::new(Arc::clone(&clock), vec![reply]));
+        let translated = Translated::new(Arc::clone(&model) as _, clock, Arc::new(CountingIds::default()));
+        let asked = wire::openai::relay::read(Bytes::copy_from_slice(body.as_bytes())).expect("valid");
+        let overrides = Overrides { max_tokens: Some(20), temperature: None };
+        let call = RelayCall {
+            model: ModelId::from("embedded/default"),
+            relayed: Arc::new(asked.relayed),
+            overrides,
+            deadline: Moment(std::time::Duration::from_secs(60)),
+        };
+        let passed = async {
+            let mut passed = Vec::new();
+            let mut stream = translated.relay(call).await?;
+            while let Some(portion) = stream.next().await {
+                passed.extend_from_slice(&portion?.bytes);
+            }
+            Ok(String::from_utf8(passed).expect("text"))
+        };
+        (passed.await, model.calls())
+    }
+
+    const WHOLE: &str = r#"{"model":"x","messages":[{"role":"user","content":"Hi"}],"max_tokens":50}"#;
+
+    #[tokio::test]
+    async fn a_text_model_answers_in_the_callers_dialect() {
+        let (body, calls) = relay(WHOLE, Reply::text("Yes, it is.")).await;
+        let body: Value = serde_json::from_str(&body.expect("an answer")).expect("JSON");
+        assert_eq!(body["choices"][0]["message"]["content"], "Yes, it is.");
+        assert_eq!(
+            (&body["object"], &body["usage"]["prompt_tokens"]),
+            (&"chat.completion".into(), &10.into())
+        );
+        assert_eq!(
+            (calls[0].request.messages[0].text.as_str(), calls[0].request.parameters.max_tokens),
+            ("Hi", 20)
+        );
+
+        for (options, has_usage) in [("", false), (r#","stream_options":{"include_usage":true}"#, true)] {
+            let streamed = WHOLE.replace("\"max_tokens\":50", &format!("\"stream\":true{options}"));
+            let (body, _) = relay(&streamed, Reply::text("Yes, it is.")).await;
+            let body = body.expect("an answer");
+            assert!(body.ends_with("data: [DONE]\n\n"), "{body}");
+            assert_eq!(body.matches("\"role\":\"assistant\"").count(), 1, "{body}");
+            assert_eq!(body.contains("prompt_tokens"), has_usage, "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_it_cannot_do_is_for_another_model() {
+        let image = WHOLE.replace("\"Hi\"", r#"[{"type":"image_url","image_url":{}}]"#);
+        let (refused, calls) = relay(&image, Reply::text("x")).await;
+        let fault = refused.expect_err("an image").error.fault;
+        assert_eq!((fault.kind, fault.retry, calls.len()), (Kind::Caller, Retry::Elsewhere, 0));
+        for (steps, want) in [
+            (vec![Step::Done(Finish::Stop, None)], Kind::Transient),
+            (vec![Step::Delta("Yes".to_owned())], Kind::Truncated),
+            (vec![Step::Fail(Fault::provider(Kind::Transient))], Kind::Transient),
+        ] {
+            for body in [WHOLE.to_owned(), WHOLE.replace("\"max_tokens\":50", "\"stream\":true")] {
+                let (failed, _) = relay(&body, Reply::Steps(steps.clone())).await;
+                assert_eq!(failed.expect_err("no answer").error.fault.kind, want, "{steps:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! What clients of the dialect endpoints may write as `model`, and what it leads to.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use domain::id::{AgentName, ModelId, RouteName};
+use domain::model::{Overrides, Route, RouteTier, TargetKind, Tier};
+
+use crate::routes::{EMBEDDED, Routes, target_of};
+use crate::snapshot::{Serving, Snapshot};
+
+/// What stands before the name of an agent.
+const AGENT_PREFIX: &str = "agent:";
+
+/// Routes by the names that clients write; made once for a snapshot.
+#[derive(Debug, Clone, Default)]
+pub struct Clients {
+    /// `[aliases]`.
+    aliases: BTreeMap<String, Arc<Route>>,
+    /// Bare models by `<provider>/<model>`: a route of one target each.
+    models: BTreeMap<String, Arc<Route>>,
+}
+
+/// What a name leads to.
+#[derive(Debug, Clone)]
+pub enum Named {
+    /// An agent: the whole pipeline.
+    Agent(Arc<Serving>),
+    /// A route: the request is relayed.
+    Route(Arc<Route>),
+}
+
+/// A name that clients may write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The name.
+    pub name: String,
+    /// Who stands behind it: a provider, or `mainstay` for agents and aliases.
+    pub owner: String,
+}
+
+/// A name that leads nowhere, or to several models.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Nobody has it.
+    #[error("there is no model `{name:.100}`; known are {known}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// Several providers have it.
+    #[error("several providers have a model `{name:.100}`; write one of {candidates}")]
+    Ambiguous {
+        /// What was asked for.
+        name: String,
+        /// What it may mean.
+        candidates: String,
+    },
+}
+
+impl Clients {
+    /// Of checked routes.
+    pub(crate) fn new(routes: &Routes) -> Self {
+        let shared: BTreeMap<&RouteName, Arc<Route>> =
+            routes.routes.iter().map(|(name, route)| (name, Arc::new(route.clone()))).collect();
+        let alias =
+            |(alias, route): (&String, &RouteName)| Some((alias.clone(), Arc::clone(shared.get(route)?)));
+        let targets = routes.routes.values().flat_map(|route| &route.tiers).flat_map(|tier| &tier.targets);
+        let models = routes.models.keys().chain(targets.map(|target| &target.model));
+        Self {
+            aliases: routes.aliases.iter().filter_map(alias).collect(),
+            models: models.map(|model| (model.to_string(), Arc::new(alone(model)))).collect(),
+        }
+    }
+
+    /// All routes that clients can take.
+    pub fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.aliases.values().chain(self.models.values()).map(Arc::as_ref)
+    }
+
+    fn route(&self, name: &str) -> Result<Option<Arc<Route>>, NameError> {
+        if let Some(route) = self.aliases.get(name).or_else(|| self.models.get(name)) {
+            return Ok(Some(Arc::clone(route)));
+        }
+        // As client code has it: among the models of the dialect's own vendor first, then among all.
+        for own_vendor in [true, false] {
+            let is_eligible = |model: &str| {
+                let (provider, bare) = model.split_once('/').unwrap_or((model, model));
+                bare == name && (!own_vendor || provider != EMBEDDED)
+            };
+            let mut found = self.models.iter().filter(|(model, _)| is_eligible(model));
+            match (found.next(), found.next()) {
+                (Some((_, route)), None) => return Ok(Some(Arc::clone(route))),
+                (Some(_), Some(_)) => {
+                    let all = self
+                        .models
+                        .keys()
+                        .filter(|model| is_eligible(model.as_str()))
+                        .map(|model| format!("`{model}`"));
+                    let candidates = all.collect::<Vec<_>>().join(", ");
+                    return Err(NameError::Ambiguous { name: name.to_owned(), candidates });
+                }
+                (None, _) => {}
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A route through one model and no other.
+fn alone(model: &ModelId) -> Route {
+    let target = target_of(model);
+    let tier = match target.kind {
+        TargetKind::Embedded => Tier::Embedded,
+        TargetKind::Remote => Tier::Primary,
+    };
+    let tier = RouteTier { tier, targets: vec![target], overrides: Overrides::default() };
+    Route { name: RouteName::from(model.as_str()), tiers: vec![tier] }
+}
+
+impl Snapshot {
+    /// What `name` leads to: `agent:<name>[@version]`, a name of `[aliases]`, `<provider>/<model>`, or the bare id of a
+    /// model that one provider alone has.
+    ///
+    /// # Errors
+    /// [`NameError`] that lists what there is.
+    pub fn named(&self, name: &str) -> Result<Named, NameError> {
+        if let Some(agent) = name.strip_prefix(AGENT_PREFIX) {
+            let (agent, version) =
+                agent.split_once('@').map_or((agent, None), |(agent, version)| (agent, Some(version)));
+            let serving = self.agents.get(&AgentName::from(agent));
+            let is_meant = |serving: &&Arc<Serving>| {
+                version.is_none_or(|version| serving.loaded.agent.version.version == version)
+            };
+            return match serving.filter(is_meant) {
+                Some(serving) => Ok(Named::Agent(Arc::clone(serving))),
+                None => Err(self.unknown(name)),
+            };
+        }
+        self.clients.route(name)?.map(Named::Route).ok_or_else(|| self.unknown(name))
+    }
+
+    fn unknown(&self, name: &str) -> NameError {
+        let known = self.listed().into_iter().map(|listed| format!("`{}`", listed.name)).collect::<Vec<_>>();
+        NameError::Unknown { name: name.to_owned(), known: known.join(", ") }
+    }
+
+    /// All names, agents first.
+    #[must_use]
+    pub fn listed(&self) -> Vec<Listed> {
+        let own = |name: String| Listed { name, owner: "mainstay".to_owned() };
+        let agents = self.agents.keys().map(|agent| own(format!("{AGENT_PREFIX}{agent}")));
+        let aliases = self.clients.aliases.keys().cloned().map(own);
+        let provider = |model: &str| model.split('/').next().unwrap_or_default().to_owned();
+        let model = |model: &String| Listed { name: model.clone(), owner: provider(model) };
+        agents.chain(aliases).chain(self.clients.models.keys().map(model)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::tests::with_routes;
+
+    const ROUTES: &str = r#"
+        aliases = { gpt = "standard", "one/alpha" = "standard" }
+        [models."one/alpha"]
+        [models."one/beta"]
+        [models."two/beta"]
+        [models."two/org/gamma"]
+        [[routes.standard.tiers]]
+        name = "primary"
+        targets = [{ model = "one/beta" }]
+        [[routes.standard.tiers]]
+        name = "embedded"
+        targets = [{ model = "embedded/default" }]
+    "#;
+
+    fn route(snapshot: &Snapshot, name: &str) -> String {
+        match snapshot.named(name) {
+            Ok(Named::Route(route)) => route.name.to_string(),
+            Ok(Named::Agent(serving)) => serving.loaded.agent.version.to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn names_lead_where_they_say() {
+        let snapshot = with_routes(ROUTES, &["one", "two"]);
+        for (name, want) in [
+            ("gpt", "standard"),
+            ("one/alpha", "standard"), // an alias goes before the model of that name
+            ("one/beta", "one/beta"),
+            ("two/org/gamma", "two/org/gamma"),
+            ("alpha", "one/alpha"),
+            ("org/gamma", "two/org/gamma"),
+            ("embedded/default", "embedded/default"),
+            ("default", "embedded/default"),
+            ("agent:general", "general@1.0"),
+            ("agent:general@1.0", "general@1.0"),
+            ("beta", "several providers have a model `beta`; write one of `one/beta`, `two/beta`"),
+        ] {
+            assert_eq!(route(&snapshot, name), want);
+        }
+        for name in ["agent:nobody", "agent:general@2.0", "nobody", "general", "one/nobody", ""] {
+            let error = route(&snapshot, name);
+            for known in ["there is no model", "`agent:general`", "`gpt`", "`two/beta`"] {
+                assert!(error.contains(known), "{name}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn everything_that_can_be_named_is_listed() {
+        let snapshot = with_routes(ROUTES, &["one", "two"]);
+        for listed in snapshot.listed() {
+            assert!(snapshot.named(&listed.name).is_ok(), "{listed:?}");
+        }
+        let names: Vec<_> = snapshot.listed().into_iter().map(|listed| (listed.name, listed.owner)).collect();
+        assert!(names.contains(&("one/beta".to_owned(), "one".to_owned())), "{names:?}");
+        assert_eq!(names.iter().filter(|(name, _)| name == "agent:general").count(), 1);
+    }
+}

@@ -1,0 +1,151 @@
+//! The two forms of a request, texts and a caller's own bytes: what differs between them on the same walk.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use domain::chat::{ChatCall, ChatChunk, ChatRequest, Delivery, Done, RelayCall, RelayedPortion};
+use domain::id::ModelId;
+use domain::model::Overrides;
+use domain::ports::{BoxFuture, ChatModel, ModelError, RelayError};
+use domain::time::Moment;
+use futures_util::stream::Stream;
+use resilience::policy::{self, Limits, Place};
+
+use crate::ask::Passing;
+
+/// What a piece of an answer is to the walk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// Nothing that anyone could use.
+    Nothing,
+    /// A part of the answer.
+    Text,
+    /// The end, without text of its own.
+    End(Done),
+    /// The last part of the answer, and its end.
+    TextAndEnd(Done),
+}
+
+/// A piece of an answer.
+pub(crate) trait Piece: Send + 'static {
+    type Error: From<ModelError> + Into<RelayError> + Send;
+    fn read(&self) -> Read;
+}
+
+impl Piece for ChatChunk {
+    type Error = ModelError;
+
+    fn read(&self) -> Read {
+        match self {
+            Self::Delta(text) if text.is_empty() => Read::Nothing,
+            Self::Delta(_) => Read::Text,
+            Self::Done { finish, usage } => Read::End(Done { finish: *finish, usage: *usage }),
+        }
+    }
+}
+
+impl Piece for RelayedPortion {
+    type Error = RelayError;
+
+    fn read(&self) -> Read {
+        self.done.map_or(Read::Text, Read::TextAndEnd)
+    }
+}
+
+pub(crate) type PieceError<F> = <<F as Form>::Piece as Piece>::Error;
+/// An answer on its way.
+pub(crate) type Pieces<P> = Pin<Box<dyn Stream<Item = Result<P, <P as Piece>::Error>> + Send>>;
+
+/// A call of one target.
+pub(crate) struct Placed {
+    pub(crate) model: ModelId,
+    pub(crate) deadline: Moment,
+}
+
+/// A form of request.
+pub(crate) trait Form: Sync {
+    type Piece: Piece;
+    /// The request as a tier asks it, made once for the tier.
+    type Tier: Send + Sync;
+
+    fn for_tier(&self, overrides: Overrides) -> Self::Tier;
+    fn start<'m>(
+        tier: &Self::Tier,
+        model: &'m dyn ChatModel,
+        placed: Placed,
+    ) -> BoxFuture<'m, Result<Pieces<Self::Piece>, PieceError<Self>>>;
+
+    /// Where the call counts as running, for the limits of waiting.
+    fn place(&self, place: Place) -> Place {
+        place
+    }
+
+    /// When the answer must be over, once it has begun.
+    fn end(&self, limits: &Limits, _began: Moment, _policy: &policy::Config) -> Moment {
+        limits.end
+    }
+}
+
+impl Form for ChatRequest {
+    type Piece = ChatChunk;
+    type Tier = Arc<ChatRequest>;
+
+    fn for_tier(&self, overrides: Overrides) -> Arc<Self> {
+        let mut request = self.clone();
+        let parameters = &mut request.parameters;
+        if let Some(max_tokens) = overrides.max_tokens {
+            parameters.max_tokens = parameters.max_tokens.min(max_tokens);
+        }
+        parameters.temperature = overrides.temperature.unwrap_or(parameters.temperature);
+        Arc::new(request)
+    }
+
+    fn start<'m>(
+        tier: &Arc<Self>,
+        model: &'m dyn ChatModel,
+        placed: Placed,
+    ) -> BoxFuture<'m, Result<Pieces<ChatChunk>, ModelError>> {
+        let Placed { model: id, deadline } = placed;
+        model.chat(ChatCall { model: id, request: Arc::clone(tier), deadline })
+    }
+}
+
+/// A caller's request as a tier passes it on.
+pub(crate) struct PassingTier {
+    passing: Passing,
+    overrides: Overrides,
+}
+
+impl Form for Passing {
+    type Piece = RelayedPortion;
+    type Tier = PassingTier;
+
+    fn for_tier(&self, overrides: Overrides) -> PassingTier {
+        PassingTier { passing: self.clone(), overrides }
+    }
+
+    fn start<'m>(
+        tier: &PassingTier,
+        model: &'m dyn ChatModel,
+        placed: Placed,
+    ) -> BoxFuture<'m, Result<Pieces<RelayedPortion>, RelayError>> {
+        let Placed { model: id, deadline } = placed;
+        let relayed = Arc::clone(&tier.passing.relayed);
+        model.relay(RelayCall { model: id, relayed, overrides: tier.overrides, deadline })
+    }
+
+    /// A provider that sends its answer in one piece is silent until it is whole.
+    fn place(&self, place: Place) -> Place {
+        match self.relayed.delivery {
+            Delivery::Streamed => place,
+            Delivery::Whole => Place::Here,
+        }
+    }
+
+    fn end(&self, limits: &Limits, began: Moment, policy: &policy::Config) -> Moment {
+        match (self.relayed.delivery, self.streams_until) {
+            (Delivery::Whole, _) => limits.end,
+            (Delivery::Streamed, until) => began.after(policy.call_max).min(until.unwrap_or(Moment::MAX)),
+        }
+    }
+}
