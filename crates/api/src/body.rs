@@ -32,14 +32,24 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
     limits: BodyLimits,
     clock: &dyn Clock,
 ) -> Result<T, Problem> {
+    parse(&read_json_bytes(headers, body, limits, clock).await?)
+}
+
+/// Reads a body that says it is JSON, as it is.
+pub(crate) async fn read_json_bytes(
+    headers: &HeaderMap,
+    body: Body,
+    limits: BodyLimits,
+    clock: &dyn Clock,
+) -> Result<Bytes, Problem> {
     check_media_type(headers)?;
-    let bytes = tokio::select! {
-        bytes = read_bytes(body, limits.bytes_max) => bytes?,
+    tokio::select! {
+        biased;
+        bytes = read_bytes(body, limits.bytes_max) => bytes,
         () = clock.sleep(limits.time_max) => {
-            return Err(Problem::body_timeout(format!("the body was not whole after {} s", limits.time_max.as_secs())));
+            Err(Problem::body_timeout(format!("the body was not whole after {} s", limits.time_max.as_secs())))
         }
-    };
-    parse(&bytes)
+    }
 }
 
 fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
@@ -52,25 +62,33 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 async fn read_bytes(mut body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
+    // Most bodies come in one portion, which needs no copy.
+    let mut first = Bytes::new();
     let mut read = BytesMut::new();
     let mut total = 0_usize;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Problem::bad_json("the body broke off"))?;
         let Ok(data) = frame.into_data() else { continue };
+        let before = total;
         total = total.saturating_add(data.len());
         if total > DRAINED_MAX {
             break;
         }
-        if total <= bytes_max {
-            read.extend_from_slice(&data);
+        if total > bytes_max {
+            (first, read) = (Bytes::new(), BytesMut::new());
+        } else if before == 0 {
+            first = data;
         } else {
-            read = BytesMut::new();
+            if read.is_empty() {
+                read.extend_from_slice(&first);
+            }
+            read.extend_from_slice(&data);
         }
     }
     if total > bytes_max {
         return Err(Problem::body_too_large(format!("a body may have at most {bytes_max} bytes")));
     }
-    Ok(read.freeze())
+    Ok(if read.is_empty() { first } else { read.freeze() })
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
@@ -127,6 +145,15 @@ mod tests {
         let deep = [b"[".repeat(1_000_000), b"]".repeat(1_000_000)].concat();
         let problem = parse::<serde_json::Value>(&deep).expect_err("too deep");
         assert!(problem.json().contains("deep"), "{}", problem.json());
+    }
+
+    #[tokio::test]
+    async fn a_body_is_the_same_in_any_portions() {
+        for portions in [vec![], vec!["{}"], vec!["", "{", "", "}"], vec!["{\"a\"", ":", "1}"]] {
+            let frames = portions.clone().into_iter().map(Ok::<_, std::convert::Infallible>);
+            let body = Body::from_stream(futures_util::stream::iter(frames));
+            assert_eq!(read_bytes(body, 99).await.expect("short enough"), portions.concat());
+        }
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::openai;
 use crate::problem::Problem;
 use crate::router::Api;
 
@@ -20,12 +21,16 @@ pub(crate) async fn check(State(api): State<Arc<Api>>, request: Request, next: N
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().map_or("unmatched", |path| path.as_str()).to_owned();
     let trace_parent = request.headers().get(TRACE_PARENT).cloned();
+    let is_dialect = openai::is_path(request.uri().path());
     let mut response = match check_is_local(&request) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        response = with_instance(response, problem.about(&id));
+        response = match is_dialect {
+            true => openai::error::in_its_dialect(response, &problem),
+            false => with_instance(response, problem.about(&id)),
+        };
     }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {

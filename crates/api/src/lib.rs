@@ -1,7 +1,7 @@
 //! HTTP in and out; the only place that knows axum.
 //!
 //! Reading order: [`router`] (which path does what), `entry` (checks before any handler), `body` (JSON in),
-//! `native` (our own doors), `admin`, `stream` (event streams), [`problem`] (errors out), [`health`], [`metrics`],
+//! `native` (our own doors), `openai` (the door that OpenAI's SDKs know), `openapi` (what there is), `admin`, `stream` (event streams), [`problem`] (errors out), [`health`], [`metrics`],
 //! [`serve`] (connections).
 
 mod admin;
@@ -10,6 +10,8 @@ mod entry;
 pub mod health;
 pub mod metrics;
 mod native;
+mod openai;
+mod openapi;
 
 pub use native::reply::body as reply_body;
 pub mod problem;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use domain::interaction::Outcome;
+use domain::interaction::{Interaction, Outcome};
 use domain::model::{Cost, Tier};
 use domain::signal::metric;
 use http::header;
 use parking_lot::Mutex;
+use pipeline::relay::Observer;
 use pipeline::turn::{Recorded, Reply};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -178,7 +179,25 @@ impl Metrics {
 
     /// Counts a reply.
     pub(crate) fn observe(&self, reply: &Reply) {
-        let interaction = &reply.interaction;
+        self.finished(&reply.interaction);
+        if reply.recorded == Recorded::No {
+            self.not_recorded();
+        }
+    }
+
+    fn text(&self) -> Result<String, std::fmt::Error> {
+        let gauges = self.gauges.lock().clone();
+        for (target, state) in gauges.iter().flat_map(|gauges| gauges.breakers()) {
+            self.breakers.get_or_create(&TargetLabels { target }).set(state);
+        }
+        let mut text = String::new();
+        encode(&mut text, &self.registry.lock())?;
+        Ok(text)
+    }
+}
+
+impl Observer for Metrics {
+    fn finished(&self, interaction: &Interaction) {
         let door = interaction.door.name();
         let outcome = interaction.outcome.name();
         let tier = interaction.tier.map_or("none", Tier::name);
@@ -214,22 +233,13 @@ impl Metrics {
         self.guardrail.get_or_create(&ActionLabels { action: interaction.guardrail.action.name() }).inc();
         self.regenerations
             .inc_by(interaction.quality.as_ref().map_or(0, |quality| u64::from(quality.regenerations)));
-        if reply.recorded == Recorded::No {
-            self.unrecorded.inc();
-        }
         for step in &interaction.steps {
             self.steps.get_or_create(&StepLabels { step: step.name }).observe(step.took.as_secs_f64());
         }
     }
 
-    fn text(&self) -> Result<String, std::fmt::Error> {
-        let gauges = self.gauges.lock().clone();
-        for (target, state) in gauges.iter().flat_map(|gauges| gauges.breakers()) {
-            self.breakers.get_or_create(&TargetLabels { target }).set(state);
-        }
-        let mut text = String::new();
-        encode(&mut text, &self.registry.lock())?;
-        Ok(text)
+    fn not_recorded(&self) {
+        self.unrecorded.inc();
     }
 }
 

@@ -17,7 +17,7 @@ use crate::body::BodyLimits;
 use crate::health::{Checkup, Startup};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
-use crate::{admin, entry, health, metrics, native};
+use crate::{admin, entry, health, metrics, native, openai, openapi};
 
 /// Settings of `[server]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -44,6 +44,8 @@ pub struct Config {
     pub connections_max: usize,
     /// Bytes of a native body.
     pub body_bytes_max: usize,
+    /// Bytes of a body at a dialect endpoint (`/v1/…`).
+    pub dialect_body_bytes_max: usize,
 }
 
 impl Default for Config {
@@ -57,6 +59,7 @@ impl Default for Config {
             drain_timeout: Duration::from_secs(30),
             connections_max: 10_000,
             body_bytes_max: 1 << 20,
+            dialect_body_bytes_max: 32 << 20,
         }
     }
 }
@@ -97,6 +100,10 @@ impl Api {
         BodyLimits { bytes_max: self.config.body_bytes_max, time_max: self.config.body_timeout }
     }
 
+    pub(crate) fn dialect_body_limits(&self) -> BodyLimits {
+        BodyLimits { bytes_max: self.config.dialect_body_bytes_max, ..self.body_limits() }
+    }
+
     /// When the reply to a request is due.
     pub(crate) fn deadline(&self, headers: &HeaderMap) -> Result<Moment, Problem> {
         let Some(value) = headers.get("x-mainstay-timeout-ms") else {
@@ -119,6 +126,10 @@ pub fn router(api: &Arc<Api>) -> Router {
         .route("/{environment}/generate", post(native::generate::handle_in_environment))
         .route("/query", post(native::query::handle))
         .route("/feedback", post(native::feedback::give).get(native::feedback::list))
+        .route("/v1/chat/completions", post(openai::chat::handle))
+        .route("/v1/models", get(openai::models::list))
+        .route("/v1/models/{*id}", get(openai::models::show))
+        .route("/openapi.json", get(openapi::document))
         .route("/admin/v1/interactions", get(admin::interactions::list))
         .route("/admin/v1/interactions/{id}", get(admin::interactions::show))
         .route("/health", get(health::live))

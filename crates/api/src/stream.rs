@@ -26,9 +26,34 @@ const EVENTS_MAX: usize = 64;
 /// A comment this often keeps proxies from closing a silent stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// How what happens is written.
+pub(crate) trait Format: Send + Unpin + 'static {
+    /// What is sent of an event.
+    fn event(&mut self, event: Event) -> Option<Bytes>;
+    /// What is sent at the end.
+    fn ended(&mut self, result: Result<Reply, TurnError>) -> Bytes;
+}
+
+/// Our own event names.
+struct Native;
+
+impl Format for Native {
+    fn event(&mut self, event: Event) -> Option<Bytes> {
+        Some(event_frame(&event))
+    }
+
+    fn ended(&mut self, result: Result<Reply, TurnError>) -> Bytes {
+        match result {
+            Ok(reply) => frame("answer", &reply::body(&reply).to_string()),
+            Err(error) => frame("error", &Problem::from(error).json()),
+        }
+    }
+}
+
 /// A turn whose events are sent as they come. Dropping it (the client left) cancels the turn.
-struct TurnStream {
+struct TurnStream<F> {
     api: Arc<Api>,
+    format: F,
     events: mpsc::Receiver<Event>,
     running: Option<BoxFuture<'static, Result<Reply, TurnError>>>,
     last: Option<Bytes>,
@@ -36,44 +61,59 @@ struct TurnStream {
 }
 
 pub(crate) fn respond(api: Arc<Api>, pipeline: Arc<Pipeline>, turn: Turn) -> Response {
+    respond_as(Native, api, pipeline, turn)
+}
+
+/// The same in another format.
+pub(crate) fn respond_as(
+    format: impl Format,
+    api: Arc<Api>,
+    pipeline: Arc<Pipeline>,
+    turn: Turn,
+) -> Response {
     let interaction = turn.interaction.to_string();
     let (sender, events) = mpsc::channel(EVENTS_MAX);
     let running: BoxFuture<'static, _> =
         Box::pin(async move { pipeline.run(turn, Listener::Live(sender)).await });
     let keep_alive = api.clock.sleep(KEEP_ALIVE);
-    let stream = TurnStream { api, events, running: Some(running), last: None, keep_alive };
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
-    ];
-    let mut response = (headers, Body::from_stream(stream)).into_response();
+    let stream = TurnStream { api, format, events, running: Some(running), last: None, keep_alive };
+    let mut response = event_stream(Body::from_stream(stream));
     if let Ok(value) = HeaderValue::from_str(&interaction) {
         response.headers_mut().insert("x-mainstay-interaction", value);
     }
     response
 }
 
-impl TurnStream {
-    fn ended(&self, result: Result<Reply, TurnError>) -> Bytes {
-        match result {
-            Ok(reply) => {
-                self.api.metrics.observe(&reply);
-                frame("answer", &reply::body(&reply).to_string())
-            }
-            Err(error) => frame("error", &Problem::from(error).json()),
+/// A response that is an event stream.
+pub(crate) fn event_stream(body: Body) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+    ];
+    (headers, body).into_response()
+}
+
+impl<F: Format> TurnStream<F> {
+    fn ended(&mut self, result: Result<Reply, TurnError>) -> Bytes {
+        if let Ok(reply) = &result {
+            self.api.metrics.observe(reply);
         }
+        self.format.ended(result)
     }
 }
 
-impl Stream for TurnStream {
+impl<F: Format> Stream for TurnStream<F> {
     type Item = Result<Bytes, std::convert::Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
             // Events first: what the turn said before it ended goes out before its end.
             match self.events.poll_recv(context) {
-                Poll::Ready(Some(event)) => return Poll::Ready(Some(Ok(event_frame(&event)))),
+                Poll::Ready(Some(event)) => match self.format.event(event) {
+                    Some(frame) => return Poll::Ready(Some(Ok(frame))),
+                    None => continue,
+                },
                 Poll::Ready(None) => return Poll::Ready(self.last.take().map(Ok)),
                 Poll::Pending => {}
             }

@@ -108,9 +108,10 @@ impl Assembly {
     }
 }
 
-/// The targets of all routes in use.
+/// The targets of all routes in use, by agents or by clients that name them.
 pub(crate) fn targets(snapshot: &Snapshot) -> Vec<TargetId> {
-    let tiers = snapshot.agents.values().flat_map(|serving| &serving.route.tiers);
+    let routes = snapshot.agents.values().map(|serving| serving.route.as_ref()).chain(snapshot.clients.routes());
+    let tiers = routes.flat_map(|route| &route.tiers);
     let mut targets: Vec<TargetId> =
         tiers.flat_map(|tier| &tier.targets).map(|target| target.id.clone()).collect();
     targets.sort();

@@ -118,8 +118,11 @@ fn chat_models(
         secrets: Arc::new(SystemSecrets),
         clock: Arc::clone(clock) as _,
     };
-    let embedded = (ProviderName::from(registry::routes::EMBEDDED), Arc::clone(slot) as Arc<dyn ChatModel>);
-    let mut models = BTreeMap::from([embedded]);
+    // It takes texts only; relayed requests are read as such.
+    let embedded =
+        providers::Translated::new(Arc::clone(slot) as _, Arc::clone(clock) as _, Arc::new(SystemIds::default()));
+    let embedded: Arc<dyn ChatModel> = Arc::new(embedded);
+    let mut models = BTreeMap::from([(ProviderName::from(registry::routes::EMBEDDED), embedded)]);
     for (name, provider) in &config.providers {
         let name = ProviderName::from(name.as_str());
         // Its text holds its cause already.

@@ -173,7 +173,7 @@ pub(crate) fn citations(citations: &[Citation]) -> Vec<Value> {
 }
 
 /// The identity headers.
-fn put_headers(headers: &mut HeaderMap, reply: &Reply) {
+pub(crate) fn put_headers(headers: &mut HeaderMap, reply: &Reply) {
     let interaction = &reply.interaction;
     let mut put = |name: &'static str, value: &str| {
         // Names in configuration may hold any character: one that no header can carry is left out.

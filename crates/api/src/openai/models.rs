@@ -1,0 +1,46 @@
+//! `GET /v1/models` and `/v1/models/{id}`: the names that may stand in `model`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use http::HeaderMap;
+use registry::clients::Listed;
+use registry::snapshot::Snapshot;
+use serde_json::{Value, json};
+
+use crate::openai::error::OpenAiError;
+use crate::problem::Problem;
+use crate::router::Api;
+
+pub(crate) async fn list(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, OpenAiError> {
+    let snapshot = snapshot(&api, &headers).await?;
+    let models: Vec<Value> = snapshot.listed().iter().map(model).collect();
+    Ok(Json(json!({ "object": "list", "data": models })))
+}
+
+pub(crate) async fn show(
+    State(api): State<Arc<Api>>,
+    id: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, OpenAiError> {
+    let Path(id) = id.map_err(Problem::from)?;
+    let snapshot = snapshot(&api, &headers).await?;
+    snapshot.named(&id)?;
+    let listed = snapshot.listed().into_iter().find(|listed| listed.name == id);
+    // A version of an agent and a bare id are names, too, although they are not listed.
+    Ok(Json(model(&listed.unwrap_or_else(|| Listed { name: id, owner: "mainstay".to_owned() }))))
+}
+
+async fn snapshot(api: &Api, headers: &HeaderMap) -> Result<Arc<Snapshot>, Problem> {
+    Ok(api.pipeline(api.deadline(headers)?).await?.current().pin())
+}
+
+/// When a model was made is not known here; clients require the field.
+fn model(listed: &Listed) -> Value {
+    json!({ "id": listed.name, "object": "model", "created": 0, "owned_by": listed.owner })
+}

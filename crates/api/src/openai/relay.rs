@@ -1,0 +1,96 @@
+//! A bare model: the caller's own bytes out, the provider's own bytes back.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use domain::id::ContentHash;
+use domain::model::Route;
+use domain::time::Moment;
+use futures_util::StreamExt;
+use http::{HeaderName, HeaderValue, header};
+use pipeline::parts::Pipeline;
+use pipeline::relay::{Answer, Passed, RelayTurn, Relaying};
+use pipeline::turn::Recorded;
+use registry::snapshot::Snapshot;
+use wire::openai::relay::Asked;
+
+use crate::native::reply::new_interaction_id;
+use crate::openai::error::OpenAiError;
+use crate::router::Api;
+use crate::stream::event_stream;
+
+/// What a relayed request needs beside itself.
+pub(super) struct Door {
+    pub(super) api: Arc<Api>,
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) route: Arc<Route>,
+    pub(super) request_hash: ContentHash,
+    pub(super) deadline: Moment,
+    pub(super) streams_until: Option<Moment>,
+}
+
+/// Tells in a stream what a header tells elsewhere.
+const UNRECORDED: &[u8] = b": x-mainstay-recorded: no\n\n";
+
+pub(super) async fn respond(door: Door, asked: Asked) -> Result<Response, OpenAiError> {
+    let interaction = new_interaction_id(&door.api);
+    let turn = RelayTurn {
+        interaction: interaction.clone(),
+        snapshot: door.snapshot,
+        route: door.route,
+        relayed: Arc::new(asked.relayed),
+        request_hash: door.request_hash,
+        deadline: door.deadline,
+        streams_until: door.streams_until,
+        observer: Arc::clone(&door.api.metrics) as _,
+    };
+    // Boxed, as the path of a turn is a large future and handlers are moved a few times.
+    let mut response = match Box::pin(door.pipeline.relay(turn)).await {
+        Ok(relaying) => answered(relaying),
+        Err(refused) => OpenAiError::from(refused).into_response(),
+    };
+    put(&mut response, "x-mainstay-interaction", interaction.as_str());
+    Ok(response)
+}
+
+fn answered(relaying: Relaying) -> Response {
+    let Relaying { tier, model_used, attempt, answer } = relaying;
+    let mut response = match answer {
+        Answer::Whole(whole) => {
+            let json = HeaderValue::from_static("application/json");
+            let mut response = ([(header::CONTENT_TYPE, json)], Body::from(whole.bytes)).into_response();
+            if let Some(nanos) = whole.cost.amount() {
+                put(&mut response, "x-mainstay-cost-usd", &nanos.usd());
+            }
+            if whole.recorded == Recorded::No {
+                put(&mut response, "x-mainstay-recorded", "no");
+            }
+            response
+        }
+        Answer::Streamed(stream) => {
+            let frames = stream.map(|passed| {
+                Ok::<_, Infallible>(match passed {
+                    Passed::Bytes(bytes) => bytes,
+                    Passed::Unrecorded => Bytes::from_static(UNRECORDED),
+                    Passed::Broken(broken) => OpenAiError::from(broken).frame(),
+                })
+            });
+            event_stream(Body::from_stream(frames))
+        }
+    };
+    put(&mut response, "x-mainstay-model", &model_used);
+    put(&mut response, "x-mainstay-tier", tier.name());
+    put(&mut response, "x-mainstay-attempt", &attempt.to_string());
+    response
+}
+
+fn put(response: &mut Response, name: &'static str, value: &str) {
+    // Names in configuration may hold any character: one that no header can carry is left out.
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(HeaderName::from_static(name), value);
+    }
+}
