@@ -167,9 +167,13 @@ impl From<Unanswered> for OpenAiError {
             Retry::After(wait) => Some(wait),
             Retry::Never | Retry::Here | Retry::Elsewhere => None,
         };
-        let detail = unanswered.last.as_ref().map_or_else(String::new, |last| format!(" ({last})"));
+        // Details name hosts: they are in the log. The class of the failure is enough here.
+        let class = unanswered
+            .last
+            .as_ref()
+            .map_or_else(String::new, |last| format!(" (the last failure: {})", last.fault.kind.name()));
         let unavailable = |kind, code| {
-            let message = format!("{unanswered}{detail}");
+            let message = format!("{unanswered}{class}");
             Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, (code, message)).after(wait)
         };
         match unanswered.fault.kind {
@@ -190,13 +194,22 @@ impl From<Unanswered> for OpenAiError {
 
 /// The provider's refusal in its own words, where it said any.
 fn own_words(unanswered: &Unanswered) -> OpenAiError {
-    let detail = unanswered.last.as_ref().map_or_else(String::new, ToString::to_string);
-    let (status, kind, code) = match unanswered.fault.kind {
-        Kind::Throttled => (StatusCode::TOO_MANY_REQUESTS, RATE_LIMIT, "rate_limit_exceeded"),
-        Kind::Content => (StatusCode::BAD_REQUEST, INVALID_REQUEST, "content_filter"),
-        _ => (StatusCode::BAD_REQUEST, INVALID_REQUEST, "invalid_request"),
+    let (status, kind, (code, message)) = match unanswered.fault.kind {
+        Kind::Throttled => (
+            StatusCode::TOO_MANY_REQUESTS,
+            RATE_LIMIT,
+            ("rate_limit_exceeded", "the provider asks to slow down"),
+        ),
+        Kind::Content => (
+            StatusCode::BAD_REQUEST,
+            INVALID_REQUEST,
+            ("content_filter", "the provider's content filter refused"),
+        ),
+        _ => {
+            (StatusCode::BAD_REQUEST, INVALID_REQUEST, ("invalid_request", "no model can take this request"))
+        }
     };
-    let ours = OpenAiError::new(status, kind, (code, detail));
+    let ours = OpenAiError::new(status, kind, (code, message.to_owned()));
     match &unanswered.reply {
         Some(reply) if (400..500).contains(&reply.status) => {
             let kind = reply.kind.clone().or(ours.reply.kind);

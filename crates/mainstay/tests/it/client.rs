@@ -45,7 +45,7 @@ impl Request {
         self.header("accept", "text/event-stream")
     }
 
-    fn bytes(&self, address: SocketAddr) -> Vec<u8> {
+    pub(crate) fn bytes(&self, address: SocketAddr) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\nconnection: close\r\n", self.method, self.path);
         if !self.headers.iter().any(|(name, _)| name == "host") {
             head += &format!("host: {address}\r\n");
@@ -148,6 +148,13 @@ impl Opened {
         }
     }
 
+    /// The next line of the body; empty at its end.
+    pub(crate) fn line(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        self.body.read_line(&mut line)?;
+        Ok(line)
+    }
+
     pub(crate) fn events(mut self) -> io::Result<Vec<Event>> {
         let mut events = Vec::new();
         while let Some(event) = self.next_event()? {
@@ -210,6 +217,10 @@ impl Read for Body {
             Left::Bytes(left) | Left::Chunks { here: left } => left.min(buffer.len()),
             Left::UntilClosed => buffer.len(),
         };
+        if most == 0 {
+            // A server that keeps the connection open sends nothing more.
+            return Ok(0);
+        }
         let n = self.reader.read(&mut buffer[..most])?;
         if n == 0 && most > 0 && !matches!(self.left, Left::UntilClosed) {
             return Err(io::ErrorKind::UnexpectedEof.into());

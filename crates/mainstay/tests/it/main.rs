@@ -1,7 +1,7 @@
 //! The real binary under test: started on a free port with a data folder of its own, asked over HTTP, and broken.
 //!
 //! Reading order: [`client`] (HTTP by hand, so that nothing smooths over what the server does), [`server`] (starting
-//! and stopping the binary), [`folder`] (configurations), then the tests: [`http`], [`refusals`],
+//! and stopping the binary), [`folder`] (configurations), then the tests: [`http`], [`openai`], [`refusals`],
 //! [`hostile`], [`ladder`], [`model`], [`crash`], [`configuration`], [`cli`], [`footprint`].
 #![expect(
     clippy::disallowed_methods,
@@ -28,6 +28,8 @@ mod http;
 mod ladder;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod openai;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
