@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::interaction::IntentVerdict;
 use language::intent::{Example, Model, Scored, Settings};
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 use serde::Deserialize;
 
 use crate::folder::Folder;
+use crate::pattern;
 use crate::problem::Problem;
 
 /// `intents/intents.toml`.
@@ -43,7 +44,7 @@ struct IntentConfig {
     /// with: who may have meant that is told so, not asked.
     #[serde(default = "offered")]
     offered: bool,
-    /// Regular expressions (case ignored) that mean this intent for certain.
+    /// Regular expressions (case ignored; `\w` knows the scripts by blocks) that mean this intent for certain.
     #[serde(default)]
     patterns: Vec<String>,
 }
@@ -177,11 +178,8 @@ fn verdict(scored: Scored) -> IntentVerdict {
 }
 
 fn compile(config: &IntentConfig) -> Result<Intent, regex::Error> {
-    let patterns = config
-        .patterns
-        .iter()
-        .map(|pattern| RegexBuilder::new(pattern).case_insensitive(true).size_limit(1 << 20).build())
-        .collect::<Result<_, _>>()?;
+    let patterns =
+        config.patterns.iter().map(|pattern| pattern::compile(pattern)).collect::<Result<_, _>>()?;
     let IntentConfig { label, escalate, offered, .. } = config.clone();
     Ok(Intent { label, escalate, offered, patterns })
 }

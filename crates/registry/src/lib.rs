@@ -8,6 +8,7 @@ pub mod agents;
 pub mod clients;
 pub mod folder;
 pub mod intents;
+mod pattern;
 pub mod problem;
 pub mod prompt;
 pub mod routes;
