@@ -1,6 +1,6 @@
 //! HTTP in and out; the only place that knows axum.
 //!
-//! Reading order: [`router`] (which path does what), `entry` (checks before any handler), `body` (JSON in),
+//! Reading order: [`router`] (which path does what), `entry` (checks before any handler), `body` (JSON in), `parameters` (the query string),
 //! `native` (our own doors), `openai` (the door that OpenAI's SDKs know), `openapi` (what there is), `admin`, `stream` (event streams), [`problem`] (errors out), [`health`], [`metrics`],
 //! [`serve`] (connections).
 
@@ -12,6 +12,7 @@ pub mod metrics;
 mod native;
 mod openai;
 mod openapi;
+mod parameters;
 
 pub use native::reply::body as reply_body;
 pub mod problem;

@@ -110,7 +110,8 @@ impl Assembly {
 
 /// The targets of all routes in use, by agents or by clients that name them.
 pub(crate) fn targets(snapshot: &Snapshot) -> Vec<TargetId> {
-    let routes = snapshot.agents.values().map(|serving| serving.route.as_ref()).chain(snapshot.clients.routes());
+    let routes =
+        snapshot.agents.values().map(|serving| serving.route.as_ref()).chain(snapshot.clients.routes());
     let tiers = routes.flat_map(|route| &route.tiers);
     let mut targets: Vec<TargetId> =
         tiers.flat_map(|tier| &tier.targets).map(|target| target.id.clone()).collect();

@@ -119,8 +119,11 @@ fn chat_models(
         clock: Arc::clone(clock) as _,
     };
     // It takes texts only; relayed requests are read as such.
-    let embedded =
-        providers::Translated::new(Arc::clone(slot) as _, Arc::clone(clock) as _, Arc::new(SystemIds::default()));
+    let embedded = providers::Translated::new(
+        Arc::clone(slot) as _,
+        Arc::clone(clock) as _,
+        Arc::new(SystemIds::default()),
+    );
     let embedded: Arc<dyn ChatModel> = Arc::new(embedded);
     let mut models = BTreeMap::from([(ProviderName::from(registry::routes::EMBEDDED), embedded)]);
     for (name, provider) in &config.providers {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use domain::id::{ContentHash, InteractionId, SessionId};
 use domain::interaction::{Attempt, Interaction, InteractionFilter, Outcome};
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::native::feedback::{limit_parameter, since_parameter};
 use crate::native::reply::{citations, cost, guardrail, milliseconds, quality, rounded, steps, usage};
+use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::router::Api;
 
@@ -30,9 +31,8 @@ pub(crate) struct ListParameters {
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
-    parameters: Result<Query<ListParameters>, QueryRejection>,
+    Parameters(parameters): Parameters<ListParameters>,
 ) -> Result<Response, Problem> {
-    let Query(parameters) = parameters.map_err(|error| Problem::bad_parameter(error.body_text()))?;
     let limit = limit_parameter(parameters.limit)?;
     let filter = InteractionFilter {
         session: parameters.session_id.map(SessionId::from),

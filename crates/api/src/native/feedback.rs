@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use domain::feedback::{Feedback, FeedbackFilter, FeedbackKind, Thumb};
 use domain::id::{InteractionId, SessionId};
@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 
 use crate::body::read_json;
 use crate::native::text;
+use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::router::Api;
 
@@ -113,9 +114,8 @@ pub(crate) const LIMIT_MAX: usize = 1_000;
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
-    parameters: Result<Query<ListParameters>, axum::extract::rejection::QueryRejection>,
+    Parameters(parameters): Parameters<ListParameters>,
 ) -> Result<Response, Problem> {
-    let Query(parameters) = parameters.map_err(|error| Problem::bad_parameter(error.body_text()))?;
     let filter = FeedbackFilter {
         session: parameters.session_id.map(SessionId::from),
         interaction: parameters.interaction_id.map(InteractionId::from),
