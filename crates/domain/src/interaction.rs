@@ -49,7 +49,7 @@ pub enum Outcome {
     Blocked,
     /// With the static answer.
     Degraded,
-    /// With an error, or not at all since the caller left; only relayed turns end so.
+    /// With an error (relayed turns only), or not at all since the caller left.
     Failed,
 }
 

@@ -25,14 +25,17 @@ use crate::turn::{Recorded, Reply, Turn, TurnError};
 
 pub(crate) mod closing;
 pub(crate) mod known;
+mod leaving;
 #[cfg(test)]
 mod tests;
 
 use closing::Ending;
 use known::Known;
+use leaving::Open;
 
 impl Pipeline {
-    /// Runs `turn` to its one reply. Dropping the future cancels the turn, and its model calls with it.
+    /// Runs `turn` to its one reply. Dropping the future cancels the turn, and its model calls with
+    /// it; it is recorded as far as it came.
     ///
     /// # Errors
     /// [`TurnError`] for the few turns that get no reply.
@@ -50,7 +53,7 @@ impl Pipeline {
 
         let guarded =
             trace.step(step::GUARD_INPUT, async { guard_input::run(&serving.guard, &turn.text) }).await;
-        let mut known = Known {
+        let known = Known {
             turn: &turn,
             snapshot: &snapshot,
             serving: &serving,
@@ -60,10 +63,12 @@ impl Pipeline {
             intent: None,
             attempts: AttemptLog::default(),
         };
+        // Declared before any call is made: dropped, it finds all of them ended.
+        let mut known = Open::new(known, &trace, self);
         let question = match guarded.input {
             GuardedInput::Pass(text) => text,
             GuardedInput::Blocked(reply) => {
-                return self.finish(known, Ending::said(Outcome::Blocked, reply), &trace).await;
+                return self.finish(known.end(), Ending::said(Outcome::Blocked, reply), &trace).await;
             }
         };
         known.question = Some(question.clone());
@@ -111,7 +116,7 @@ impl Pipeline {
             Clarity::Decline => closing::declined(&snapshot.contact),
             Clarity::Unsearchable => closing::degraded(&asked),
         };
-        self.finish(known, ending, &trace).await
+        self.finish(known.end(), ending, &trace).await
     }
 
     /// Generates until an answer holds, then says it; else quotes; else the static answer.

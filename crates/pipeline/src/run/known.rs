@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::agent::Retention;
 use domain::chat::Role;
 use domain::id::ContentHash;
-use domain::interaction::{Door, FinishedTurn, GuardrailVerdict, IntentVerdict, Interaction};
+use domain::interaction::{Door, FinishedTurn, GuardrailVerdict, IntentVerdict, Interaction, Outcome};
 use domain::model::Cost;
 use domain::money::Nanos;
 use domain::session::{Session, SessionMessage, SessionTurn};
@@ -89,6 +89,19 @@ impl Known<'_> {
             retention,
         };
         (FinishedTurn { interaction, session }, ending.response)
+    }
+
+    /// The record of a turn whose caller left before its reply. The conversation is as if it had not been asked: sent
+    /// again, the message is answered.
+    pub(super) fn left(self, trace: &Trace) -> FinishedTurn {
+        let continued =
+            self.session.filter(|session| session.turn_count > 0).map(|session| session.id.clone());
+        let attempt = self.attempts.n_begun();
+        let known = Self { session: None, ..self };
+        let (mut finished, _) = known.close(Ending::said(Outcome::Failed, String::new()), trace);
+        let interaction = &mut finished.interaction;
+        (interaction.session, interaction.attempt, interaction.response) = (continued, attempt, None);
+        finished
     }
 
     fn session_turn(&self, ending: &Ending, retention: Retention, trace: &Trace) -> Option<SessionTurn> {

@@ -1,6 +1,7 @@
 //! Models that fail, hang or break off, and stores that are away: there is one reply, in time.
 
 use domain::fault::{Fault, Kind, Origin, Retry};
+use domain::interaction::AttemptResult;
 use domain::signal::step;
 
 use super::*;
@@ -110,12 +111,38 @@ async fn a_hanging_model_leaves_time_for_the_passage_or_the_static_answer() {
 async fn dropping_a_turn_cancels_its_model_call_and_lets_the_next_turn_in() {
     let hangs = Script::Steps(vec![Step::Delta("Deposits at".to_owned()), Step::Hang]);
     let house = House::new(vec![(TierName::Primary, vec![hangs, Script::text(GOOD)])]);
-    let turn = in_session(house.turn(QUESTION), "ses_1");
+    let message = || Turn { message_id: Some("m1".to_owned()), ..in_session(house.turn(QUESTION), "ses_1") };
+    let turn = message();
+    let id = turn.interaction.clone();
     let running = Box::pin(house.pipeline.run(turn, Listener::Silent));
     assert!(tokio::time::timeout(Duration::from_secs(1), running).await.is_err());
     assert_eq!((house.n_calls(0), house.models[0].n_open()), (1, 0));
-    let reply = house.run(in_session(house.turn(QUESTION), "ses_1")).await;
-    assert_eq!(reply.response, GOOD);
+
+    // Whoever left is recorded as far as the turn came; the conversation does not know of it.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    let left = house.ledger.recorded().into_iter().next().expect("a record");
+    let record = &left.interaction;
+    assert_eq!((&record.id, record.outcome), (&id, Outcome::Failed));
+    assert_eq!((record.question.as_deref(), &record.response), (Some(QUESTION), &None));
+    assert_eq!((record.attempt, record.attempts.len(), record.model_used.as_deref()), (1, 1, None));
+    assert_eq!(record.attempts[0].result, AttemptResult::Cancelled);
+    assert!(record.steps.iter().any(|taken| taken.name == step::RETRIEVE), "{:?}", record.steps);
+    assert_eq!((&record.session, &left.session), (&None, &None));
+
+    let reply = house.run(message()).await;
+    assert_eq!(reply.response, GOOD, "the message sent again is answered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_has_its_reply_is_recorded_once() {
+    let house = House::saying(&[GOOD]);
+    house.ask(QUESTION).await;
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(house.ledger.recorded().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
