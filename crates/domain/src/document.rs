@@ -61,6 +61,19 @@ pub struct Passage {
     pub text: String,
     /// Fused rank score; comparable within one search only.
     pub score: f32,
+    /// Its sentences; empty in a citation, and where the search does not tell them apart.
+    pub sentences: Vec<NearSentence>,
+}
+
+/// A sentence of a passage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NearSentence {
+    /// Byte offset of its first byte in the passage's text.
+    pub start: usize,
+    /// Byte offset after its last byte.
+    pub end: usize,
+    /// How near it is in meaning to what was looked for: a cosine, -1 to 1.
+    pub nearness: f32,
 }
 
 /// A passage that an answer rests on.

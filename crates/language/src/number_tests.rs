@@ -157,3 +157,30 @@ fn a_number_is_allowed_when_a_source_says_it() {
         assert_eq!(found, want, "{answer}");
     }
 }
+
+#[test]
+fn rivals_are_what_could_be_meant_instead() {
+    for (answer, question, source, want) in [
+        (
+            "At age 73.",
+            "born in 1963",
+            "RMDs start at age 73, or at 75 for people born in 1960 or later.",
+            vec!["75"],
+        ),
+        (
+            "Within one business day.",
+            "how fast",
+            "The bank must fix an error within one business day of finding it and report it within three business days.",
+            vec!["three"],
+        ),
+        ("Up to $500.", "", "The limit is $50, then $500, and 25% after 60 days.", vec!["$50"]),
+        ("Up to $500, and $50 before.", "", "The limit is $50, then $500.", vec![]),
+        ("The limit is $500.", "Not the $50?", "The limit is $50, then $500.", vec![]),
+        ("In 2026 it is $7,500.", "", "It was $7,000 in 2025 and is $7,500 in 2026.", vec!["$7,000"]),
+        ("Two of them.", "", "One or three of them.", vec![]),
+    ] {
+        let found = rivals(answer, question, source);
+        let found: Vec<&str> = found.iter().map(|number| &source[number.start..number.end]).collect();
+        assert_eq!(found, want, "{answer}");
+    }
+}

@@ -8,6 +8,11 @@ use std::collections::BTreeSet;
 
 use stem::Claim;
 
+/// The content of `text`: stems, each standing for its family of meaning.
+pub(crate) fn words(text: &str) -> BTreeSet<String> {
+    Claim::read(text).words()
+}
+
 /// Share of a sentence's content words that one passage (with the question's words) must hold. At this value
 /// every golden paraphrase of this crate passes, and nine of ten sentences of the shipped articles fail
 /// against another section of their own article.

@@ -234,6 +234,7 @@ fn finds(confidence: f32) -> Finds {
         end: PASSAGE.len(),
         text: PASSAGE.to_owned(),
         score: 1.0,
+        sentences: Vec::new(),
     };
     Finds::Passages(Retrieved { passages: vec![passage], confidence, abstain_below: 0.5 })
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use domain::chat::{ChatRequest, Message, Role};
 use domain::document::Passage;
 use domain::model::Route;
+use quality::source::Source;
 use registry::prompt::{Inputs, PassageInput, RenderError};
 use registry::snapshot::{Serving, Snapshot};
 use routing::{Ask, AttemptLog, Router, Skip, Unanswered};
@@ -43,6 +44,24 @@ const SPEAKING_OF_CONTACT: &str =
 impl<'a> Asked<'a> {
     pub(crate) fn passage_texts(&self) -> Vec<&'a str> {
         self.passages.iter().map(|passage| passage.text.as_str()).collect()
+    }
+
+    /// The passages' sentences.
+    pub(crate) fn sources(&self) -> Vec<Source<'_>> {
+        let mut sources = Vec::new();
+        for passage in self.passages {
+            let sentences = passage.sentences.iter().filter_map(|sentence| {
+                let text = passage.text.get(sentence.start..sentence.end)?;
+                Some(Source { text, nearness: sentence.nearness })
+            });
+            sources.extend(sentences);
+            if passage.sentences.is_empty() {
+                let ranges = language::sentences(&passage.text).into_iter();
+                let texts = ranges.filter_map(|range| passage.text.get(range));
+                sources.extend(texts.map(|text| Source { text, nearness: 0.0 }));
+            }
+        }
+        sources
     }
 
     /// Texts whose numbers an answer may use beside the passages': the person's own, contact and disclaimers.

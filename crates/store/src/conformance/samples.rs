@@ -113,6 +113,7 @@ fn citation(n: u32) -> Citation {
         end: 60,
         text: format!("The limit is $250,000 per depositor. ({n})"),
         score: 0.016_393_442,
+        sentences: Vec::new(),
     };
     Citation { n, passage }
 }

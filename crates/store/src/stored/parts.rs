@@ -169,6 +169,7 @@ impl StoredCitation {
             end: self.end,
             text,
             score: float(self.score),
+            sentences: Vec::new(),
         };
         Citation { n: self.n, passage }
     }

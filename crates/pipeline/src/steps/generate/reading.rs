@@ -14,6 +14,7 @@ use language::SentenceStream;
 use quality::Reason;
 use quality::form::is_stock;
 use quality::sentence::dimension;
+use quality::source::{fuller, is_echo};
 use routing::Answering;
 
 use crate::run::closing::Spoken;
@@ -168,21 +169,48 @@ impl Reading<'_> {
         }
         let allowed = self.asked.allowed_texts();
         match quality::check_sentence(&checked.text, &self.asked.passage_texts(), &allowed) {
-            Ok(()) => Ok(checked.text),
+            Ok(()) => Ok(self.fuller(checked.text)),
             Err(reason) => Err(End::Dropped { sentence: checked.text, reason }),
         }
     }
 
-    /// A stock opening waits for the first sentence of substance, so that nobody is told "Sure!" and then nothing.
+    /// `sentence`, or what the passages say where it says too little of that; nothing twice.
+    fn fuller(&self, sentence: String) -> String {
+        // Where an answer has begun as it should, its later sentences need not be what was asked for.
+        let mut sources = self.asked.sources();
+        if self.draft.has_substance {
+            sources.iter_mut().for_each(|source| source.nearness = 0.0);
+        }
+        let instead = fuller(&sentence, self.asked.question, &sources);
+        if instead.is_empty() {
+            return sentence;
+        }
+        let unsaid: Vec<&str> =
+            instead.into_iter().map(str::trim).filter(|source| !self.draft.text.contains(source)).collect();
+        let (before, after) = margins(&sentence);
+        [before, &unsaid.join(" "), after].concat()
+    }
+
+    /// A stock opening or a bare "Yes" waits for the first sentence of substance, so that nobody is told "Sure!" and
+    /// then nothing.
     async fn keep(&mut self, sentence: &str) {
         let draft = &mut self.draft;
         let sentence = if draft.text.is_empty() { sentence.trim_start() } else { sentence };
         draft.text.push_str(sentence);
-        draft.has_substance |= !is_stock(sentence.trim());
+        // Without passages nothing can be checked, and an echo is as good as any other words.
+        let is_echo = !self.asked.passages.is_empty() && is_echo(sentence, self.asked.question);
+        draft.has_substance |= !is_stock(sentence.trim()) && !is_echo;
         if draft.has_substance && self.asked.listener.is_live() {
             let text = draft.text.get(draft.released..).unwrap_or_default().to_owned();
             draft.released = draft.text.len();
             self.asked.listener.text(text).await;
         }
     }
+}
+
+/// The white space around `sentence`.
+fn margins(sentence: &str) -> (&str, &str) {
+    let start = sentence.len() - sentence.trim_start().len();
+    let end = sentence.trim_end().len().max(start);
+    (sentence.get(..start).unwrap_or_default(), sentence.get(end..).unwrap_or_default())
 }
