@@ -74,6 +74,7 @@ mod tests {
             use_case: None,
             expect: expect.iter().map(|fact| (*fact).to_owned()).collect(),
             forbid: forbid.iter().map(|fact| (*fact).to_owned()).collect(),
+            fact: None,
             unanswerable: false,
         };
         let unanswerable = Case { unanswerable: true, ..answerable(&[], &[]) };
