@@ -78,3 +78,53 @@ fn is_undecided(detected: &Detected) -> bool {
     let second = detected.second.as_ref().map_or(0.0, |second| second.confidence);
     detected.best.confidence < BEST_MIN && detected.best.confidence - second < MARGIN_MIN
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::document::Retrieved;
+    use domain::interaction::IntentVerdict;
+    use registry::folder::Folder;
+
+    use super::*;
+
+    #[test]
+    fn who_is_torn_is_asked_back_only_about_what_is_offered() {
+        let mut folder = Folder::default();
+        let entry = |name: &str, offered: bool| {
+            format!("[[intents]]\nname = \"{name}\"\nlabel = \"{name}\"\noffered = {offered}\n")
+        };
+        let intents = [entry("fees", true), entry("loans", true), entry("jokes", false)].concat();
+        folder.insert("intents/intents.toml", intents.as_bytes());
+        let mut examples = String::new();
+        for subject in
+            ["card", "wire", "check", "account", "transfer", "house", "car", "student", "late", "cash"]
+        {
+            for (intent, words) in [
+                ("fees", "what is the fee for a"),
+                ("loans", "i would like to borrow for my"),
+                ("jokes", "tell me a joke on the"),
+            ] {
+                examples.push_str(&format!("{{\"text\":\"{words} {subject}\",\"intent\":\"{intent}\"}}\n"));
+            }
+        }
+        folder.insert("intents/examples.jsonl", examples.as_bytes());
+        let intents = Intents::read(&folder).expect("valid");
+        let verdict = |name: &str, confidence| IntentVerdict { name: name.to_owned(), confidence };
+        let retrieval =
+            Retrieval::Found(Retrieved { passages: Vec::new(), confidence: 0.1, abstain_below: 0.5 });
+        let text = "which papers name the guardian of my small children";
+        for (second, confidence, want) in [
+            ("loans", 0.40, Clarity::Clarify(vec!["fees".to_owned(), "loans".to_owned()])),
+            ("loans", 0.20, Clarity::Decline),
+            ("jokes", 0.40, Clarity::Decline),
+        ] {
+            let detected = Detected {
+                best: verdict("fees", 0.45),
+                second: Some(verdict(second, confidence)),
+                escalate: None,
+            };
+            let basis = Basis { text, detected: &detected, retrieval: &retrieval, clarifications: 0 };
+            assert_eq!(run(&intents, &basis), want, "{second} {confidence}");
+        }
+    }
+}

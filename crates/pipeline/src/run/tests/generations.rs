@@ -1,5 +1,7 @@
 //! What a model is asked, what is let through of its answer, and what follows when it does not hold.
 
+use domain::document::NearSentence;
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -55,6 +57,33 @@ async fn when_the_model_fails_after_a_refused_draft_the_passage_is_quoted() {
     let house = House::new(vec![(TierName::Primary, vec![Script::text(BAD), Script::Refuse(fault)])]);
     let reply = house.ask(QUESTION).await;
     assert_eq!(told(&reply.interaction), (Outcome::Answered, Some(Tier::Primary), "QUOTED_PASSAGE"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_echo_of_the_question_is_no_answer() {
+    let house = House::saying(&["Yes. A deposit is insured up to an amount.", GOOD]);
+    let reply = house.ask(QUESTION).await;
+    assert_eq!(reply.response, GOOD);
+    assert_eq!(reply.interaction.quality.expect("validated").regenerations, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_asked_for_is_said_before_what_the_answer_rests_on() {
+    let joint = "Joint accounts are insured separately.";
+    let (limit_end, joint_start) = (GOOD.len(), GOOD.len() + 1);
+    for (nearness, want) in [(0.7, format!("{GOOD} {joint}")), (0.5, joint.to_owned())] {
+        let house = House::saying(&[joint]);
+        let Finds::Passages(mut found) = finds(0.9) else { panic!("passages") };
+        found.passages[0].sentences = vec![
+            NearSentence { start: 0, end: limit_end, nearness },
+            NearSentence { start: joint_start, end: joint_start + joint.len(), nearness: 0.5 },
+        ];
+        house.retriever.set(Finds::Passages(found));
+        let reply = house.ask(QUESTION).await;
+        assert_eq!(reply.response, want, "{nearness}");
+        let [citation] = reply.interaction.citations.as_slice() else { panic!("one passage") };
+        assert!(citation.passage.sentences.is_empty(), "citations keep no nearness");
+    }
 }
 
 #[tokio::test(start_paused = true)]
