@@ -7,7 +7,7 @@ use api::metrics::Gauges;
 use domain::ports::{BoxFuture, Clock};
 use domain::time::Moment;
 use embedded::supervisor::State;
-use resilience::breaker::Position;
+use resilience::breaker::{Cause, Position};
 
 use crate::assembly::{Assembly, EmbedderState};
 use crate::embedded_slot::Occupant;
@@ -61,13 +61,8 @@ pub(crate) async fn parts(assembly: &Assembly) -> Vec<Part> {
             Position::HalfOpen => (PartState::Failed, "its breaker lets one call try".to_owned()),
             Position::Open { .. } => {
                 let wait = target.shut_for.unwrap_or_default().as_secs();
-                let failures = target.failures;
-                (
-                    PartState::Failed,
-                    format!(
-                        "its breaker is open after {failures} failures in a row; one call tries in {wait} s"
-                    ),
-                )
+                let why = target.cause.map_or("its calls failed", Cause::sentence);
+                (PartState::Failed, format!("its breaker is open: {why}; one call tries in {wait} s"))
             }
         };
         parts.push(part(&format!("target {}", target.target), state, detail));

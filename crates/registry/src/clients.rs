@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use domain::id::{AgentName, ModelId, RouteName};
-use domain::model::{Overrides, Route, RouteTier, TargetKind, Tier};
+use domain::id::{AgentName, RouteName};
+use domain::model::{Overrides, Route, RouteTier, Target, TargetKind, Tier};
 
 use crate::routes::{EMBEDDED, Routes, target_of};
 use crate::snapshot::{Serving, Snapshot};
@@ -71,7 +71,9 @@ impl Clients {
         let models = routes.models.keys().chain(targets.map(|target| &target.model));
         Self {
             aliases: routes.aliases.iter().filter_map(alias).collect(),
-            models: models.map(|model| (model.to_string(), Arc::new(alone(model)))).collect(),
+            models: models
+                .map(|model| (model.to_string(), Arc::new(alone(target_of(model, &routes.slow)))))
+                .collect(),
         }
     }
 
@@ -110,14 +112,14 @@ impl Clients {
 }
 
 /// A route through one model and no other.
-fn alone(model: &ModelId) -> Route {
-    let target = target_of(model);
+fn alone(target: Target) -> Route {
     let tier = match target.kind {
         TargetKind::Embedded => Tier::Embedded,
         TargetKind::Remote => Tier::Primary,
     };
+    let name = RouteName::from(target.model.as_str());
     let tier = RouteTier { tier, targets: vec![target], overrides: Overrides::default() };
-    Route { name: RouteName::from(model.as_str()), tiers: vec![tier] }
+    Route { name, tiers: vec![tier] }
 }
 
 impl Snapshot {

@@ -1,6 +1,7 @@
 //! The catalogue and the routes: `[models]`, `[aliases]`, `[defaults]` and `[routes]` of `mainstay.toml`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use domain::id::{ModelId, ProviderName, RouteName, TargetId};
 use domain::model::{Model, Overrides, Prices, Route, RouteTier, Target, TargetKind, Tier};
@@ -19,6 +20,9 @@ pub struct ModelConfig {
     pub price_as_of: Option<toml::value::Datetime>,
     /// Context window in tokens.
     pub context: Option<u32>,
+    /// A call whose first text takes longer than this many milliseconds counts as slow for the breaker. Unset, calls
+    /// are never slow; models that Mainstay runs itself have none.
+    pub slow_ms: Option<u64>,
 }
 
 /// What serves when nothing is named.
@@ -132,6 +136,8 @@ pub struct Routes {
     pub routes: BTreeMap<RouteName, Route>,
     /// Names that clients send → routes.
     pub aliases: BTreeMap<String, RouteName>,
+    /// From when a call of a model counts as slow, for those that say.
+    pub slow: BTreeMap<ModelId, Duration>,
 }
 
 impl Routes {
@@ -147,9 +153,13 @@ impl Routes {
                 Ok(entry) => drop(routes.models.insert(entry.id.clone(), entry)),
                 Err(reason) => reasons.push(reason),
             }
+            match slow(id, model.slow_ms) {
+                Ok(slow) => routes.slow.extend(slow.map(|slow| (ModelId::from(id.as_str()), slow))),
+                Err(reason) => reasons.push(format!("[models.\"{id}\"] slow_ms: {reason}")),
+            }
         }
         for (name, config) in &settings.routes {
-            match route(name, config, settings) {
+            match route(name, config, (settings, &routes.slow)) {
                 Ok(route) => drop(routes.routes.insert(route.name.clone(), route)),
                 Err(reason) => reasons.push(format!("[routes.{name}]: {reason}")),
             }
@@ -206,15 +216,32 @@ fn check_provider(id: &ModelId, settings: &Settings) -> Result<(), String> {
     Ok(())
 }
 
-fn route(name: &str, config: &RouteConfig, settings: &Settings) -> Result<Route, String> {
+/// Ten minutes: no call may take longer.
+const SLOW_MS_MAX: u64 = 600_000;
+
+fn slow(id: &str, slow_ms: Option<u64>) -> Result<Option<Duration>, String> {
+    let Some(slow_ms) = slow_ms else { return Ok(None) };
+    if ModelId::from(id).provider() == EMBEDDED {
+        return Err("a model that Mainstay runs itself takes the time that this machine needs".to_owned());
+    }
+    match (1..=SLOW_MS_MAX).contains(&slow_ms) {
+        true => Ok(Some(Duration::from_millis(slow_ms))),
+        false => Err(format!("must be 1 to {SLOW_MS_MAX}")),
+    }
+}
+
+/// The settings, and from when calls of a model count as slow.
+type Known<'a> = (&'a Settings, &'a BTreeMap<ModelId, Duration>);
+
+fn route(name: &str, config: &RouteConfig, known: Known<'_>) -> Result<Route, String> {
     if config.tiers.is_empty() {
         return Err("it has no tiers".to_owned());
     }
-    let tiers = config.tiers.iter().map(|tier| route_tier(tier, settings)).collect::<Result<Vec<_>, _>>()?;
+    let tiers = config.tiers.iter().map(|tier| route_tier(tier, known)).collect::<Result<Vec<_>, _>>()?;
     Ok(Route { name: RouteName::from(name), tiers })
 }
 
-fn route_tier(config: &TierConfig, settings: &Settings) -> Result<RouteTier, String> {
+fn route_tier(config: &TierConfig, known: Known<'_>) -> Result<RouteTier, String> {
     if config.targets.is_empty() {
         return Err("a tier has no targets".to_owned());
     }
@@ -225,7 +252,7 @@ fn route_tier(config: &TierConfig, settings: &Settings) -> Result<RouteTier, Str
         return Err("overrides.max_tokens must be at least 1".to_owned());
     }
     let targets =
-        config.targets.iter().map(|target| self::target(target, settings)).collect::<Result<Vec<_>, _>>()?;
+        config.targets.iter().map(|target| self::target(target, known)).collect::<Result<Vec<_>, _>>()?;
     let all_embedded = targets.iter().all(|target| target.kind == TargetKind::Embedded);
     let tier = match config.name {
         // Whoever runs the model decides what the tier is called: an embedded answer is always marked as one.
@@ -239,7 +266,7 @@ fn route_tier(config: &TierConfig, settings: &Settings) -> Result<RouteTier, Str
     Ok(RouteTier { tier, targets, overrides })
 }
 
-fn target(config: &TargetConfig, settings: &Settings) -> Result<Target, String> {
+fn target(config: &TargetConfig, (settings, slow): Known<'_>) -> Result<Target, String> {
     let model = ModelId::from(config.model.as_str());
     check_provider(&model, settings)?;
     let kind = if model.provider() == EMBEDDED { TargetKind::Embedded } else { TargetKind::Remote };
@@ -249,11 +276,11 @@ fn target(config: &TargetConfig, settings: &Settings) -> Result<Target, String> 
     if !(1..=1_000_000).contains(&config.weight) {
         return Err(format!("the weight of `{model}` must be 1 to 1,000,000"));
     }
-    Ok(Target { weight: config.weight, ..target_of(&model) })
+    Ok(Target { weight: config.weight, ..target_of(&model, slow) })
 }
 
 /// The target that is a model by itself.
-pub(crate) fn target_of(model: &ModelId) -> Target {
+pub(crate) fn target_of(model: &ModelId, slow: &BTreeMap<ModelId, Duration>) -> Target {
     let kind = if model.provider() == EMBEDDED { TargetKind::Embedded } else { TargetKind::Remote };
     Target {
         id: TargetId::new(model.as_str()),
@@ -261,7 +288,7 @@ pub(crate) fn target_of(model: &ModelId) -> Target {
         provider: ProviderName::from(model.provider()),
         weight: 1,
         kind,
-        slow: None,
+        slow: slow.get(model).copied(),
     }
 }
 
@@ -294,6 +321,7 @@ mod tests {
         let routes = Routes::build(&settings(
             r#"
             [models."openai/gpt-4o-mini"]
+            slow_ms = 4_000
             price_input_per_million = 0.15
             price_output_per_million = 0.60
             [aliases]
@@ -310,6 +338,8 @@ mod tests {
         .expect("valid");
         let route = &routes.routes[&RouteName::from("standard")];
         assert_eq!(route.tiers[0].tier, Tier::Primary);
+        assert_eq!(route.tiers[0].targets[0].slow, Some(Duration::from_secs(4)));
+        assert_eq!(route.tiers[1].targets[0].slow, None, "never for a model that runs here");
         assert_eq!(route.tiers[1].tier, Tier::Embedded, "whoever runs it names the tier");
         assert_eq!(route.tiers[1].overrides.max_tokens, Some(120));
         let prices = routes.models[&ModelId::from("openai/gpt-4o-mini")].prices.expect("priced");
@@ -326,6 +356,8 @@ mod tests {
                 "[models.\"openai/gpt\"]\nprice_input_per_million = -1.0\nprice_output_per_million = 1.0",
                 "is no price",
             ),
+            ("[models.\"openai/gpt\"]\nslow_ms = 0", "slow_ms: must be 1 to"),
+            ("[models.\"embedded/default\"]\nslow_ms = 900", "runs itself takes the time"),
             ("[routes.r]\ntiers = []", "no tiers"),
             ("[[routes.r.tiers]]\nname = \"primary\"\ntargets = []", "no targets"),
             (

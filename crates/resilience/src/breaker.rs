@@ -2,10 +2,8 @@
 //!
 //! Closed means traffic flows. It opens at a number of failures in a row, or at once when the target says that
 //! it will never work. After its time one probe decides: success closes, failure opens for longer. Being asked
-//! to slow down shuts a quota gate beside it and never counts.
-//!
-//! Rules over a window (failure rate, slowness) belong into [`Breaker::settle`], beside the count of failures in
-//! a row: they too only decide whether to call `open` with their own [`Cause`].
+//! to slow down shuts a quota gate beside it and never counts. Over a window it also opens when too large a share
+//! of the calls failed, or was slower than the target's own limit: an ill target need not fail five times in a row.
 
 use std::time::Duration;
 
@@ -17,6 +15,10 @@ use crate::{InvalidSetting, chance, duration_text};
 
 #[cfg(test)]
 mod simulation;
+mod window;
+
+pub use window::Counts;
+use window::Window;
 
 /// Settings of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
@@ -24,6 +26,15 @@ mod simulation;
 pub struct Config {
     /// Failures in a row that open the breaker.
     pub failures_max: u32,
+    /// Percent of the calls in `window` that open the breaker when they failed.
+    pub failure_percent: u32,
+    /// Percent of the calls in `window` that open the breaker when they were slower than the model's `slow_ms`.
+    pub slow_percent: u32,
+    /// Fewer calls than this in `window` say nothing about shares.
+    pub calls_min: u32,
+    /// How far back calls count towards the shares; counted in twelfths of it.
+    #[serde(with = "duration_text")]
+    pub window: Duration,
     /// How long it stays open the first time; doubled each further time.
     #[serde(with = "duration_text")]
     pub open: Duration,
@@ -45,6 +56,10 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             failures_max: 5,
+            failure_percent: 50,
+            slow_percent: 80,
+            calls_min: 20,
+            window: Duration::from_secs(60),
             open: Duration::from_secs(30),
             open_max: Duration::from_secs(300),
             probe: Duration::from_secs(30),
@@ -65,8 +80,20 @@ impl Config {
     /// [`InvalidSetting`] naming the setting.
     pub fn validate(&self) -> Result<(), InvalidSetting> {
         let zero = |setting| InvalidSetting { setting, problem: "must be above zero" };
-        if self.failures_max == 0 {
-            return Err(zero("failures_max"));
+        for (setting, value) in [("failures_max", self.failures_max), ("calls_min", self.calls_min)] {
+            if value == 0 {
+                return Err(zero(setting));
+            }
+        }
+        for (setting, value) in
+            [("failure_percent", self.failure_percent), ("slow_percent", self.slow_percent)]
+        {
+            if !(1..=100).contains(&value) {
+                return Err(InvalidSetting { setting, problem: "must be 1 to 100" });
+            }
+        }
+        if self.window < Duration::from_secs(1) {
+            return Err(InvalidSetting { setting: "window", problem: "must be at least 1s" });
         }
         for (setting, value) in [("open", self.open), ("probe", self.probe), ("quota", self.quota)] {
             if value.is_zero() {
@@ -154,6 +181,14 @@ pub enum Refused {
 pub struct Ticket {
     sequence: u64,
     epoch: u64,
+    is_slow: bool,
+}
+
+impl Ticket {
+    /// The call took longer than its target's limit. Says nothing about how it ends.
+    pub fn mark_slow(&mut self) {
+        self.is_slow = true;
+    }
 }
 
 /// Why a breaker opened.
@@ -161,6 +196,10 @@ pub struct Ticket {
 pub enum Cause {
     /// Too many failures in a row.
     Failures,
+    /// Too large a share of the calls in the window failed.
+    FailureRate,
+    /// Too large a share of the calls in the window was slow.
+    Slowness,
     /// The target said that it will not work until someone acts.
     RouteFatal,
     /// The probe failed or said nothing.
@@ -175,9 +214,24 @@ impl Cause {
     pub fn name(self) -> &'static str {
         match self {
             Self::Failures => "failures",
+            Self::FailureRate => "failure_rate",
+            Self::Slowness => "slowness",
             Self::RouteFatal => "route_fatal",
             Self::Probe => "probe",
             Self::Restored => "restored",
+        }
+    }
+
+    /// The same as a sentence for people.
+    #[must_use]
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Failures => "too many calls failed in a row",
+            Self::FailureRate => "too many of its last calls failed",
+            Self::Slowness => "too many of its last calls were slow",
+            Self::RouteFatal => "it said that it will not work until someone acts",
+            Self::Probe => "the call that tried it again failed",
+            Self::Restored => "it was open before the restart",
         }
     }
 }
@@ -239,6 +293,8 @@ pub struct Reading {
     pub position: Position,
     /// Failures in a row.
     pub failures: u32,
+    /// The calls of its window; none unless closed.
+    pub counts: Counts,
     /// Times it opened since it last closed.
     pub opens: u32,
     /// Why it opened last; `None` when closed.
@@ -253,6 +309,8 @@ pub struct Breaker {
     config: Config,
     state: State,
     failures: u32,
+    /// Calls settled while closed.
+    window: Window,
     opens: u32,
     cause: Option<Cause>,
     quota_until: Option<Moment>,
@@ -274,6 +332,7 @@ impl Breaker {
             config,
             state: State::Closed,
             failures: 0,
+            window: Window::new(config.window),
             opens: 0,
             cause: None,
             quota_until: None,
@@ -335,7 +394,7 @@ impl Breaker {
             }
         }
         self.sequence = sequence;
-        Ok(Ticket { sequence, epoch: self.epoch })
+        Ok(Ticket { sequence, epoch: self.epoch, is_slow: false })
     }
 
     /// A call is over.
@@ -350,13 +409,10 @@ impl Breaker {
             return;
         }
         match (self.state, outcome) {
-            (State::Closed, Outcome::Success) if ticket.sequence > self.failed_at => self.failures = 0,
-            (State::Closed, Outcome::Failure) => {
-                self.sequence += 1;
-                self.failed_at = self.sequence;
-                self.failures = self.failures.saturating_add(1);
-                if self.failures >= self.config.failures_max {
-                    self.open(Cause::Failures, now, rng);
+            (State::Closed, Outcome::Success | Outcome::Failure) => {
+                self.count(&ticket, outcome, now);
+                if let Some(cause) = self.reason_to_open(now) {
+                    self.open(cause, now, rng);
                 }
             }
             (State::HalfOpen { .. }, Outcome::Success) => self.close(),
@@ -367,9 +423,39 @@ impl Breaker {
             (State::HalfOpen { since, .. }, Outcome::Throttled(_) | Outcome::Ignored) => {
                 self.state = State::HalfOpen { since, probe: None };
             }
-            (State::Closed, Outcome::Success | Outcome::Throttled(_) | Outcome::Ignored)
-            | (State::Open { .. }, _) => {}
+            (State::Closed, Outcome::Throttled(_) | Outcome::Ignored) | (State::Open { .. }, _) => {}
         }
+    }
+
+    /// A call ended while closed.
+    fn count(&mut self, ticket: &Ticket, outcome: Outcome, now: Moment) {
+        let is_failure = outcome == Outcome::Failure;
+        if is_failure {
+            self.sequence += 1;
+            self.failed_at = self.sequence;
+            self.failures = self.failures.saturating_add(1);
+        } else if ticket.sequence > self.failed_at {
+            self.failures = 0;
+        }
+        let one = Counts { calls: 1, failures: u32::from(is_failure), slow: u32::from(ticket.is_slow) };
+        self.window.add(now, one);
+    }
+
+    fn reason_to_open(&mut self, now: Moment) -> Option<Cause> {
+        let config = &self.config;
+        if self.failures >= config.failures_max {
+            return Some(Cause::Failures);
+        }
+        let counts = self.window.counts(now);
+        if counts.calls < config.calls_min {
+            return None;
+        }
+        let reaches =
+            |n: u32, percent: u32| u64::from(n) * 100 >= u64::from(counts.calls) * u64::from(percent);
+        if reaches(counts.failures, config.failure_percent) {
+            return Some(Cause::FailureRate);
+        }
+        reaches(counts.slow, config.slow_percent).then_some(Cause::Slowness)
     }
 
     /// The call behind `ticket` shows that it is alive: a probe gets its time anew.
@@ -399,6 +485,7 @@ impl Breaker {
                 State::HalfOpen { .. } => Position::HalfOpen,
             },
             failures: self.failures,
+            counts: self.window.counts(now),
             opens: self.opens,
             cause: self.cause,
             quota_until: self.quota_until,
@@ -445,6 +532,7 @@ impl Breaker {
         self.epoch += 1;
         self.revision += 1;
         self.cause = Some(cause);
+        self.window.clear();
         self.state = State::Open { until: at.after(self.config.open_time(self.opens, rng)) };
     }
 
@@ -452,6 +540,7 @@ impl Breaker {
         self.revision += 1;
         self.state = State::Closed;
         self.failures = 0;
+        self.window.clear();
         self.opens = 0;
         self.cause = None;
     }
@@ -518,6 +607,59 @@ mod tests {
         assert_eq!(breaker.read(at(9), &EXACT).failures, 0);
     }
 
+    /// Settles a call that was slow.
+    fn slow_call(breaker: &mut Breaker, now: Moment, outcome: Outcome) {
+        let mut ticket = breaker.admit(now, &EXACT).expect("admitted");
+        ticket.mark_slow();
+        breaker.settle(ticket, outcome, now, &EXACT);
+    }
+
+    #[test]
+    fn half_of_twenty_failed_calls_open_within_the_window_only() {
+        for (gap_s, failed_of_20, want) in [
+            (1, 10, Some(Cause::FailureRate)),
+            (1, 9, None),
+            (3, 10, Some(Cause::FailureRate)),
+            (4, 10, None), // 20 calls take longer than a minute
+        ] {
+            let mut breaker = Breaker::new(Config::default());
+            // Never many failures in a row.
+            for n in 0..20_u64 {
+                let failed = n % 2 == 0 && n / 2 < failed_of_20;
+                let outcome = if failed { Outcome::Failure } else { Outcome::Success };
+                assert_eq!(position(&mut breaker, at(n * gap_s)), Position::Closed, "call {n}");
+                call(&mut breaker, at(n * gap_s), outcome);
+            }
+            let reading = breaker.read(at(19 * gap_s), &EXACT);
+            assert_eq!(reading.cause, want, "every {gap_s} s, {failed_of_20} failed");
+        }
+    }
+
+    #[test]
+    fn four_of_five_slow_calls_open_whether_they_succeed_or_not() {
+        for (n_slow, want) in [(16, Some(Cause::Slowness)), (15, None)] {
+            let mut breaker = Breaker::new(Config::default());
+            for n in 0..20 {
+                match n < 20 - n_slow {
+                    true => call(&mut breaker, at(n), Outcome::Success),
+                    false => slow_call(&mut breaker, at(n), Outcome::Success),
+                }
+            }
+            assert_eq!(breaker.read(at(20), &EXACT).cause, want, "{n_slow} slow");
+        }
+    }
+
+    #[test]
+    fn shares_start_anew_after_a_probe() {
+        let mut breaker = Breaker::new(Config::default());
+        for n in 0..20 {
+            slow_call(&mut breaker, at(n), Outcome::Success);
+        }
+        slow_call(&mut breaker, at(49), Outcome::Success);
+        let reading = breaker.read(at(49), &EXACT);
+        assert_eq!((reading.position, reading.counts), (Position::Closed, Counts::default()));
+    }
+
     #[test]
     fn throttled_and_ignored_calls_never_count() {
         let mut breaker = Breaker::new(Config::default());
@@ -527,6 +669,7 @@ mod tests {
         }
         let reading = breaker.read(at(1_000), &EXACT);
         assert_eq!((reading.position, reading.failures), (Position::Closed, 0));
+        assert_eq!(breaker.read(at(199), &EXACT).counts, Counts::default());
     }
 
     #[test]
@@ -691,6 +834,10 @@ mod tests {
     fn impossible_settings_are_named() {
         for (text, setting) in [
             (r#"{"failures_max": 0}"#, "failures_max"),
+            (r#"{"calls_min": 0}"#, "calls_min"),
+            (r#"{"failure_percent": 0}"#, "failure_percent"),
+            (r#"{"slow_percent": 101}"#, "slow_percent"),
+            (r#"{"window": "1ms"}"#, "window"),
             (r#"{"open": "10m"}"#, "open"),
             (r#"{"probe": "0s"}"#, "probe"),
             (r#"{"quota": "2h"}"#, "quota"),

@@ -217,6 +217,13 @@ impl Permit {
         self.settle(Outcome::of(fault))
     }
 
+    /// The call took longer than its target's limit.
+    pub fn mark_slow(&mut self) {
+        if let Some(ticket) = &mut self.ticket {
+            ticket.mark_slow();
+        }
+    }
+
     /// The call shows that it is alive, so that a long probe is not given up.
     pub fn touch(&self) {
         let shared = &self.breakers.0;

@@ -126,6 +126,8 @@ pub(crate) struct Running {
     log: AttemptLog,
     place: Place,
     pricing: Pricing,
+    /// From when the wait for its first text counts as slow.
+    slow: Option<Duration>,
     began: Moment,
     /// `None` once the call has ended.
     permit: Option<Permit>,
@@ -156,6 +158,7 @@ impl Running {
             log: start.log.clone(),
             place: place(start.target),
             pricing,
+            slow: start.target.slow,
             began,
             permit: Some(start.permit),
             attempt,
@@ -187,24 +190,46 @@ impl Running {
     /// Text came.
     pub(crate) fn text(&mut self) {
         if self.attempt.first_token.is_none() {
-            self.attempt.first_token = Some(self.clock.now().since(self.began));
+            let waited = self.clock.now().since(self.began);
+            self.attempt.first_token = Some(waited);
+            self.tell_slow(waited);
         }
         if let Some(permit) = &self.permit {
             permit.touch();
         }
     }
 
+    /// The breaker hears when the wait for the first text was too long. What comes after depends on the length of
+    /// the answer and on its reader.
+    fn tell_slow(&mut self, waited: Duration) {
+        if let (Some(slow), Some(permit)) = (self.slow, &mut self.permit)
+            && waited > slow
+        {
+            permit.mark_slow();
+        }
+    }
+
     /// The answer is whole.
     pub(crate) fn answered(mut self) {
         let change = self.permit.take().map_or(Change::None, Permit::succeed);
-        if change == Change::Closed {
-            tracing::info!(target.id = %self.attempt.target, "`{}` works again, its breaker closed", self.attempt.target);
+        let target = &self.attempt.target;
+        match change {
+            Change::Closed => {
+                tracing::info!(target.id = %target, "`{target}` works again, its breaker closed")
+            }
+            Change::Opened => {
+                tracing::warn!(target.id = %target, "`{target}` is too often slow or fails too often, its breaker opened");
+            }
+            Change::None => {}
         }
         self.write(AttemptResult::Answered);
     }
 
     /// The call failed with `fault` and is recorded as `kind`.
     pub(crate) fn failed(mut self, fault: &Fault, kind: Kind, blame: Blame) {
+        if self.attempt.first_token.is_none() {
+            self.tell_slow(self.clock.now().since(self.began));
+        }
         let target = &self.attempt.target;
         let fault_kind = fault.kind.name();
         let change = match (self.permit.take(), blame) {

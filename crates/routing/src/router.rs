@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use domain::id::{ProviderName, TargetId};
 use domain::ports::{ChatModel, Clock, RelayedStream, Rng};
-use resilience::breaker::{Cause, Position};
+use resilience::breaker::{Cause, Counts, Position};
 use resilience::breakers::Breakers;
 use resilience::budget::Budgets;
 use resilience::policy;
@@ -43,6 +43,8 @@ pub struct TargetHealth {
     pub position: Position,
     /// Failures in a row.
     pub failures: u32,
+    /// The calls of its window.
+    pub counts: Counts,
     /// Times the breaker opened since it last closed.
     pub opens: u32,
     /// Why it opened last; `None` when closed.
@@ -92,6 +94,7 @@ impl Router {
                 target: target.target,
                 position: reading.position,
                 failures: reading.failures,
+                counts: reading.counts,
                 opens: reading.opens,
                 cause: reading.cause,
                 throttled: reading.quota_until.is_some(),

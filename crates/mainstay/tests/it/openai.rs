@@ -109,7 +109,7 @@ fn bytes_pass_unchanged_both_ways() {
 fn before_the_first_word_another_model_answers() {
     let broken = Upstream::start(Behaviour::default());
     let second = Upstream::start(Behaviour::Answer(Answer::of("From the second.")));
-    let more = "[resilience.breaker]\nfailures_max = 1000\n[resilience.policy]\nfirst_token = \"2s\"\nsilence = \"2s\"\n";
+    let more = "[resilience.breaker]\nfailures_max = 1000\ncalls_min = 1000\n[resilience.policy]\nfirst_token = \"2s\"\nsilence = \"2s\"\n";
     let server = serve(&[&broken, &second], more);
     for behaviour in [
         Behaviour::status(503),

@@ -260,6 +260,7 @@ fn snapshot(tiers: &[TierName], unknown_use_case: UnknownUseCase) -> Snapshot {
         price_output_per_million: Some(1.0),
         price_as_of: None,
         context: None,
+        slow_ms: None,
     };
     let mut routes = Settings {
         models: BTreeMap::from([

@@ -21,6 +21,14 @@ struct History {
     events: Vec<Event>,
     /// Openings seen.
     openings: Vec<Moment>,
+    /// Calls settled while closed, since it last opened or closed.
+    settled: Vec<Settled>,
+}
+
+struct Settled {
+    at: Moment,
+    is_failure: bool,
+    is_slow: bool,
 }
 
 enum Event {
@@ -43,12 +51,42 @@ impl History {
         }
         row.len()
     }
+
+    fn opened(&mut self, at: Moment) {
+        self.openings.push(at);
+        self.settled.clear();
+    }
+
+    /// Whether the failures in a row or a share of the window's calls open it at `now`.
+    fn must_open(&self, config: &Config, now: Moment) -> Option<Cause> {
+        if self.failures_in_a_row() >= usize::try_from(config.failures_max).unwrap() {
+            return Some(Cause::Failures);
+        }
+        let part = |at: Moment| at.0.as_nanos() / (config.window / window::PARTS).as_nanos();
+        let recent: Vec<_> = self
+            .settled
+            .iter()
+            .filter(|call| part(now) - part(call.at) < u128::from(window::PARTS))
+            .collect();
+        let reaches = |n: usize, percent: u32| n * 100 >= recent.len() * usize::try_from(percent).unwrap();
+        let n_failures = recent.iter().filter(|call| call.is_failure).count();
+        let n_slow = recent.iter().filter(|call| call.is_slow).count();
+        if recent.len() < usize::try_from(config.calls_min).unwrap() {
+            None
+        } else if reaches(n_failures, config.failure_percent) {
+            Some(Cause::FailureRate)
+        } else {
+            reaches(n_slow, config.slow_percent).then_some(Cause::Slowness)
+        }
+    }
 }
 
-fn outcome(rng: &Seeded) -> Outcome {
+fn outcome(rng: &Seeded, seed: u64) -> Outcome {
+    // Some targets fail more often than others.
+    let n_failures = seed % 11;
     match rng.below(20) {
-        0..10 => Outcome::Failure,
-        10..15 => Outcome::Success,
+        n if n < n_failures => Outcome::Failure,
+        0..15 => Outcome::Success,
         15 => Outcome::RouteFatal,
         16 => Outcome::Throttled(None),
         17 => Outcome::Throttled(Some(Duration::from_secs(rng.below(20)))),
@@ -68,6 +106,9 @@ fn check_open_time(seed: u64, config: &Config, reading: Reading, opened: Moment)
 
 struct Simulation {
     seed: u64,
+    /// The longest wait between two events, in milliseconds.
+    wait_ms: u64,
+    causes: Vec<Cause>,
     rng: Seeded,
     config: Config,
     breaker: Breaker,
@@ -78,10 +119,21 @@ struct Simulation {
 
 impl Simulation {
     fn new(seed: u64) -> Self {
-        let config = Config::default();
+        let rng = Seeded::new(seed);
+        // In a third of the histories failures in a row say nothing, so that the shares decide.
+        let config = match seed % 3 {
+            0 => Config {
+                failures_max: u32::MAX,
+                calls_min: 4 + u32::from(seed.is_multiple_of(2)) * 16,
+                ..Config::default()
+            },
+            _ => Config::default(),
+        };
         Self {
             seed,
-            rng: Seeded::new(seed),
+            wait_ms: if seed.is_multiple_of(3) { 2_000 } else { 20_000 },
+            causes: Vec::new(),
+            rng,
             config,
             breaker: Breaker::new(config),
             now: Moment::default(),
@@ -96,7 +148,7 @@ impl Simulation {
 
     fn wait(&mut self) {
         let before = self.read();
-        self.now = self.now.after(Duration::from_millis(self.rng.below(20_000)));
+        self.now = self.now.after(Duration::from_millis(self.rng.below(self.wait_ms)));
         let after = self.read();
         if after.opens > before.opens {
             // Time alone opens it only by giving up the probe.
@@ -104,7 +156,7 @@ impl Simulation {
                 self.calls.iter().find(|call| call.probe && call.opening == self.history.openings.len());
             let given_up_at = probe.expect("a probe was under way").given_up_at;
             assert!(given_up_at <= self.now, "seed {}: given up too early", self.seed);
-            self.history.openings.push(given_up_at);
+            self.history.opened(given_up_at);
             check_open_time(self.seed, &self.config, after, given_up_at);
         } else if matches!(before.position, Position::Open { until } if until > self.now) {
             assert_eq!(after.position, before.position, "seed {}: left the open state early", self.seed);
@@ -143,33 +195,42 @@ impl Simulation {
             return;
         }
         let index = usize::try_from(self.rng.below(u64::try_from(self.calls.len()).unwrap())).unwrap();
-        let Call { ticket, started, opening, probe, .. } = self.calls.swap_remove(index);
-        let outcome = outcome(&self.rng);
+        let Call { mut ticket, started, opening, probe, .. } = self.calls.swap_remove(index);
+        let outcome = outcome(&self.rng, self.seed);
+        let is_slow = self.rng.below(10) < self.seed / 11 % 11;
+        if is_slow {
+            ticket.mark_slow();
+        }
         let before = self.read();
         self.breaker.settle(ticket, outcome, self.now, &self.rng);
         let after = self.read();
 
         let current = opening == self.history.openings.len();
+        if current && !probe && matches!(outcome, Outcome::Success | Outcome::Failure) {
+            let is_failure = outcome == Outcome::Failure;
+            self.history.settled.push(Settled { at: self.now, is_failure, is_slow });
+        }
         let opens = match (current, probe, outcome) {
             (false, ..) | (_, _, Outcome::Throttled(_) | Outcome::Ignored) => false,
             (true, _, Outcome::RouteFatal) | (true, true, Outcome::Failure) => true,
             (true, true, Outcome::Success) => {
                 self.history.events.push(Event::Closed);
+                self.history.settled.clear();
                 assert_eq!(after.position, Position::Closed, "seed {}: a good probe closes", self.seed);
                 false
             }
             (true, false, Outcome::Success) => {
                 self.history.events.push(Event::Success { started });
-                false
+                self.must_open(after)
             }
             (true, false, Outcome::Failure) => {
                 self.history.events.push(Event::Failure);
-                self.history.failures_in_a_row() >= 5
+                self.must_open(after)
             }
         };
         assert_eq!(after.opens > before.opens, opens, "seed {}: {outcome:?}", self.seed);
         if opens {
-            self.history.openings.push(self.now);
+            self.history.opened(self.now);
             check_open_time(self.seed, &self.config, after, self.now);
         }
         if after.position == Position::Closed {
@@ -180,6 +241,16 @@ impl Simulation {
             let until = self.now.after(asked.unwrap_or(Duration::from_secs(1)));
             assert!(after.quota_until.unwrap_or(self.now) >= until, "seed {}: gate not shut", self.seed);
         }
+    }
+
+    /// Whether the rules open it now; if so, the breaker must say why.
+    fn must_open(&mut self, after: Reading) -> bool {
+        let cause = self.history.must_open(&self.config, self.now);
+        if cause.is_some() {
+            assert_eq!(after.cause, cause, "seed {}", self.seed);
+        }
+        self.causes.extend(cause);
+        cause.is_some()
     }
 
     /// Whatever happened, a target that is left alone long enough is tried again.
@@ -196,6 +267,7 @@ impl Simulation {
 #[test]
 fn every_history_keeps_the_rules() {
     let mut openings = 0;
+    let mut causes = Vec::new();
     for seed in 0..5_000 {
         let mut simulation = Simulation::new(seed);
         for _ in 0..200 {
@@ -206,7 +278,12 @@ fn every_history_keeps_the_rules() {
             }
         }
         openings += simulation.history.openings.len();
+        causes.append(&mut simulation.causes);
         simulation.recovers();
     }
-    assert!(openings > 15_000, "the histories must be eventful, but opened only {openings} times");
+    for cause in [Cause::Failures, Cause::FailureRate, Cause::Slowness] {
+        let n = causes.iter().filter(|found| **found == cause).count();
+        assert!(n > 150, "too few openings for {cause:?}: {n}");
+    }
+    assert!(openings > 8_000, "the histories must be eventful, but opened only {openings} times");
 }

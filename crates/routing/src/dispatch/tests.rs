@@ -14,7 +14,7 @@ use domain::ports::{ChatModel, Clock};
 use domain::time::Moment;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
-use resilience::breaker::{self, Position, Refused};
+use resilience::breaker::{self, Cause, Position, Refused};
 use resilience::breakers::Breakers;
 use resilience::policy;
 
@@ -36,6 +36,11 @@ pub(super) struct House {
 struct Settings {
     breaker: breaker::Config,
     policy: policy::Config,
+}
+
+/// A breaker that counts and never opens for it.
+fn never_opens() -> breaker::Config {
+    breaker::Config { failures_max: u32::MAX, calls_min: u32::MAX, ..breaker::Config::default() }
 }
 
 impl House {
@@ -204,6 +209,43 @@ async fn after_30_s_exactly_one_of_100_calls_probes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_target_slower_than_its_limit_is_left_for_the_next_one_that_has_none() {
+    for (slow, want_calls) in
+        [(Some(Duration::from_secs(1)), 20), (Some(Duration::from_secs(2)), 25), (None, 25)]
+    {
+        let sluggish = vec![Act::Wait(Duration::from_secs(2)), Act::Say("at last"), Act::Done(Finish::Stop)];
+        let (primary, fallback) = (Scripted::always(sluggish), Scripted::answers("quick"));
+        let mut house = House::new(&[&primary, &fallback]);
+        house.route.tiers[0].targets[0].slow = slow;
+        for _ in 0..25 {
+            house.answer().await.unwrap();
+        }
+        assert_eq!(primary.n_calls(), want_calls, "{slow:?}");
+        let health = &house.router.health()[0];
+        let want = slow.filter(|slow| slow.as_secs() == 1).map(|_| Cause::Slowness);
+        assert_eq!(health.cause, want, "{slow:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_fails_every_other_call_is_left_after_twenty() {
+    let scripts = (0..40).map(|n| match n % 2 {
+        0 => vec![Act::Say("well"), Act::Done(Finish::Stop)],
+        _ => vec![Act::Refuse(Fault::provider(Kind::Transient))],
+    });
+    let (primary, fallback) = (Scripted::new(scripts), Scripted::answers("always"));
+    let mut house = House::new(&[&primary, &fallback]);
+    // Retries would hide the failures of the first target behind its own successes.
+    house.router.parts.policy.attempts_per_tier = 1;
+    for _ in 0..40 {
+        house.answer().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(primary.n_calls(), 20);
+    assert_eq!(house.router.health()[0].cause, Some(Cause::FailureRate));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_probe_costs_one_call_and_opens_for_longer() {
     let (primary, fallback) = (Scripted::fails(Kind::RouteFatal), Scripted::answers("meanwhile"));
     let house = House::new(&[&primary, &fallback]);
@@ -220,7 +262,7 @@ async fn a_failed_probe_costs_one_call_and_opens_for_longer() {
 #[tokio::test(start_paused = true)]
 async fn a_full_outage_makes_at_most_1210_calls_of_1000() {
     let dead = Scripted::fails(Kind::Transient);
-    let breaker = breaker::Config { failures_max: u32::MAX, ..breaker::Config::default() };
+    let breaker = never_opens();
     let house = House::with(&[&dead], Settings { breaker, policy: policy::Config::default() });
     for _ in 0..1_000 {
         house.answer().await.unwrap_err();
@@ -233,7 +275,7 @@ async fn a_full_outage_makes_at_most_1210_calls_of_1000() {
 #[tokio::test(start_paused = true)]
 async fn with_two_fallbacks_each_provider_gets_its_share_and_a_fifth() {
     let models = [Kind::Transient, Kind::Timeout, Kind::Transient].map(Scripted::fails);
-    let breaker = breaker::Config { failures_max: u32::MAX, ..breaker::Config::default() };
+    let breaker = never_opens();
     let house = House::with(&models.each_ref(), Settings { breaker, policy: policy::Config::default() });
     let mut calls_max = 0;
     for _ in 0..1_000 {
