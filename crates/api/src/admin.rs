@@ -1,3 +1,4 @@
 //! `/admin/v1/…`: what operators look at and change.
 
+pub(crate) mod breakers;
 pub(crate) mod interactions;

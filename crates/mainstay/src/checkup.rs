@@ -7,7 +7,7 @@ use api::metrics::Gauges;
 use domain::ports::{BoxFuture, Clock};
 use domain::time::Moment;
 use embedded::supervisor::State;
-use resilience::breaker::{Cause, Position};
+use resilience::breaker::{Cause, Counts, Position};
 
 use crate::assembly::{Assembly, EmbedderState};
 use crate::embedded_slot::Occupant;
@@ -56,13 +56,25 @@ pub(crate) async fn parts(assembly: &Assembly) -> Vec<Part> {
     parts.push(embedder_part(&assembly.embedder.lock(), now));
     for target in assembly.router.health() {
         let (state, detail) = match target.position {
-            Position::Closed if target.throttled => (PartState::Ready, "it asked to slow down".to_owned()),
-            Position::Closed => (PartState::Ready, "its breaker is closed".to_owned()),
+            Position::Closed if target.throttled => {
+                let wait = target.shut_for.unwrap_or_default().as_secs();
+                (PartState::Ready, format!("it asked to slow down; called again in {wait} s"))
+            }
+            Position::Closed => (PartState::Ready, closed(target.counts)),
             Position::HalfOpen => (PartState::Failed, "its breaker lets one call try".to_owned()),
             Position::Open { .. } => {
                 let wait = target.shut_for.unwrap_or_default().as_secs();
-                let why = target.cause.map_or("its calls failed", Cause::sentence);
-                (PartState::Failed, format!("its breaker is open: {why}; one call tries in {wait} s"))
+                let why = match target.cause {
+                    Some(Cause::Failures) => format!("{} failures in a row", target.failures),
+                    cause => cause.map_or("its calls failed", Cause::sentence).to_owned(),
+                };
+                (
+                    PartState::Failed,
+                    format!(
+                        "its breaker is open: {why}; one call tries in {wait} s, or at once after: mainstay breakers reset {}",
+                        target.target
+                    ),
+                )
             }
         };
         parts.push(part(&format!("target {}", target.target), state, detail));
@@ -70,6 +82,16 @@ pub(crate) async fn parts(assembly: &Assembly) -> Vec<Part> {
     let snapshot = assembly.current.pin();
     parts.push(part("configuration", PartState::Ready, format!("snapshot {}", snapshot.id)));
     parts
+}
+
+fn closed(counts: Counts) -> String {
+    let Counts { calls, failures, slow } = counts;
+    match failures + slow {
+        0 => "its breaker is closed".to_owned(),
+        _ => {
+            format!("its breaker is closed; of its last {calls} calls {failures} failed and {slow} were slow")
+        }
+    }
 }
 
 fn model_part(occupant: &Occupant, now: Moment) -> Part {

@@ -2,6 +2,7 @@
 
 mod ask;
 mod bench;
+mod breakers;
 mod check;
 mod client;
 mod doctor;
@@ -46,6 +47,8 @@ enum Command {
     Models(models::Options),
     /// Say what works, what does not, and what to do about it.
     Doctor(doctor::Options),
+    /// List the breakers of a running server, or reset one.
+    Breakers(breakers::Options),
     /// Measure the assistant on a suite of questions.
     Bench(bench::Options),
     /// The inside of a model worker; started by the server.
@@ -115,6 +118,7 @@ pub(crate) fn run() -> ExitCode {
             Command::Check(options) => check::run(options),
             Command::Models(options) => Box::pin(models::run(options)).await,
             Command::Doctor(options) => Box::pin(doctor::run(options)).await,
+            Command::Breakers(options) => Box::pin(breakers::run(options)).await,
             Command::Bench(options) => Box::pin(bench::run(options)).await,
             Command::Worker => Ok(Found::Good),
         }

@@ -106,6 +106,12 @@ impl Pipeline {
         &self.parts.current
     }
 
+    /// The router, for how its targets are and for resetting their breakers.
+    #[must_use]
+    pub fn router(&self) -> &Router {
+        &self.parts.router
+    }
+
     /// The records, for reading them back.
     #[must_use]
     pub fn records(&self) -> &dyn Records {

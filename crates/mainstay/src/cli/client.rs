@@ -9,6 +9,7 @@ use bytes::Bytes;
 use domain::ports::Clock;
 use http::{HeaderMap, HeaderValue, Method, header};
 use outbound::{Origin, OriginConfig, OutboundError, Request};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use wire::sse::{Decoder, Event, Limits};
 
@@ -68,6 +69,30 @@ impl Server {
         let response = self.send(Request::get(path)).await?;
         let body = response.body.whole(REPLY_BYTES_MAX, deadline).await.map_err(broken)?;
         serde_json::from_slice(&body).map_err(|error| ClientError::Broken(error.to_string()))
+    }
+
+    /// How each target is.
+    pub(crate) async fn breakers(&self) -> Result<Value, ClientError> {
+        self.call(Request::get("/admin/v1/breakers")).await
+    }
+
+    /// Closes the breaker of `target`; returns how it is then.
+    pub(crate) async fn reset_breaker(&self, target: &str) -> Result<Value, ClientError> {
+        let target = utf8_percent_encode(target, NON_ALPHANUMERIC);
+        let path = format!("/admin/v1/breakers/{target}/reset");
+        self.call(Request { method: Method::POST, ..Request::get(&path) }).await
+    }
+
+    /// The JSON document of a reply that is no refusal.
+    async fn call(&self, request: Request) -> Result<Value, ClientError> {
+        let deadline = self.clock.now().after(PATIENCE);
+        let response = self.send(request).await?;
+        let status = response.status;
+        let body = response.body.whole(REPLY_BYTES_MAX, deadline).await.map_err(broken)?;
+        match status.is_success() {
+            true => serde_json::from_slice(&body).map_err(|error| ClientError::Broken(error.to_string())),
+            false => Err(ClientError::Refused(detail(&body))),
+        }
     }
 
     /// Asks `/query`, telling what happens meanwhile; returns the body of the answer.

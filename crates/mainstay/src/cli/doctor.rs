@@ -28,6 +28,9 @@ pub(super) struct Options {
     /// Wait until the server is ready (10 minutes at most), showing what it waits for.
     #[arg(long)]
     wait_ready: bool,
+    /// Reset the breakers that the server has open, before looking.
+    #[arg(long)]
+    reset_breakers: bool,
     #[command(flatten)]
     form: Form,
 }
@@ -75,6 +78,9 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
     }
     let mut findings = look_at_configuration(&options.places, &clock);
     findings.push(look_at_data(&options.places));
+    if options.reset_breakers {
+        findings.push(reset_breakers(&server).await);
+    }
     findings.extend(look_at_server(&server, &options.url).await);
     show(&findings, options.form);
     let is_broken = findings.iter().any(|finding| finding.state == State::Broken);
@@ -183,6 +189,28 @@ fn look_at_data(places: &Places) -> Finding {
             State::Broken,
             format!("{shown}: {error}; make it writable or free space on its disk"),
         ),
+    }
+}
+
+/// Closes every breaker that is not closed, and every quota gate that is shut.
+async fn reset_breakers(server: &Server) -> Finding {
+    let name = "breakers";
+    let listed = match server.breakers().await {
+        Ok(listed) => listed,
+        Err(error) => return finding(name, State::Broken, format!("none was reset: {error}")),
+    };
+    let breakers = listed["breakers"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let is_shut = |breaker: &&Value| breaker["state"] != "closed" || breaker["throttled"] == true;
+    let mut reset = Vec::new();
+    for target in breakers.iter().filter(is_shut).filter_map(|breaker| breaker["target"].as_str()) {
+        if let Err(error) = server.reset_breaker(target).await {
+            return finding(name, State::Broken, format!("`{target}` was not reset: {error}"));
+        }
+        reset.push(format!("`{target}`"));
+    }
+    match reset.is_empty() {
+        true => finding(name, State::Works, "none is open"),
+        false => finding(name, State::Works, format!("reset: {}", reset.join(", "))),
     }
 }
 

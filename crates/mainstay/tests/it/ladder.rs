@@ -9,7 +9,7 @@ use testkit::{Behaviour, Upstream};
 
 use crate::client::Request;
 use crate::folder::{EMBEDDED_TIER, Folder, KEY_VARIABLE, ladder};
-use crate::server::{Server, Start};
+use crate::server::{Server, Start, run};
 
 /// An agent without knowledge: what the upstream says is the answer.
 const USE_CASE: &str = "personalized_outreach";
@@ -92,6 +92,54 @@ fn a_dead_primary_falls_back_within_the_deadline() {
             });
         }
     });
+}
+
+#[test]
+fn an_open_breaker_is_shown_and_reset_by_hand() {
+    let (primary, fallback) = (Upstream::start(Behaviour::status(503)), Upstream::start(greeting()));
+    let server = start(&[&primary, &fallback], "").serve();
+    open_breaker(&server, &primary);
+    let breaker = |name: &str| {
+        let listed = server.get("/admin/v1/breakers").expect("a reply").json();
+        let breakers = listed["breakers"].as_array().expect("breakers").clone();
+        breakers.into_iter().find(|breaker| breaker["target"] == name).expect("listed")
+    };
+    let (shut, open) = (breaker("one/alpha"), breaker("two/beta"));
+    assert_eq!((&shut["state"], &shut["cause"]), (&json!("open"), &json!("failures")), "{shut}");
+    assert!(shut["shut_for_ms"].as_u64().is_some_and(|ms| ms <= 30_000), "{shut}");
+    assert_eq!((&open["state"], &open["shut_for_ms"]), (&json!("closed"), &json!(null)), "{open}");
+    let told = server.doctor();
+    assert!(told.contains("mainstay breakers reset one/alpha"), "{told}");
+
+    let url = server.url();
+    let output = run(&["breakers", "list", "--url", &url]);
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(told.contains("open: too many calls failed in a row"), "{told}");
+    let calls = primary.calls();
+    let resets: [&dyn Fn(); 4] = [
+        &|| assert_eq!(server.post("/admin/v1/breakers/one/alpha/reset", &json!({})).status, 200),
+        &|| assert_eq!(server.post("/admin/v1/breakers/one%2Falpha/reset", &json!({})).status, 200),
+        &|| {
+            let output = run(&["breakers", "reset", "one/alpha", "--url", &url, "--json"]);
+            let breaker: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            assert_eq!((&breaker["target"], &breaker["state"]), (&json!("one/alpha"), &json!("closed")));
+        },
+        &|| {
+            let output = run(&["doctor", "--reset-breakers", "--url", &url]);
+            let told = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(told.contains("reset: `one/alpha`"), "{told}");
+        },
+    ];
+    for (reset, n) in resets.iter().zip(1..) {
+        reset();
+        assert_eq!(breaker("one/alpha")["state"], "closed", "reset {n}");
+        open_breaker(&server, &primary);
+        assert!(primary.calls() > calls, "it is called again after reset {n}");
+    }
+    let unknown = server.post("/admin/v1/breakers/nobody/reset", &json!({}));
+    assert_eq!(unknown.status, 404);
+    assert!(unknown.text().contains("`one/alpha`"), "{}", unknown.text());
+    assert_eq!(run(&["breakers", "reset", "nobody", "--url", &url]).status.code(), Some(2));
 }
 
 #[test]

@@ -1,0 +1,76 @@
+//! `GET /admin/v1/breakers`: how each target is; `POST /admin/v1/breakers/{target}/reset` closes its breaker.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use domain::id::TargetId;
+use http::HeaderMap;
+use pipeline::parts::Pipeline;
+use resilience::breaker::Cause;
+use routing::TargetHealth;
+use serde_json::{Value, json};
+
+use crate::problem::Problem;
+use crate::router::Api;
+
+pub(crate) async fn list(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, Problem> {
+    let pipeline = api.pipeline(api.deadline(&headers)?).await?;
+    let breakers: Vec<Value> = pipeline.router().health().iter().map(entry).collect();
+    Ok(Json(json!({ "breakers": breakers })).into_response())
+}
+
+/// A target as one segment, its slash written `%2F`.
+pub(crate) async fn reset(
+    State(api): State<Arc<Api>>,
+    target: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Path(target) = target?;
+    let pipeline = api.pipeline(api.deadline(&headers)?).await?;
+    reset_one(&pipeline, &target)
+}
+
+/// A target as people write it, `<provider>/<model>`.
+pub(crate) async fn reset_by_model(
+    State(api): State<Arc<Api>>,
+    target: Result<Path<(String, String)>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Path((provider, model)) = target?;
+    let pipeline = api.pipeline(api.deadline(&headers)?).await?;
+    reset_one(&pipeline, &format!("{provider}/{model}"))
+}
+
+fn reset_one(pipeline: &Pipeline, target: &str) -> Result<Response, Problem> {
+    let router = pipeline.router();
+    let target = TargetId::from(target);
+    if !router.breakers().reset(&target) {
+        let known: Vec<_> = router.health().iter().map(|known| format!("`{}`", known.target)).collect();
+        let known = known.join(", ");
+        return Err(Problem::not_found(format!("there is no target `{target}`; there are {known}")));
+    }
+    tracing::info!(target.id = %target, "the breaker of `{target}` was reset by an operator");
+    let health = router.health();
+    let now = health.iter().find(|health| health.target == target).map(entry);
+    Ok(Json(now.unwrap_or_default()).into_response())
+}
+
+fn entry(health: &TargetHealth) -> Value {
+    json!({
+        "target": health.target.as_str(),
+        "state": health.position.name(),
+        "cause": health.cause.map(Cause::name),
+        "reason": health.cause.map(Cause::sentence),
+        "failures_in_a_row": health.failures,
+        "opens": health.opens,
+        "window": {
+            "failures": health.counts.failures,
+            "slow": health.counts.slow,
+        },
+        "throttled": health.throttled,
+        "shut_for_ms": health.shut_for.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
+    })
+}
