@@ -46,7 +46,8 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
     let outbound = outbound::Client::new(Arc::clone(&clock) as _, outbound::Config::default());
     let slot = EmbeddedSlot::new(models::first_occupant(&config.embedded));
     let chat_models = chat_models(&config, &outbound, &clock, &slot)?;
-    let breakers = Breakers::new(config.resilience.breaker, Arc::clone(&clock) as _, Arc::clone(&rng) as _);
+    let guards = (config.resilience.breaker, config.resilience.bulkhead);
+    let breakers = Breakers::with_bulkheads(guards, Arc::clone(&clock) as _, Arc::clone(&rng) as _);
     breakers.watch(targets(&snapshot));
     match store.load().await {
         Ok(entries) => breakers.restore(entries),

@@ -79,6 +79,8 @@ pub(crate) struct Config {
 pub(crate) struct ResilienceConfig {
     /// When a target is no longer called.
     pub(crate) breaker: resilience::breaker::Config,
+    /// How many calls a target may have at once; those too many go on to the next target.
+    pub(crate) bulkhead: resilience::bulkhead::Config,
     /// How often and how long is tried.
     pub(crate) policy: resilience::policy::Config,
 }
@@ -255,7 +257,9 @@ impl Config {
             let reason = format!("[embedded] fetch_again must be {FETCH_AGAIN_MIN:?} or more");
             return Err(layers.problem(&["embedded", "fetch_again"], reason));
         }
-        let resilience = self.resilience.breaker.validate().and_then(|()| self.resilience.policy.validate());
+        let ResilienceConfig { breaker, bulkhead, policy } = &self.resilience;
+        let resilience =
+            breaker.validate().and_then(|()| bulkhead.validate()).and_then(|()| policy.validate());
         if let Err(error) = resilience {
             return Err(layers.problem(&["resilience"], format!("[resilience]: {error}")));
         }

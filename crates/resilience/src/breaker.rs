@@ -173,6 +173,9 @@ pub enum Refused {
         /// When it may be called again.
         until: Moment,
     },
+    /// It has as many calls as it may have.
+    #[error("it has as many calls as it may have at once")]
+    Full,
 }
 
 /// The right to make one call; given back to [`Breaker::settle`].
@@ -188,6 +191,10 @@ impl Ticket {
     /// The call took longer than its target's limit. Says nothing about how it ends.
     pub fn mark_slow(&mut self) {
         self.is_slow = true;
+    }
+
+    pub(crate) fn is_slow(&self) -> bool {
+        self.is_slow
     }
 }
 

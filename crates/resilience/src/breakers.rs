@@ -1,4 +1,4 @@
-//! The breakers of all targets, shared by everyone, with permits that give themselves back.
+//! The breakers and bulkheads of all targets, shared by everyone, with permits that give themselves back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::breaker::{Breaker, Config, Outcome, Position, Reading, Refused, Ticket};
+use crate::bulkhead::{self, Bulkhead, Signal};
 
 /// The breakers of all targets; clones share them.
 #[derive(Clone)]
@@ -17,13 +18,20 @@ pub struct Breakers(Arc<Shared>);
 
 struct Shared {
     config: Config,
+    bulkhead: bulkhead::Config,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
     /// One for each target of the configuration and of the log.
-    breakers: Mutex<BTreeMap<TargetId, Arc<Mutex<Breaker>>>>,
+    targets: Mutex<BTreeMap<TargetId, Arc<Guards>>>,
     /// Targets with a state that is not yet kept.
     changed: Mutex<BTreeSet<TargetId>>,
     wake: Notify,
+}
+
+/// What guards one target.
+struct Guards {
+    breaker: Mutex<Breaker>,
+    bulkhead: Mutex<Bulkhead>,
 }
 
 /// A breaker's state with its target.
@@ -33,6 +41,8 @@ pub struct TargetReading {
     pub target: TargetId,
     /// Its breaker.
     pub reading: Reading,
+    /// Its calls, and how many it may have.
+    pub bulkhead: bulkhead::Reading,
 }
 
 /// What a result did to the breaker.
@@ -47,14 +57,25 @@ pub enum Change {
 }
 
 impl Breakers {
-    /// No target yet; each starts closed.
+    /// No target yet; each starts closed. Bulkheads have their defaults.
     #[must_use]
     pub fn new(config: Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Self {
+        Self::with_bulkheads((config, bulkhead::Config::default()), clock, rng)
+    }
+
+    /// The same with settings for bulkheads.
+    #[must_use]
+    pub fn with_bulkheads(
+        (config, bulkhead): (Config, bulkhead::Config),
+        clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
+    ) -> Self {
         Self(Arc::new(Shared {
             config,
+            bulkhead,
             clock,
             rng,
-            breakers: Mutex::default(),
+            targets: Mutex::default(),
             changed: Mutex::default(),
             wake: Notify::new(),
         }))
@@ -62,22 +83,22 @@ impl Breakers {
 
     /// Makes `targets` all there are: new ones start closed, those no longer named are forgotten.
     pub fn watch(&self, targets: impl IntoIterator<Item = TargetId>) {
-        let mut breakers = self.0.breakers.lock();
-        let mut known = std::mem::take(&mut *breakers);
+        let mut watched = self.0.targets.lock();
+        let mut known = std::mem::take(&mut *watched);
         for target in targets {
-            let breaker = known.remove(&target).unwrap_or_else(|| self.closed());
-            breakers.insert(target, breaker);
+            let guards = known.remove(&target).unwrap_or_else(|| self.closed());
+            watched.insert(target, guards);
         }
     }
 
     /// Takes over what was kept before a restart, for targets that were not called since.
     pub fn restore(&self, entries: impl IntoIterator<Item = BreakerEntry>) {
         let (now, wall) = (self.0.clock.now(), self.0.clock.wall());
-        let mut breakers = self.0.breakers.lock();
+        let mut targets = self.0.targets.lock();
         for entry in entries {
             let restored = Breaker::restored(self.0.config, &entry, now, wall);
-            let breaker = breakers.entry(entry.target).or_insert_with(|| self.closed());
-            let mut breaker = breaker.lock();
+            let guards = targets.entry(entry.target).or_insert_with(|| self.closed());
+            let mut breaker = guards.breaker.lock();
             if breaker.is_untouched() {
                 *breaker = restored;
             }
@@ -89,45 +110,50 @@ impl Breakers {
     /// # Errors
     /// [`Refused`] when it must not be called now.
     pub fn admit(&self, target: &TargetId) -> Result<Permit, Refused> {
-        let breaker = self.breaker(target);
+        let guards = self.guards(target);
         let (ticket, _) =
-            self.act(target, &breaker, |breaker, shared| breaker.admit(shared.clock.now(), &*shared.rng));
-        Ok(Permit { breakers: self.clone(), breaker, target: target.clone(), ticket: Some(ticket?) })
+            self.act(target, &guards, |breaker, shared| breaker.admit(shared.clock.now(), &*shared.rng));
+        let ticket = ticket?;
+        if !guards.bulkhead.lock().enter(self.0.clock.now()) {
+            // The place of a probe is free for the next.
+            self.act(target, &guards, |breaker, shared| {
+                breaker.settle(ticket, Outcome::Ignored, shared.clock.now(), &*shared.rng);
+            });
+            return Err(Refused::Full);
+        }
+        Ok(Permit { breakers: self.clone(), guards, target: target.clone(), ticket: Some(ticket) })
     }
 
     /// The state of one target.
     #[must_use]
     pub fn read(&self, target: &TargetId) -> Reading {
-        let breaker = self.breaker(target);
-        self.act(target, &breaker, |breaker, shared| breaker.read(shared.clock.now(), &*shared.rng)).0
+        let guards = self.guards(target);
+        self.act(target, &guards, |breaker, shared| breaker.read(shared.clock.now(), &*shared.rng)).0
     }
 
     /// The state of each target, in their order.
     #[must_use]
     pub fn snapshot(&self) -> Vec<TargetReading> {
-        let breakers: Vec<_> = self
-            .0
-            .breakers
-            .lock()
-            .iter()
-            .map(|(target, breaker)| (target.clone(), breaker.clone()))
-            .collect();
-        let read = |(target, breaker): (TargetId, Arc<Mutex<Breaker>>)| {
+        let targets: Vec<_> =
+            self.0.targets.lock().iter().map(|(target, guards)| (target.clone(), guards.clone())).collect();
+        let read = |(target, guards): (TargetId, Arc<Guards>)| {
             let (reading, _) =
-                self.act(&target, &breaker, |breaker, shared| breaker.read(shared.clock.now(), &*shared.rng));
-            TargetReading { target, reading }
+                self.act(&target, &guards, |breaker, shared| breaker.read(shared.clock.now(), &*shared.rng));
+            let bulkhead = guards.bulkhead.lock().read(self.0.clock.now());
+            TargetReading { target, reading, bulkhead }
         };
-        breakers.into_iter().map(read).collect()
+        targets.into_iter().map(read).collect()
     }
 
-    /// Closes the breaker of `target` and forgets what it knew; `false` when there is no such target.
+    /// Closes the breaker of `target` and forgets what it and the bulkhead knew; `false` when there is no such target.
     #[must_use = "says whether there was one"]
     pub fn reset(&self, target: &TargetId) -> bool {
-        let breaker = self.0.breakers.lock().get(target).cloned();
-        if let Some(breaker) = &breaker {
-            self.act(target, breaker, |breaker, _| breaker.reset());
+        let guards = self.0.targets.lock().get(target).cloned();
+        if let Some(guards) = &guards {
+            self.act(target, guards, |breaker, _| breaker.reset());
+            guards.bulkhead.lock().reset();
         }
-        breaker.is_some()
+        guards.is_some()
     }
 
     /// Ends when there are changes to keep. For one waiter; cancel-safe.
@@ -143,10 +169,10 @@ impl Breakers {
     pub fn drain_changes(&self) -> Vec<BreakerEntry> {
         let changed = std::mem::take(&mut *self.0.changed.lock());
         let (now, wall) = (self.0.clock.now(), self.0.clock.wall());
-        let breakers = self.0.breakers.lock();
+        let targets = self.0.targets.lock();
         let entry = |target: TargetId| {
-            let breaker = breakers.get(&target)?;
-            let entry = breaker.lock().entry(target, now, wall);
+            let guards = targets.get(&target)?;
+            let entry = guards.breaker.lock().entry(target, now, wall);
             Some(entry)
         };
         changed.into_iter().filter_map(entry).collect()
@@ -158,27 +184,30 @@ impl Breakers {
         self.0.wake.notify_one();
     }
 
-    fn closed(&self) -> Arc<Mutex<Breaker>> {
-        Arc::new(Mutex::new(Breaker::new(self.0.config)))
+    fn closed(&self) -> Arc<Guards> {
+        Arc::new(Guards {
+            breaker: Mutex::new(Breaker::new(self.0.config)),
+            bulkhead: Mutex::new(Bulkhead::new(self.0.bulkhead)),
+        })
     }
 
-    fn breaker(&self, target: &TargetId) -> Arc<Mutex<Breaker>> {
-        let mut breakers = self.0.breakers.lock();
-        if let Some(breaker) = breakers.get(target) {
-            return breaker.clone();
+    fn guards(&self, target: &TargetId) -> Arc<Guards> {
+        let mut targets = self.0.targets.lock();
+        if let Some(guards) = targets.get(target) {
+            return guards.clone();
         }
-        breakers.entry(target.clone()).or_insert_with(|| self.closed()).clone()
+        targets.entry(target.clone()).or_insert_with(|| self.closed()).clone()
     }
 
     /// Does something to a breaker and notes when that changed what is kept.
     fn act<T>(
         &self,
         target: &TargetId,
-        breaker: &Mutex<Breaker>,
+        guards: &Guards,
         act: impl FnOnce(&mut Breaker, &Shared) -> T,
     ) -> (T, Change) {
         let (result, change) = {
-            let mut breaker = breaker.lock();
+            let mut breaker = guards.breaker.lock();
             let before = breaker.revision();
             let result = act(&mut breaker, &self.0);
             let change = match breaker.revision() == before {
@@ -201,7 +230,7 @@ impl Breakers {
 #[must_use = "dropping it gives the right back"]
 pub struct Permit {
     breakers: Breakers,
-    breaker: Arc<Mutex<Breaker>>,
+    guards: Arc<Guards>,
     target: TargetId,
     ticket: Option<Ticket>,
 }
@@ -228,16 +257,23 @@ impl Permit {
     pub fn touch(&self) {
         let shared = &self.breakers.0;
         if let Some(ticket) = &self.ticket {
-            self.breaker.lock().touch(ticket, shared.clock.now(), &*shared.rng);
+            self.guards.breaker.lock().touch(ticket, shared.clock.now(), &*shared.rng);
         }
     }
 
     fn settle(&mut self, outcome: Outcome) -> Change {
         let Some(ticket) = self.ticket.take() else { return Change::None };
+        let signal = match outcome {
+            Outcome::Throttled(_) => Signal::TooMany,
+            _ if ticket.is_slow() => Signal::TooMany,
+            Outcome::Success => Signal::Well,
+            Outcome::Failure | Outcome::RouteFatal | Outcome::Ignored => Signal::Nothing,
+        };
+        self.guards.bulkhead.lock().leave(signal, self.breakers.0.clock.now());
         let settle = |breaker: &mut Breaker, shared: &Shared| {
             breaker.settle(ticket, outcome, shared.clock.now(), &*shared.rng);
         };
-        self.breakers.act(&self.target, &self.breaker, settle).1
+        self.breakers.act(&self.target, &self.guards, settle).1
     }
 }
 
@@ -315,6 +351,38 @@ mod tests {
             assert_eq!(breakers.snapshot()[0].reading.position, Position::HalfOpen, "{name}");
             assert_eq!(breakers.admit(&target()).unwrap().succeed(), Change::Closed, "{name}");
         }
+    }
+
+    #[test]
+    fn a_full_target_is_refused_until_a_call_ends_however_it_ends() {
+        let clock = Arc::new(Manual::new(WALL));
+        let bulkhead = bulkhead::Config { calls_max: 2, calls_min: 1, ..bulkhead::Config::default() };
+        let breakers = Breakers::with_bulkheads((Config::default(), bulkhead), clock, Arc::new(Constant(0)));
+        let (first, second) = (breakers.admit(&target()).unwrap(), breakers.admit(&target()).unwrap());
+        assert_eq!(breakers.admit(&target()).err(), Some(Refused::Full));
+        drop(first);
+        let third = breakers.admit(&target()).unwrap();
+        assert_eq!(breakers.admit(&target()).err(), Some(Refused::Full));
+        second.succeed();
+        third.fail(&Fault::provider(Kind::Transient));
+        assert_eq!(breakers.snapshot()[0].bulkhead, bulkhead::Reading { calls: 0, limit: 2 });
+    }
+
+    #[test]
+    fn a_probe_that_finds_no_place_leaves_the_probe_to_the_next() {
+        let clock = Arc::new(Manual::new(WALL));
+        let bulkhead = bulkhead::Config { calls_max: 1, calls_min: 1, ..bulkhead::Config::default() };
+        let breakers =
+            Breakers::with_bulkheads((Config::default(), bulkhead), clock.clone(), Arc::new(Constant(0)));
+        open(&breakers);
+        clock.advance(Duration::from_secs(30));
+        let probe = breakers.admit(&target()).unwrap();
+        assert!(breakers.reset(&target()), "closes, and the call under way keeps its place");
+        assert_eq!(breakers.admit(&target()).err(), Some(Refused::Full));
+        drop(probe);
+        open(&breakers);
+        clock.advance(Duration::from_secs(30));
+        assert_eq!(breakers.admit(&target()).unwrap().succeed(), Change::Closed);
     }
 
     #[test]

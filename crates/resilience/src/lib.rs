@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of models. The state machines are pure: time and chance are arguments. Reading order:
 //! [`deadline`], [`policy`] (which failure is tried again, and where), [`backoff`], [`budget`], [`breaker`]
-//! (one state machine), [`breakers`] (all of them, shared, with permits as guards), [`chance`] and
+//! (one state machine), [`bulkhead`] (how many calls at once), [`breakers`] (all of them, shared, with permits as guards), [`chance`] and
 //! [`duration_text`] (durations in configuration files).
 #![deny(missing_docs)]
 
@@ -10,6 +10,7 @@ pub mod backoff;
 pub mod breaker;
 pub mod breakers;
 pub mod budget;
+pub mod bulkhead;
 pub mod chance;
 pub mod deadline;
 pub mod duration_text;

@@ -172,9 +172,10 @@ impl Why {
     pub(crate) fn until(self) -> Option<Moment> {
         match self {
             Self::Refused(Refused::Open { until } | Refused::Quota { until }) => Some(until),
-            Self::Refused(Refused::Probing) | Self::NoProvider | Self::AttemptsUsedUp | Self::RetryBudget => {
-                None
-            }
+            Self::Refused(Refused::Probing | Refused::Full)
+            | Self::NoProvider
+            | Self::AttemptsUsedUp
+            | Self::RetryBudget => None,
         }
     }
 }

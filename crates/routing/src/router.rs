@@ -9,6 +9,7 @@ use domain::ports::{ChatModel, Clock, RelayedStream, Rng};
 use resilience::breaker::{Cause, Counts, Position};
 use resilience::breakers::Breakers;
 use resilience::budget::Budgets;
+use resilience::bulkhead;
 use resilience::policy;
 
 use crate::ask::{Ask, Dispatched, Passing};
@@ -45,6 +46,8 @@ pub struct TargetHealth {
     pub failures: u32,
     /// The calls of its window.
     pub counts: Counts,
+    /// Its calls, and how many it may have at once.
+    pub calls: bulkhead::Reading,
     /// Times the breaker opened since it last closed.
     pub opens: u32,
     /// Why it opened last; `None` when closed.
@@ -95,6 +98,7 @@ impl Router {
                 position: reading.position,
                 failures: reading.failures,
                 counts: reading.counts,
+                calls: target.bulkhead,
                 opens: reading.opens,
                 cause: reading.cause,
                 throttled: reading.quota_until.is_some(),

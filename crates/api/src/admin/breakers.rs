@@ -67,9 +67,12 @@ fn entry(health: &TargetHealth) -> Value {
         "failures_in_a_row": health.failures,
         "opens": health.opens,
         "window": {
+            "calls": health.counts.calls,
             "failures": health.counts.failures,
             "slow": health.counts.slow,
         },
+        "calls": health.calls.calls,
+        "calls_max": health.calls.limit,
         "throttled": health.throttled,
         "shut_for_ms": health.shut_for.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
     })

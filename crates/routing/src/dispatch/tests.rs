@@ -16,6 +16,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use resilience::breaker::{self, Cause, Position, Refused};
 use resilience::breakers::Breakers;
+use resilience::bulkhead;
 use resilience::policy;
 
 use crate::ask::{Answering, Ask, Dispatched, Reason, Skip, Unanswered, Why};
@@ -243,6 +244,30 @@ async fn a_target_that_fails_every_other_call_is_left_after_twenty() {
     }
     assert_eq!(primary.n_calls(), 20);
     assert_eq!(house.router.health()[0].cause, Some(Cause::FailureRate));
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_too_many_for_a_target_go_on_to_the_next_at_once_and_then_end() {
+    let takes = |text| vec![Act::Wait(Duration::from_secs(2)), Act::Say(text), Act::Done(Finish::Stop)];
+    let (primary, fallback) = (Scripted::always(takes("first")), Scripted::always(takes("second")));
+    let mut house = House::new(&[&primary, &fallback]);
+    let bulkhead = bulkhead::Config { calls_max: 4, calls_min: 1, ..bulkhead::Config::default() };
+    let guards = (breaker::Config::default(), bulkhead);
+    house.router.parts.breakers =
+        Breakers::with_bulkheads(guards, house.clock.clone(), Arc::new(Seeded::new(5)));
+    let before = house.clock.now();
+    let answers = join_all((0..10).map(|_| house.answer())).await;
+    assert_eq!(house.clock.now().since(before), Duration::from_secs(2), "nobody waits in a queue");
+    let tiers: Vec<_> = answers.iter().flatten().map(|answer| answer.1).collect();
+    assert_eq!(tiers, [[Tier::Primary; 4], [Tier::Fallback; 4]].concat());
+    assert_eq!((primary.n_calls(), fallback.n_calls()), (4, 4));
+    for answer in &answers[8..] {
+        let unanswered = answer.as_ref().unwrap_err();
+        assert_eq!((unanswered.reason, unanswered.fault.kind), (Reason::NoCandidate, Kind::Unavailable));
+        let full = Why::Refused(Refused::Full);
+        assert_eq!(refused(unanswered), [full, full]);
+    }
+    assert_eq!(house.router.health()[0].calls, bulkhead::Reading { calls: 0, limit: 4 });
 }
 
 #[tokio::test(start_paused = true)]
