@@ -155,11 +155,7 @@ mod tests {
     use crate::clock::ManualClock;
 
     fn call() -> ChatCall {
-        ChatCall {
-            model: ModelId::from("test/model"),
-            request: Arc::default(),
-            deadline: Moment::default(),
-        }
+        ChatCall { model: ModelId::from("test/model"), request: Arc::default(), deadline: Moment::default() }
     }
 
     #[tokio::test]
