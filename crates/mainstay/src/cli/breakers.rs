@@ -23,7 +23,7 @@ enum Command {
     List(Place),
     /// Close a target's breaker and its quota gate, and forget what they knew.
     Reset {
-        /// The target, as `breakers list` shows it: <provider>/<model>.
+        /// The target, as `breakers list` shows it: PROVIDER/MODEL.
         target: String,
         #[command(flatten)]
         place: Place,
