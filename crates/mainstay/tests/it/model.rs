@@ -149,9 +149,10 @@ fn a_worker_killed_in_the_middle_of_an_answer_costs_no_reply() {
         check_compliant(&answers[0]);
         let id = answers[0]["interaction_id"].as_str().expect("an id");
         let attempts = server.interaction(id).json()["attempts"].clone();
-        // Truncated: its first sentence was on its way.
-        let is_lost = attempts[0]["result"] == "transient" || attempts[0]["result"] == "truncated";
-        assert!(is_lost, "the answer was over before the kill: {attempts}");
+        // Truncated: its first sentence was on its way. A draft that did not hold may have been whole before it.
+        let results = attempts.as_array().expect("a list").iter().map(|attempt| &attempt["result"]);
+        let lost = results.filter(|result| *result == "transient" || *result == "truncated").count();
+        assert_eq!(lost, 1, "the answer was over before the kill: {attempts}");
 
         let part = server.wait_until("the worker is back by itself", || {
             let part = server.part("embedded model");
