@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use crate::corpus::{TermKey, key};
+use crate::corpus::key;
 use crate::dense::dot;
 use crate::regression::Ridge;
 
@@ -13,11 +13,19 @@ use crate::regression::Ridge;
 const SHARPNESS: f64 = 2.0;
 const RIDGE: f64 = 0.2;
 
+/// A word or a pair of words, shortened to half a hash: there are thousands of questions with dozens each, and that
+/// two of them are taken for one is rare and harmless.
+type Feature = u32;
+
+fn feature(text: &str) -> Feature {
+    key(text) as Feature
+}
+
 /// A question as the kernel sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Wording {
     /// Its words and pairs of words with their weights, sorted by key; of unit length.
-    words: Vec<(TermKey, f32)>,
+    words: Vec<(Feature, f32)>,
     vector: Option<Vec<f32>>,
 }
 
@@ -26,7 +34,7 @@ pub(crate) struct Wording {
 pub(crate) struct Experience {
     examples: Vec<Wording>,
     weights: Vec<f64>,
-    rarity: HashMap<TermKey, f32>,
+    rarity: HashMap<Feature, f32>,
     rarest: f32,
 }
 
@@ -34,7 +42,7 @@ impl Experience {
     /// Learns from questions that can (`true`) and cannot be answered, and says how each would have been
     /// judged unseen.
     pub(crate) fn learn(texts: &[(&str, Option<Vec<f32>>)], labels: &[bool]) -> (Self, Vec<f64>) {
-        let mut rarity: HashMap<TermKey, f32> = HashMap::new();
+        let mut rarity: HashMap<Feature, f32> = HashMap::new();
         for (text, _) in texts {
             let mut present = features(text);
             present.sort_unstable();
@@ -47,6 +55,7 @@ impl Experience {
         for count in rarity.values_mut() {
             *count = ((n + 1.0) / (*count + 0.5)).ln();
         }
+        rarity.shrink_to_fit();
         let mut experience =
             Self { examples: Vec::new(), weights: Vec::new(), rarity, rarest: ((n + 1.0) / 0.5).ln() };
         experience.examples =
@@ -78,14 +87,14 @@ impl Experience {
     }
 
     fn wording(&self, text: &str, vector: Option<Vec<f32>>) -> Wording {
-        let mut weights: HashMap<TermKey, f32> = HashMap::new();
+        let mut weights: HashMap<Feature, f32> = HashMap::new();
         for feature in features(text) {
             let rarity = self.rarity.get(&feature).copied().unwrap_or(self.rarest);
             weights.insert(feature, rarity);
         }
         let length =
             weights.values().map(|weight| weight * weight).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
-        let mut words: Vec<(TermKey, f32)> =
+        let mut words: Vec<(Feature, f32)> =
             weights.into_iter().map(|(feature, weight)| (feature, weight / length)).collect();
         words.sort_unstable_by_key(|(feature, _)| *feature);
         Wording { words, vector }
@@ -93,11 +102,11 @@ impl Experience {
 }
 
 /// All words of a question, stems and function words alike, and its pairs of neighbours.
-fn features(text: &str) -> Vec<TermKey> {
+fn features(text: &str) -> Vec<Feature> {
     let folded = language::text::fold(text);
     let words: Vec<String> = language::words(&folded).into_iter().map(language::word::stem).collect();
-    let pairs = words.windows(2).map(|pair| key(&pair.join(" ")));
-    words.iter().map(|word| key(word)).chain(pairs).collect()
+    let pairs = words.windows(2).map(|pair| feature(&pair.join(" ")));
+    words.iter().map(|word| feature(word)).chain(pairs).collect()
 }
 
 /// Likeness of two questions: of their wording and, half and half, of their meaning. The constant lets the
@@ -113,7 +122,7 @@ fn kernel(left: &Wording, right: &Wording) -> f64 {
     }
 }
 
-fn sparse_dot(left: &[(TermKey, f32)], right: &[(TermKey, f32)]) -> f32 {
+fn sparse_dot(left: &[(Feature, f32)], right: &[(Feature, f32)]) -> f32 {
     let (mut left, mut right) = (left, right);
     let mut sum = 0.0;
     while let ([(one, a), after_one @ ..], [(other, b), after_other @ ..]) = (left, right) {
