@@ -1,5 +1,6 @@
 //! The configuration folder: shipped inside the binary, or a folder on disk.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -35,8 +36,10 @@ pub(crate) enum FolderError {
 pub(crate) fn shipped() -> Folder {
     let mut folder = Folder::default();
     for path in Shipped::iter() {
-        if let Some(file) = Shipped::get(&path) {
-            folder.insert(path.as_ref(), file.data.as_ref());
+        match Shipped::get(&path).map(|file| file.data) {
+            Some(Cow::Borrowed(bytes)) => folder.insert_shipped(path.as_ref(), bytes),
+            Some(Cow::Owned(bytes)) => folder.insert(path.as_ref(), bytes),
+            None => {}
         }
     }
     folder

@@ -12,13 +12,42 @@ use crate::problem::Problem;
 /// Paths (relative, with `/`) and contents.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Folder {
-    files: BTreeMap<String, Arc<[u8]>>,
+    files: BTreeMap<String, Content>,
 }
+
+/// A file's content; what is in the binary is not copied.
+#[derive(Debug, Clone)]
+enum Content {
+    Read(Arc<[u8]>),
+    Shipped(&'static [u8]),
+}
+
+impl Content {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Read(bytes) => bytes,
+            Self::Shipped(bytes) => bytes,
+        }
+    }
+}
+
+impl PartialEq for Content {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for Content {}
 
 impl Folder {
     /// Adds a file, replacing one of the same path.
     pub fn insert(&mut self, path: impl Into<String>, content: impl Into<Arc<[u8]>>) {
-        self.files.insert(path.into(), content.into());
+        self.files.insert(path.into(), Content::Read(content.into()));
+    }
+
+    /// Adds a file that is part of the binary.
+    pub fn insert_shipped(&mut self, path: impl Into<String>, content: &'static [u8]) {
+        self.files.insert(path.into(), Content::Shipped(content));
     }
 
     /// All files whose path starts with `prefix`, in order of path.
@@ -26,7 +55,7 @@ impl Folder {
         self.files
             .range(prefix.to_owned()..)
             .take_while(move |(path, _)| path.starts_with(prefix))
-            .map(|(path, content)| (path.as_str(), content.as_ref()))
+            .map(|(path, content)| (path.as_str(), content.bytes()))
     }
 
     /// Whether there is such a file.
@@ -40,6 +69,7 @@ impl Folder {
     pub fn id(&self) -> SnapshotId {
         let mut hash = Sha256::new();
         for (path, content) in &self.files {
+            let content = content.bytes();
             hash.update((path.len() as u64).to_le_bytes());
             hash.update(path.as_bytes());
             hash.update((content.len() as u64).to_le_bytes());
@@ -55,7 +85,7 @@ impl Folder {
     /// A [`Problem`] when it is missing or not UTF-8.
     pub fn text(&self, path: &str) -> Result<&str, Problem> {
         let content = self.files.get(path).ok_or_else(|| Problem::of_file(path, "the file is missing"))?;
-        std::str::from_utf8(content)
+        std::str::from_utf8(content.bytes())
             .map_err(|error| Problem::of_file(path, format!("not UTF-8 from byte {}", error.valid_up_to())))
     }
 
