@@ -41,7 +41,12 @@ pub(crate) async fn check(State(api): State<Arc<Api>>, request: Request, next: N
     }
     let took_ms = u64::try_from(api.clock.now().since(began).as_millis()).unwrap_or(u64::MAX);
     let status = response.status().as_u16();
-    tracing::info!(request.id = %id, %method, path, status, took_ms, "{method} {path} {status}");
+    // What went well has a record and is in the metrics: a line for each would cost as much as reading the request.
+    if response.status().is_client_error() || response.status().is_server_error() {
+        tracing::info!(request.id = %id, %method, path, status, took_ms, "{method} {path} {status}");
+    } else {
+        tracing::debug!(request.id = %id, %method, path, status, took_ms, "{method} {path} {status}");
+    }
     response
 }
 

@@ -190,6 +190,20 @@ pub trait Records: Send + Sync {
     /// Writes a finished turn: interaction, session, messages and case together. On disk when it returns.
     /// Writing an interaction id a second time changes nothing.
     fn record(&self, turn: FinishedTurn) -> BoxFuture<'_, Result<(), StoreError>>;
+    /// Writes many finished turns as [`Self::record`] would, in fewer transactions, and returns those that could not
+    /// be written.
+    fn record_all(&self, turns: Vec<FinishedTurn>) -> BoxFuture<'_, Vec<(InteractionId, StoreError)>> {
+        Box::pin(async move {
+            let mut lost = Vec::new();
+            for turn in turns {
+                let id = turn.interaction.id.clone();
+                if let Err(error) = self.record(turn).await {
+                    lost.push((id, error));
+                }
+            }
+            lost
+        })
+    }
     /// One interaction.
     fn interaction<'a>(
         &'a self,

@@ -4,7 +4,7 @@ use domain::feedback::{Feedback, FeedbackFilter};
 use domain::id::{FeedbackId, prefixed};
 use domain::ports::StoreError;
 
-use crate::parts::Pipeline;
+use crate::parts::{Durability, Pipeline};
 
 /// What became of a piece of feedback.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,13 @@ impl Pipeline {
     /// [`StoreError`] when it could not be kept.
     pub async fn collect_feedback(&self, feedback: Feedback) -> Result<Taken, StoreError> {
         let id = feedback.id.clone();
-        let known = self.parts.records.add_feedback(feedback).await?;
+        let records = self.parts.records.as_ref();
+        let mut known = records.add_feedback(feedback.clone()).await?;
+        if !known && self.parts.config.durability == Durability::Async {
+            // Its interaction may still be waiting to be written.
+            self.later.flush(records).await;
+            known = records.add_feedback(feedback).await?;
+        }
         Ok(if known { Taken::Kept(id) } else { Taken::UnknownInteraction })
     }
 

@@ -4,6 +4,7 @@
 //! [`listener`] (what a waiting client is told), [`relay`] (the short path of bare models), [`trace`] (how steps are timed), [`parts`] (what it all stands on).
 
 pub mod feedback;
+mod later;
 pub mod listener;
 pub mod parts;
 pub mod relay;

@@ -8,9 +8,9 @@ use domain::time::Moment;
 use registry::snapshot::Current;
 use routing::Router;
 use serde::Deserialize;
-use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::later::Later;
 use crate::session_lock::SessionLocks;
 
 /// Settings of `[records]`.
@@ -82,22 +82,15 @@ impl Parts {
 pub struct Pipeline {
     pub(crate) parts: Parts,
     pub(crate) session_locks: SessionLocks,
-    /// Records written after their reply, at most this many at once.
-    pub(crate) writing_later: Arc<Semaphore>,
+    /// Records written after their reply.
+    pub(crate) later: Arc<Later>,
 }
-
-/// Records that may be on their way to disk with `durability = "async"`.
-const WRITING_LATER_MAX: usize = 1_024;
 
 impl Pipeline {
     /// Stands on `parts`.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self {
-            parts,
-            session_locks: SessionLocks::default(),
-            writing_later: Arc::new(Semaphore::new(WRITING_LATER_MAX)),
-        }
+        Self { parts, session_locks: SessionLocks::default(), later: Arc::default() }
     }
 
     /// The configuration in force.

@@ -34,7 +34,7 @@ macro_rules! conformance {
         $crate::conformance::conformance! { @cases $engine;
             turns: whole_turn_is_read_back, unknown_is_none, second_write_changes_nothing,
                 odd_texts_are_kept, bare_turn_is_read_back, writes_outlive_a_restart,
-                many_at_once_are_all_kept, probe_writes;
+                many_at_once_are_all_kept, many_together_are_all_kept, probe_writes;
             sessions: new_without_id, continues_with_messages, unknown_or_expired_is_new,
                 foreign_user_gets_a_new_one, unclaimed_is_claimed, another_users_turn_does_not_touch_it,
                 message_id_is_answered_once, recent_are_the_last, late_turn_does_not_shorten_it,

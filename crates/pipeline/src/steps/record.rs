@@ -1,6 +1,5 @@
 //! `record`: writes what happened, before the reply ends.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use domain::interaction::FinishedTurn;
@@ -25,22 +24,19 @@ const CONFIRM_MIN: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(
     pipeline: &Pipeline,
-    finished: FinishedTurn,
+    mut finished: FinishedTurn,
     deadline: Moment,
 ) -> Result<Recorded, TurnError> {
     let parts = &pipeline.parts;
-    // A case number is a promise: it is never given before it is on disk.
-    let may_be_late = parts.config.durability == Durability::Async && finished.interaction.case.is_none();
-    if may_be_late && let Ok(permit) = Arc::clone(&pipeline.writing_later).try_acquire_owned() {
-        let records = Arc::clone(&parts.records);
-        parts.tasks.spawn(async move {
-            let id = finished.interaction.id.clone();
-            if let Err(error) = records.record(finished).await {
-                tracing::error!(interaction.id = %id, %error, "a record was lost");
-            }
-            drop(permit);
-        });
-        return Ok(Recorded::Yes);
+    // A case number is a promise: it is never given before it is on disk. The next turn of a session reads this one.
+    let may_be_late = parts.config.durability == Durability::Async
+        && finished.interaction.case.is_none()
+        && finished.session.is_none();
+    if may_be_late {
+        match pipeline.later.take(parts, Box::new(finished)) {
+            None => return Ok(Recorded::Yes),
+            Some(back) => finished = *back,
+        }
     }
     let id = finished.interaction.id.clone();
     let due = deadline.max(parts.clock.now().after(CONFIRM_MIN));

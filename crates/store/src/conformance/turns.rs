@@ -126,6 +126,19 @@ pub(crate) async fn many_at_once_are_all_kept(engine: &impl Engine) {
     assert_eq!(session.turn_count, 100);
 }
 
+pub(crate) async fn many_together_are_all_kept(engine: &impl Engine) {
+    let store = engine.open();
+    store.record(session_turn("ses_1", 7)).await.expect("written");
+    let turns = (0..600).map(|n| session_turn("ses_1", n)).collect();
+    let lost = store.record_all(turns).await;
+    assert!(lost.is_empty(), "{lost:?}");
+    for n in 0..600 {
+        assert!(read(&store, n).await.is_some(), "{n}");
+    }
+    let session = store.open(request(Some("ses_1"), Some("user-7"))).await.expect("open");
+    assert_eq!(session.turn_count, 600);
+}
+
 pub(crate) async fn probe_writes(engine: &impl Engine) {
     let store = engine.open();
     for _ in 0..2 {

@@ -1,10 +1,13 @@
 //! The port `Records`.
 
+use std::sync::Arc;
+
 use domain::feedback::{Feedback, FeedbackFilter};
 use domain::id::InteractionId;
 use domain::interaction::{FinishedTurn, Interaction, InteractionFilter};
 use domain::ports::{BoxFuture, Records, StoreError};
 use domain::time::Timestamp;
+use futures_util::future::join_all;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::connection::Failure;
@@ -15,6 +18,8 @@ use crate::stored::{integer, names};
 
 /// Rows that one expiry transaction touches at most, so that turns are not kept waiting.
 const EXPIRE_MAX: usize = 500;
+/// Turns written in one transaction at most, for the same reason.
+const RECORD_MAX: usize = 256;
 
 impl Records for Store {
     fn record(&self, turn: FinishedTurn) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -22,6 +27,20 @@ impl Records for Store {
             // JSON is made here: the writer thread only writes.
             let row = InteractionRow::from(&turn.interaction);
             self.write(move |connection| turns::write(connection, &row, &turn)).await
+        })
+    }
+
+    fn record_all(&self, turns: Vec<FinishedTurn>) -> BoxFuture<'_, Vec<(InteractionId, StoreError)>> {
+        Box::pin(async move {
+            let mut turns = turns.into_iter().peekable();
+            let mut batches = Vec::new();
+            while turns.peek().is_some() {
+                let batch = turns.by_ref().take(RECORD_MAX);
+                let batch = batch.map(|turn| (InteractionRow::from(&turn.interaction), turn)).collect();
+                batches.push(self.record_batch(batch));
+            }
+            // All of them are queued before the first is done: what is written later comes behind them.
+            join_all(batches).await.into_iter().flatten().collect()
         })
     }
 
@@ -92,6 +111,34 @@ impl Records for Store {
                 .execute([])?;
             Ok(())
         }))
+    }
+}
+
+impl Store {
+    /// Writes `batch` at once; when that fails, each by itself, so that one turn does not spoil the others'.
+    async fn record_batch(
+        &self,
+        batch: Arc<[(InteractionRow, FinishedTurn)]>,
+    ) -> Vec<(InteractionId, StoreError)> {
+        let all = Arc::clone(&batch);
+        let write = move |connection: &Connection| {
+            all.iter().try_for_each(|(row, turn)| turns::write(connection, row, turn))
+        };
+        if self.write(write).await.is_ok() {
+            return Vec::new();
+        }
+        let singly = (0..batch.len()).map(|index| {
+            let batch = Arc::clone(&batch);
+            async move {
+                let id = batch.get(index).map(|(_, turn)| turn.interaction.id.clone())?;
+                let write = move |connection: &Connection| match batch.get(index) {
+                    Some((row, turn)) => turns::write(connection, row, turn),
+                    None => Ok(()),
+                };
+                self.write(write).await.err().map(|error| (id, error))
+            }
+        });
+        join_all(singly).await.into_iter().flatten().collect()
     }
 }
 

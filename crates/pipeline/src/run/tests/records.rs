@@ -189,23 +189,27 @@ async fn records_may_follow_the_reply_but_cases_never_do() {
     assert!(house.ask("I want a human to look at my deposit").await.interaction.case.is_some());
 }
 
+pub(super) fn feedback(house: &House, interaction: InteractionId) -> Feedback {
+    Feedback {
+        id: house.pipeline.new_feedback_id(),
+        interaction,
+        session: None,
+        kind: FeedbackKind::Explicit,
+        rating: Some(5),
+        thumb: None,
+        comments: None,
+        signal: None,
+        metadata: None,
+        at: house.clock.wall(),
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn feedback_is_kept_for_interactions_that_exist() {
     let house = House::saying(&[GOOD]);
     let interaction = house.ask(QUESTION).await.interaction.id;
     for (interaction, want) in [(interaction, true), (InteractionId::from("int_none"), false)] {
-        let feedback = Feedback {
-            id: house.pipeline.new_feedback_id(),
-            interaction,
-            session: None,
-            kind: FeedbackKind::Explicit,
-            rating: Some(5),
-            thumb: None,
-            comments: None,
-            signal: None,
-            metadata: None,
-            at: house.clock.wall(),
-        };
+        let feedback = feedback(&house, interaction);
         let id = feedback.id.clone();
         let taken = house.pipeline.collect_feedback(feedback).await.expect("the store works");
         assert_eq!(taken, if want { Taken::Kept(id) } else { Taken::UnknownInteraction });

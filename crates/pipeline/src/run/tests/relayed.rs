@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use parking_lot::Mutex;
 
 use super::*;
+use crate::feedback::Taken;
 use crate::parts::{Durability, OnFailure};
 use crate::relay::{Answer, Broken, Observer, Passed, Refused, RelayTurn, Relaying, hash};
 use crate::turn::Recorded;
@@ -205,4 +206,24 @@ async fn a_record_that_cannot_be_written_is_told_before_the_end() {
         }
         assert_eq!(*observer.not_recorded.lock(), 2);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_follow_their_replies_are_written_together_and_feedback_finds_them() {
+    let config = RecordsConfig { durability: Durability::Async, ..RecordsConfig::default() };
+    let rungs = vec![(TierName::Primary, scripts(&["Hello."]))];
+    let house = House::build(Plan { rungs, config, ..Plan::default() });
+    let observer = Arc::new(Counts::default());
+    let turn = relay_turn(&house, WHOLE, &observer);
+    let first = turn.interaction.clone();
+    Box::pin(house.pipeline.relay(turn)).await.expect("an answer");
+    relay(&house, WHOLE, &observer).await.expect("an answer");
+    assert_eq!(house.ledger.recorded().len(), 0, "they wait for others");
+    let feedback = records::feedback(&house, first);
+    let taken = house.pipeline.collect_feedback(feedback.clone()).await.expect("the store works");
+    assert_eq!(taken, Taken::Kept(feedback.id));
+    relay(&house, WHOLE, &observer).await.expect("an answer");
+    house.pipeline.parts.tasks.close();
+    house.pipeline.parts.tasks.wait().await;
+    assert_eq!(house.ledger.recorded().len(), 3, "each of them once");
 }

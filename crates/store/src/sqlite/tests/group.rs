@@ -151,3 +151,21 @@ async fn a_full_queue_refuses_at_once() {
     assert!(!is_written(&store, 3).await);
     assert_eq!(store.stats().queue_depth, 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_bad_record_does_not_spoil_those_written_with_it() {
+    let engine = Sqlite::new();
+    let store = engine.store(&Config::default());
+    let refused = interaction_id(41);
+    let trigger = format!(
+        "CREATE TRIGGER refusing BEFORE INSERT ON interactions WHEN new.id = '{refused}'
+         BEGIN SELECT raise(ABORT, 'refused'); END",
+    );
+    engine.stranger().execute_batch(&trigger).expect("a trigger");
+    let lost = store.record_all((0..300).map(turn).collect()).await;
+    assert_eq!(lost.iter().map(|(id, _)| id).collect::<Vec<_>>(), [&refused]);
+    for n in 0..300 {
+        assert_eq!(is_written(&store, n).await, n != 41, "{n}");
+    }
+    assert!(store.stats().commits <= 5, "{:?}", store.stats());
+}

@@ -1,0 +1,79 @@
+//! Records that may be written after their reply (`durability = "async"`): gathered for a moment, so that many share one
+//! transaction. One by one they would cost the core more than the request itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::interaction::FinishedTurn;
+use domain::ports::Records;
+use parking_lot::Mutex;
+
+use crate::parts::Parts;
+
+/// Records that may be on their way to disk; with more, a reply waits for its own.
+const UNWRITTEN_MAX: usize = 2_048;
+/// How long the first record waits for others: what a crash may lose beside what the disk is busy with.
+const GATHER: Duration = Duration::from_millis(20);
+
+#[derive(Default)]
+pub(crate) struct Later {
+    records: Mutex<Unwritten>,
+}
+
+#[derive(Default)]
+struct Unwritten {
+    waiting: Vec<FinishedTurn>,
+    /// Handed to the store, which has not answered yet.
+    n_writing: usize,
+    has_writer: bool,
+}
+
+impl Later {
+    /// Takes `turn` to be written soon, or gives it back when too many wait already.
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        parts: &Parts,
+        turn: Box<FinishedTurn>,
+    ) -> Option<Box<FinishedTurn>> {
+        let mut records = self.records.lock();
+        if records.waiting.len() + records.n_writing >= UNWRITTEN_MAX {
+            return Some(turn);
+        }
+        records.waiting.push(*turn);
+        let has_writer = std::mem::replace(&mut records.has_writer, true);
+        drop(records);
+        if !has_writer {
+            let (store, clock) = (Arc::clone(&parts.records), Arc::clone(&parts.clock));
+            let later = Arc::clone(self);
+            parts.tasks.spawn(async move {
+                loop {
+                    clock.sleep_until(clock.now().after(GATHER)).await;
+                    let Some(turns) = later.next() else { return };
+                    write(store.as_ref(), turns).await;
+                }
+            });
+        }
+        None
+    }
+
+    /// Writes what waits, at once; what the task is writing is queued in the store already.
+    pub(crate) async fn flush(&self, store: &dyn Records) {
+        let turns = std::mem::take(&mut self.records.lock().waiting);
+        write(store, turns).await;
+    }
+
+    /// What waits now; `None` ends the task that writes.
+    fn next(&self) -> Option<Vec<FinishedTurn>> {
+        let mut records = self.records.lock();
+        let turns = std::mem::take(&mut records.waiting);
+        records.n_writing = turns.len();
+        records.has_writer = !turns.is_empty();
+        records.has_writer.then_some(turns)
+    }
+}
+
+async fn write(store: &dyn Records, turns: Vec<FinishedTurn>) {
+    for (id, error) in store.record_all(turns).await {
+        tracing::error!(interaction.id = %id, %error, "a record was lost");
+    }
+}
