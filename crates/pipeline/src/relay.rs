@@ -121,6 +121,9 @@ pub enum Refused {
     /// No model answers.
     #[error(transparent)]
     Unanswered(Box<Unanswered>),
+    /// The provider stopped before its answer was whole.
+    #[error("the answer is not complete: {0}")]
+    Incomplete(ModelError),
     /// The record could not be written, and the configuration refuses to answer without.
     #[error(transparent)]
     NotRecorded(#[from] TurnError),
@@ -163,9 +166,16 @@ impl Pipeline {
 }
 
 async fn whole(mut stream: RelayedStream, mut ledger: Ledger) -> Result<Whole, Refused> {
-    let Some(Ok(RelayedPortion { bytes, .. })) = stream.next().await else {
-        let _ = ledger.close(Outcome::Failed).await;
-        return Err(TurnError::NotRecorded.into());
+    let portion = match stream.next().await {
+        Some(portion) => portion.map_err(|error| error.error),
+        None => Err(ended()),
+    };
+    let bytes = match portion {
+        Ok(RelayedPortion { bytes, .. }) => bytes,
+        Err(error) => {
+            let _ = ledger.close(Outcome::Failed).await;
+            return Err(Refused::Incomplete(error));
+        }
     };
     ledger.hasher.update(&bytes);
     let closed = ledger.close(Outcome::Answered).await;

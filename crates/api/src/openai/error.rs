@@ -156,6 +156,7 @@ impl From<Refused> for OpenAiError {
     fn from(error: Refused) -> Self {
         match error {
             Refused::Unanswered(unanswered) => Self::from(*unanswered),
+            Refused::Incomplete(error) => Broken::Incomplete(error).into(),
             Refused::NotRecorded(error) => error.into(),
         }
     }

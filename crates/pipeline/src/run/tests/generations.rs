@@ -144,6 +144,13 @@ async fn an_answer_that_is_only_an_opening_is_generated_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_bare_yes_is_no_answer_and_not_said_before_one() {
+    let house = House::saying(&["Yes.", &format!("No, it does not. {GOOD}")]);
+    assert_eq!(house.ask(QUESTION).await.response, GOOD);
+    assert_eq!(house.n_calls(0), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_cut_by_the_providers_filter_is_generated_again() {
     let content = domain::fault::Fault::provider(domain::fault::Kind::Content);
     let broken = Script::Steps(vec![Step::Delta(format!("{GOOD} And")), Step::Fail(content)]);

@@ -191,15 +191,17 @@ impl Reading<'_> {
         [before, &unsaid.join(" "), after].concat()
     }
 
-    /// A stock opening or a bare "Yes" waits for the first sentence of substance, so that nobody is told "Sure!" and
-    /// then nothing.
+    /// A stock opening waits for the first sentence of substance, so that nobody is told "Sure!" and then nothing. A bare
+    /// "Yes" is left out: no passage can back it, and beside what they say it may be wrong.
     async fn keep(&mut self, sentence: &str) {
+        // Without passages nothing can be checked, and an echo is as good as any other words.
+        if !self.asked.passages.is_empty() && is_echo(sentence, self.asked.question) {
+            return;
+        }
         let draft = &mut self.draft;
         let sentence = if draft.text.is_empty() { sentence.trim_start() } else { sentence };
         draft.text.push_str(sentence);
-        // Without passages nothing can be checked, and an echo is as good as any other words.
-        let is_echo = !self.asked.passages.is_empty() && is_echo(sentence, self.asked.question);
-        draft.has_substance |= !is_stock(sentence.trim()) && !is_echo;
+        draft.has_substance |= !is_stock(sentence.trim());
         if draft.has_substance && self.asked.listener.is_live() {
             let text = draft.text.get(draft.released..).unwrap_or_default().to_owned();
             draft.released = draft.text.len();
