@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Where the CPU of a request goes, layer by layer: samples Mainstay with perf while it relays a bare model's answers
+# to 16 connections on one core. Writes bench/results/…-layers.md. See bench/README.md.
+#   DURABILITY=commit bench/layers.sh      with records on disk before each reply
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/prerequisites.sh
+. bench/result.sh
+
+seconds=${SECONDS_EACH:-10}
+durability=${DURABILITY:-async}
+gateway_core=${GATEWAY_CORE:-0}
+load_core=${LOAD_CORE:-$(( $(nproc) > 1 ? 1 : 0 ))}
+url=http://127.0.0.1:9114/v1/chat/completions
+body='{"model":"mock/mock-1","messages":[{"role":"system","content":"You are the assistant of a bank. Answer in at most two sentences."},{"role":"user","content":"How long may a bank hold a deposited check before I can use the money?"}],"max_tokens":200}'
+
+command -v perf >/dev/null || install linux-perf
+build mainstay bench
+work="$(mktemp -d "$(dirname "$bin")/bench.XXXXXX")"
+work="$(cd "$work" && pwd)"
+started=()
+trap 'kill "${started[@]}" 2>/dev/null; wait; rm -rf "$work"' EXIT
+
+taskset -c "$load_core" "$bin/bench-mock" >"$work/mock.log" 2>&1 &
+started+=($!)
+"$bin/mainstay" init "$work/config" >/dev/null
+sed "s/@durability@/$durability/" bench/mainstay.toml >"$work/config/mainstay.toml"
+taskset -c "$gateway_core" "$bin/mainstay" serve --config "$work/config" --data "$work/data" \
+  --listen 127.0.0.1:9114 >"$work/mainstay.log" 2>&1 &
+server=$!
+started+=($server)
+for _ in $(seq 300); do curl -fs -o /dev/null -d "$body" -H 'content-type: application/json' "$url" && break; sleep 0.1; done
+
+load() {
+  taskset -c "$load_core" "$bin/bench-load" closed --name mainstay --round 1 --url "$url" --body "$body" \
+    --connections 16 --seconds "$seconds" --pid "$server"
+}
+
+load >"$work/lines"                                                # undisturbed: what a request costs
+load >"$work/sampled" &
+driver=$!
+# Stacks by their unwinding tables: frame pointers would need another build of everything.
+perf record -q -F 499 --call-graph dwarf,16384 -p "$server" -o "$work/perf.data" -- sleep "$((seconds - 1))" >/dev/null 2>&1
+wait "$driver"
+perf script -i "$work/perf.data" -F comm,ip,sym --no-inline 2>/dev/null >"$work/stacks"
+
+{
+  result_header "Layers: where the CPU of a relayed request goes"
+  echo "| records | $durability |"
+  echo "| how | samples of the process at 499 Hz, each counted for the innermost layer in its stack |"
+  echo
+  python3 bench/layers.py "$work/stacks" "$work/lines"
+} | tee "$work/result"
+result="$(result_file layers)"
+cp "$work/result" "$result"
+echo "written: $result" >&2
