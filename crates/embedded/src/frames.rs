@@ -44,7 +44,7 @@ pub struct Load {
     pub path: String,
     /// Context in tokens, shared by all cached prefixes and the running answer.
     pub n_ctx: u32,
-    /// Threads for computing; 0 lets the worker choose (physical cores, at most 8).
+    /// Threads for computing; 0 lets the worker choose while it works (by what others leave, at most 8).
     pub threads: u32,
 }
 
@@ -127,7 +127,7 @@ pub struct Ready {
     pub protocol: u32,
     /// Context in tokens.
     pub n_ctx: u32,
-    /// Threads used.
+    /// Threads used at first.
     pub threads: u32,
     /// SHA-256 of the model's chat template, as hex.
     pub template_hash: String,

@@ -51,7 +51,7 @@ pub struct Config {
     pub memory_bytes: Option<u64>,
     /// Context in tokens.
     pub n_ctx: u32,
-    /// Threads; 0 lets the worker choose.
+    /// Threads; 0 lets the worker choose while it works.
     pub threads: u32,
     /// Calls that may wait.
     pub waiting_max: usize,

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`worker`] (the process: frames in, frames out), [`generation`] (one answer, piece by piece),
 //! [`prefix`] (which cached prompt to build on), [`template`] (messages to text), [`text`] (tokens to text),
-//! [`model`] (loading).
+//! [`model`] (loading), [`threads`] (how many compute).
 #![deny(missing_docs)]
 
 pub mod generation;
@@ -10,6 +10,7 @@ pub mod model;
 mod prefix;
 mod template;
 mod text;
+mod threads;
 mod worker;
 
 pub use worker::run_worker;

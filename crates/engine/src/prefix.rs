@@ -97,6 +97,11 @@ impl Slots {
         }
     }
 
+    /// The sequences that hold something.
+    pub(crate) fn in_use(&self) -> impl Iterator<Item = usize> {
+        (0..self.slots.len()).filter(|slot| self.len(*slot) > 0)
+    }
+
     /// Tokens cached in `slot`.
     pub(crate) fn len(&self, slot: usize) -> usize {
         self.slots.get(slot).map_or(0, |slot| slot.tokens.len())

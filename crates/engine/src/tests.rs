@@ -79,6 +79,29 @@ fn greedy_answers_are_the_same_every_time_and_a_cached_prompt_reads_less() {
 }
 
 #[test]
+fn other_threads_take_over_in_the_middle_and_say_the_same() {
+    let call = call(RULES, "What is a checking account?");
+    let (want, _, usage) = run(&mut engine(), &call).unwrap();
+    let mut engine = engine();
+    let mut answer = engine.begin(&call).unwrap();
+    let mut said = String::new();
+    for step in 0.. {
+        engine.threads.fix(1 + step % 2);
+        match engine.advance(&mut answer).unwrap() {
+            Progress::Reading => {}
+            Progress::Text(text) => said.push_str(&text),
+            Progress::Done { text, .. } => {
+                said.push_str(&text);
+                break;
+            }
+        }
+    }
+    assert_eq!(said, want);
+    let (again, _, cached) = run(&mut engine, &call).unwrap();
+    assert_eq!((again, cached.cached), (want, usage.input - 1), "what was cached is still known");
+}
+
+#[test]
 fn agents_in_turn_keep_their_prefixes() {
     let mut engine = engine();
     let other =

@@ -145,7 +145,10 @@ impl<W: Write> Service<'_, W> {
 
     fn receive(&mut self, frame: Down) -> Result<(), WorkerError> {
         match frame {
-            Down::Ping => self.send(&Up::Pong),
+            Down::Ping => {
+                self.engine.rest();
+                self.send(&Up::Pong)
+            }
             Down::Generate(call) if self.waiting.len() >= WAITING_MAX => {
                 self.fail(call.id, FailureKind::Engine, "too many answers wait in the worker")
             }

@@ -124,7 +124,7 @@ pub(crate) struct EmbeddedConfig {
     pub(crate) model: String,
     /// Context window in tokens.
     pub(crate) context: u32,
-    /// Threads of the worker; 0 means the machine's cores, 8 at most.
+    /// Threads of the worker; 0 means as many as other processes leave cores for, measured while it works, 8 at most.
     pub(crate) threads: u32,
     /// At most so long after a failed fetch a model is fetched again (half of it at least); doubled for each further
     /// failure, up to 10 minutes.
