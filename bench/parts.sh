@@ -2,13 +2,12 @@
 # Measures one part of Mainstay alone and writes bench/results/…-PART.md. See bench/README.md.
 #   bench/parts.sh commits       records made safe on disk per second, with 1, 16 and 64 writers
 #   bench/parts.sh generation    the embedded engine: prompt and answer tokens per second, 1 and 2 threads
-#   bench/parts.sh embeddings    sentences per second, 1 and 2 threads, batches of 1 and 32
 #   bench/parts.sh search        time of a search, and how well it finds, by words and hybrid
 #   bench/parts.sh answers       the suite of finance questions, asked of a running server (URL)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . bench/result.sh
-part="${1:?usage: bench/parts.sh commits|generation|embeddings|search|answers}"
+part="${1:?usage: bench/parts.sh commits|generation|search|answers}"
 model="${MODEL:-qwen2.5-coder-1.5b}"
 cores=${CORES:-0-$(( $(nproc) - 1 ))}                              # CORES=0 pins to one core
 models="${MODELS:-${CARGO_TARGET_DIR:-target}/test-data/models}"
@@ -41,9 +40,6 @@ measure() {
     generation)
       pull "$model"
       example engine generate "$models/$model"/*.gguf "How long may a bank hold a deposited check?" ;;
-    embeddings)
-      pull all-minilm-l6-v2
-      example embedded embed "$models/all-minilm-l6-v2" "Is my deposit insured?" "How safe is my savings account?" ;;
     search)
       pull all-minilm-l6-v2
       example knowledge calibration config/knowledge/finance "$models/all-minilm-l6-v2" ;;
