@@ -46,7 +46,7 @@ pub trait Checkup: Send + Sync {
     fn parts(&self) -> BoxFuture<'_, Vec<Part>>;
 }
 
-/// Whether the first start is done. Once it is, nothing takes it back.
+/// Whether the first start is done. Once it is, nothing takes it back but a stop.
 #[derive(Debug, Default)]
 pub struct Startup {
     done: AtomicBool,
@@ -82,6 +82,10 @@ pub(crate) async fn live() -> Response {
 }
 
 pub(crate) async fn ready(State(api): State<Arc<Api>>) -> Response {
+    if api.stop.is_asked() {
+        let body = serde_json::json!({ "status": "stopping", "reason": "the server was told to stop" });
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();
+    }
     if api.startup.is_done() {
         return Json(serde_json::json!({ "status": "ready" })).into_response();
     }

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`router`] (which path does what), `entry` (checks before any handler), `body` (JSON in), `parameters` (the query string),
 //! `native` (our own doors), `openai` (the door that OpenAI's SDKs know), `openapi` (what there is), `admin`, `stream` (event streams), [`problem`] (errors out), [`health`], [`metrics`],
-//! [`serve`] (connections).
+//! [`serve`] (connections), [`stopping`] (how they end).
 
 mod admin;
 mod body;
@@ -18,4 +18,5 @@ pub use native::reply::body as reply_body;
 pub mod problem;
 pub mod router;
 pub mod serve;
+pub mod stopping;
 mod stream;

@@ -69,6 +69,8 @@ codes! {
     session_busy, SERVICE_UNAVAILABLE, "session_busy", "The session is busy";
     /// The server has not started whole yet.
     starting, SERVICE_UNAVAILABLE, "starting", "The server is starting";
+    /// The server is stopping and the reply was not ready in time.
+    stopping, SERVICE_UNAVAILABLE, "stopping", "The server is stopping";
 }
 
 impl Problem {

@@ -17,6 +17,7 @@ use crate::body::BodyLimits;
 use crate::health::{Checkup, Startup};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
+use crate::stopping::{self, Stop};
 use crate::{admin, entry, health, metrics, native, openai, openapi};
 
 /// Settings of `[server]`.
@@ -37,10 +38,15 @@ pub struct Config {
     /// How long a connection may stay open without a request.
     #[serde(with = "resilience::duration_text")]
     pub idle_timeout: Duration,
-    /// How long requests under way may go on after the signal to stop.
+    /// How long requests under way may go on after the signal to stop; what is left then ends with an error. A second
+    /// signal ends it at once.
     #[serde(with = "resilience::duration_text")]
     pub drain_timeout: Duration,
-    /// Connections at once; more wait in the kernel.
+    /// How long after the signal to stop the port stays open, part of the drain time: `/health/ready` is 503, and each
+    /// reply ends its connection. As long as what is in front needs to notice.
+    #[serde(with = "resilience::duration_text")]
+    pub stop_grace: Duration,
+    /// Connections at once; more wait in the kernel. Fewer where the system allows the process fewer files.
     pub connections_max: usize,
     /// Bytes of a native body.
     pub body_bytes_max: usize,
@@ -57,6 +63,7 @@ impl Default for Config {
             header_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
             drain_timeout: Duration::from_secs(30),
+            stop_grace: Duration::from_millis(500),
             connections_max: 10_000,
             body_bytes_max: 1 << 20,
             dialect_body_bytes_max: 32 << 20,
@@ -76,6 +83,8 @@ pub struct Api {
     pub pipeline: watch::Receiver<Option<Arc<Pipeline>>>,
     /// Whether the first start is done.
     pub startup: Arc<Startup>,
+    /// How far the stop is, once it is asked for.
+    pub stop: Stop,
     /// Looks at every part.
     pub checkup: Arc<dyn Checkup>,
     /// What is counted.
@@ -146,6 +155,7 @@ pub fn router(api: &Arc<Api>) -> Router {
         .method_not_allowed_fallback(|| async {
             Problem::method_not_allowed("see the `allow` header for the methods of this path")
         })
+        .layer(from_fn_with_state(Arc::clone(api), stopping::watch))
         .layer(from_fn_with_state(Arc::clone(api), entry::check))
         .with_state(Arc::clone(api))
 }

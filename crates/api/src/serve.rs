@@ -10,11 +10,12 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::router::Config;
+use crate::stopping::Stop;
 
 mod idle;
 
@@ -60,37 +61,115 @@ const STREAMS_MAX: u32 = 256;
 /// Bytes of all headers of a request.
 const HEADER_BYTES_MAX: u32 = 64 << 10;
 const HEADER_BYTES_MAX_HTTP1: usize = 64 << 10;
+/// How long the last words of a stop may take to leave; a client that does not read them is not waited for.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Serves `router` until `shutdown`, then lets requests under way finish within the drain time.
-pub async fn run(listener: TcpListener, router: Router, config: &Config, shutdown: CancellationToken) {
-    let permits = Arc::new(Semaphore::new(config.connections_max));
-    let graceful = GracefulShutdown::new();
-    let connections = TaskTracker::new();
-    let builder = builder(config);
-    let abort = CancellationToken::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = accept(&listener, &permits) => accepted,
-            () = shutdown.cancelled() => break,
-        };
-        let (stream, permit) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "could not accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
+/// Serves `router` until `stop` is asked for; then lets requests under way finish within the drain time, and ends
+/// what is left with an error.
+///
+/// The port stays open for the grace time: whoever asks meanwhile is answered, and told that the connection ends. So
+/// no request that is on its way when the signal comes is lost.
+pub async fn run(listener: TcpListener, router: Router, config: &Config, stop: &Stop) {
+    let mut serving = Serving::new(router, config);
+    tokio::select! {
+        () = serving.accept(&listener) => {}
+        () = stop.asked() => {}
+    }
+    let over = tokio::time::sleep(config.drain_timeout);
+    tokio::pin!(over);
+    let grace = config.stop_grace.min(config.drain_timeout);
+    tokio::select! {
+        () = serving.accept(&listener) => {}
+        () = tokio::time::sleep(grace) => {}
+        () = stop.over() => {}
+    }
+    serving.take_waiting(listener);
+    let Serving { connections, graceful, abort, .. } = serving;
+    connections.close();
+    tokio::select! {
+        () = graceful.shutdown() => {}
+        () = stop.over() => tracing::warn!("told to stop at once: what is under way ends with an error"),
+        () = &mut over => tracing::warn!("the drain time is over: what is still under way ends with an error"),
+    }
+    stop.end();
+    if tokio::time::timeout(LAST_WORDS, connections.wait()).await.is_err() {
+        tracing::warn!(n = connections.len(), "connections that nobody reads from are cut");
+    }
+    abort.cancel();
+    connections.wait().await;
+}
+
+/// What serves connections.
+struct Serving {
+    router: Router,
+    builder: Builder<TokioExecutor>,
+    idle_timeout: Duration,
+    permits: Arc<Semaphore>,
+    connections: TaskTracker,
+    graceful: GracefulShutdown,
+    abort: CancellationToken,
+}
+
+impl Serving {
+    fn new(router: Router, config: &Config) -> Self {
+        Self {
+            router,
+            builder: builder(config),
+            idle_timeout: config.idle_timeout,
+            permits: Arc::new(Semaphore::new(config.connections_max)),
+            connections: TaskTracker::new(),
+            graceful: GracefulShutdown::new(),
+            abort: CancellationToken::new(),
+        }
+    }
+
+    /// Accepts connections; never ends. A failure is told once, not twenty times a second.
+    async fn accept(&mut self, listener: &TcpListener) {
+        let mut is_failing = false;
+        loop {
+            let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    if std::mem::take(&mut is_failing) {
+                        tracing::info!("connections are accepted again");
+                    }
+                    self.serve(stream, permit);
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut is_failing, true) {
+                        tracing::error!(%error, "could not accept a connection; it is tried again");
+                    }
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
-        };
+        }
+    }
+
+    /// Takes the connections that the kernel has made already, which closing the port would reset.
+    fn take_waiting(&mut self, listener: TcpListener) {
+        let Ok(listener) = listener.into_std() else { return };
+        while let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned()
+            && let Ok((stream, _)) = listener.accept()
+        {
+            if stream.set_nonblocking(true).is_ok()
+                && let Ok(stream) = TcpStream::from_std(stream)
+            {
+                self.serve(stream, permit);
+            }
+        }
+    }
+
+    fn serve(&self, stream: TcpStream, permit: OwnedSemaphorePermit) {
         // Without it each small frame of a stream may wait 40 ms for an acknowledgement.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection was gone before it began");
-            continue;
+            return;
         }
-        let io = TokioIo::new(IdleTimeout::new(stream, config.idle_timeout));
-        let service = TowerToHyperService::new(router.clone());
-        let connection = graceful.watch(builder.serve_connection(io, service).into_owned());
-        let abort = abort.clone();
-        connections.spawn(async move {
+        let io = TokioIo::new(IdleTimeout::new(stream, self.idle_timeout));
+        let service = TowerToHyperService::new(self.router.clone());
+        let connection = self.graceful.watch(self.builder.serve_connection(io, service).into_owned());
+        let abort = self.abort.clone();
+        self.connections.spawn(async move {
             tokio::select! {
                 result = connection => {
                     if let Err(error) = result {
@@ -102,23 +181,6 @@ pub async fn run(listener: TcpListener, router: Router, config: &Config, shutdow
             drop(permit);
         });
     }
-    drop(listener);
-    connections.close();
-    let drained = tokio::time::timeout(config.drain_timeout, graceful.shutdown()).await;
-    if drained.is_err() {
-        tracing::warn!("requests were still under way at the end of the drain time");
-    }
-    abort.cancel();
-    connections.wait().await;
-}
-
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = Arc::clone(permits).acquire_owned().await.map_err(std::io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, permit))
 }
 
 fn builder(config: &Config) -> Builder<TokioExecutor> {

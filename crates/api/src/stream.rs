@@ -45,7 +45,7 @@ impl Format for Native {
     fn ended(&mut self, result: Result<Reply, TurnError>) -> Bytes {
         match result {
             Ok(reply) => frame("answer", &reply::body(&reply).to_string()),
-            Err(error) => frame("error", &Problem::from(error).json()),
+            Err(error) => error_frame(&Problem::from(error)),
         }
     }
 }
@@ -149,6 +149,11 @@ fn event_frame(event: &Event) -> Bytes {
         }
         Event::Text(delta) => frame("text", &json!({ "delta": delta }).to_string()),
     }
+}
+
+/// The event that ends a stream without an answer.
+pub(crate) fn error_frame(problem: &Problem) -> Bytes {
+    frame("error", &problem.json())
 }
 
 /// JSON text never holds a line break, so one `data:` line holds it.

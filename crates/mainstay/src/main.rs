@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`cli`] (one file for each command), [`compose`] (what is joined to what), [`assembly`] (the running
 //! whole), [`models`] (fetching and starting embedded models), [`trying`] (until it is done), [`config`] and [`files`] (the configuration folder),
-//! [`watch`] (following its changes), [`checkup`] and [`store_health`] (health), [`clock`], [`logging`].
+//! [`watch`] (following its changes), [`checkup`] and [`store_health`] (health), [`clock`], [`descriptors`], [`logging`].
 
 mod assembly;
 mod checkup;
@@ -11,6 +11,7 @@ mod clock;
 mod compose;
 mod config;
 mod data;
+mod descriptors;
 mod embedded_slot;
 mod fetching;
 mod files;

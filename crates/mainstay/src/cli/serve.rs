@@ -1,14 +1,16 @@
 //! `mainstay serve`: the server.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use api::health::Startup;
 use api::metrics::Metrics;
 use api::router::{Api, router};
+use api::stopping::Stop;
 use clap::Args;
 use domain::ports::Clock;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +20,11 @@ use crate::cli::Places;
 use crate::clock::{SystemClock, SystemIds};
 use crate::compose::{Ground, compose};
 use crate::config::{Loaded, Source};
-use crate::{data, models, watch as watching};
+use crate::{data, descriptors, models, watch as watching};
+
+/// What is closed after the last reply may take this long: with the drain time it stays below the 35 s after which
+/// whoever sent the signal may lose patience.
+const CLOSING: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -43,6 +49,8 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     if let Some(listen) = &options.listen {
         server.listen.clone_from(listen);
     }
+    server.connections_max = descriptors::connections_max(descriptors::raise(), server.connections_max);
+    let mut signals = Signals::new();
 
     // The port opens before anything is loaded: who asks early waits, or learns how far the start is.
     let listener = api::serve::bind(&server.listen).await?;
@@ -52,17 +60,18 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let checkup = Arc::new(ServerCheckup::default());
     let metrics = Arc::new(Metrics::default());
     let (ready, pipeline) = watch::channel(None);
+    let stop = Stop::default();
     let api = Arc::new(Api {
         config: server.clone(),
         clock: Arc::clone(&clock) as _,
         ids: Arc::new(SystemIds::default()),
         pipeline,
         startup: Arc::clone(&startup),
+        stop: stop.clone(),
         checkup: Arc::clone(&checkup) as _,
         metrics: Arc::clone(&metrics),
     });
-    let stop_accepting = CancellationToken::new();
-    let serving = api::serve::run(listener, router(&api), &server, stop_accepting.clone());
+    let serving = api::serve::run(listener, router(&api), &server, &stop);
     tokio::pin!(serving);
 
     let shutdown = CancellationToken::new();
@@ -76,7 +85,12 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let (assembly, wanted) = tokio::select! {
         started = starting => started?,
         () = &mut serving => bail!("the port closed while the server was starting"),
-        () = stop_signal() => return Ok(()),
+        () = signals.next() => {
+            // Requests that wait for the start are told.
+            stop.end();
+            serving.await;
+            return Ok(());
+        }
     };
     checkup.watch(Arc::clone(&assembly));
     metrics.watch(Arc::clone(&checkup) as _);
@@ -93,12 +107,20 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
 
     tokio::select! {
         () = &mut serving => bail!("the port closed"),
-        () = stop_signal() => {}
+        () = signals.next() => {}
     }
-    tracing::info!("stopping: no new requests, those under way may finish");
-    stop_accepting.cancel();
-    serving.await;
-    assembly.close().await;
+    tracing::info!("stopping: requests under way may finish; a second signal ends them at once");
+    stop.ask();
+    tokio::select! {
+        () = &mut serving => {}
+        () = signals.next() => {
+            stop.end();
+            serving.await;
+        }
+    }
+    if tokio::time::timeout(CLOSING, assembly.close()).await.is_err() {
+        tracing::error!("the store or a model did not close within {} s; they are left", CLOSING.as_secs());
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -119,16 +141,25 @@ async fn start(
     Ok((assembly, wanted))
 }
 
-/// Ends when the process is asked to stop.
-async fn stop_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::warn!("signals cannot be heard; stop the server with kill -9");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals that ask the process to stop.
+struct Signals(Option<(Signal, Signal)>);
+
+impl Signals {
+    fn new() -> Self {
+        let heard = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+        let (Ok(terminate), Ok(interrupt)) = heard else {
+            tracing::warn!("signals cannot be heard; stop the server with kill -9");
+            return Self(None);
+        };
+        Self(Some((terminate, interrupt)))
+    }
+
+    /// Until the next one. Cancel-safe.
+    async fn next(&mut self) {
+        let Some((terminate, interrupt)) = &mut self.0 else { return std::future::pending().await };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     }
 }

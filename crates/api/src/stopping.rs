@@ -1,0 +1,124 @@
+//! Stopping: what is still answered after the signal, and how the rest ends when its time is over.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, HttpBody};
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderValue, Version, header};
+use hyper::body::{Frame, SizeHint};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use crate::openai::{self, error::OpenAiError};
+use crate::problem::Problem;
+use crate::router::Api;
+
+/// How far a stop is: asked for, and over. Clones are the same stop.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    asked: CancellationToken,
+    over: CancellationToken,
+}
+
+impl Stop {
+    /// Asks for it: the server says that it is not ready, and what is under way may finish.
+    pub fn ask(&self) {
+        self.asked.cancel();
+    }
+
+    /// Ends what is still under way now: with an error, and recorded.
+    pub fn end(&self) {
+        self.asked.cancel();
+        self.over.cancel();
+    }
+
+    /// Whether it was asked for.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.asked.is_cancelled()
+    }
+
+    /// Until it is asked for.
+    pub(crate) async fn asked(&self) {
+        self.asked.cancelled().await;
+    }
+
+    /// Until the time of what is under way is over.
+    pub(crate) async fn over(&self) {
+        self.over.cancelled().await;
+    }
+}
+
+/// Ends what takes longer than the stop, and lets no connection carry another request after the signal.
+pub(crate) async fn watch(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let version = request.version();
+    let frame = if openai::is_path(request.uri().path()) { dialect_frame } else { native_frame };
+    let mut response = tokio::select! {
+        biased;
+        response = next.run(request) => response,
+        () = api.stop.over() => problem().into_response(),
+    };
+    if api.stop.is_asked() && version < Version::HTTP_2 {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    if kind.is_some_and(|kind| kind == "text/event-stream") {
+        let over = Box::pin(api.stop.over.clone().cancelled_owned());
+        return response.map(|body| Body::new(EndedInTime { body: Some(body), over, frame }));
+    }
+    response
+}
+
+fn problem() -> Problem {
+    Problem::stopping("the server is stopping and could not finish in time; ask again")
+}
+
+fn native_frame() -> Bytes {
+    crate::stream::error_frame(&problem())
+}
+
+fn dialect_frame() -> Bytes {
+    OpenAiError::from(problem()).frame()
+}
+
+/// An event stream that ends with an error event when the stop is over. Its parts are whole frames.
+struct EndedInTime {
+    /// `None` once it was ended; dropping it cancels and records what made it.
+    body: Option<Body>,
+    over: Pin<Box<WaitForCancellationFutureOwned>>,
+    frame: fn() -> Bytes,
+}
+
+impl HttpBody for EndedInTime {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let Some(body) = self.body.as_mut() else { return Poll::Ready(None) };
+        if let Poll::Ready(frame) = Pin::new(body).poll_frame(context) {
+            return Poll::Ready(frame);
+        }
+        match self.over.as_mut().poll(context) {
+            Poll::Ready(()) => {
+                self.body = None;
+                Poll::Ready(Some(Ok(Frame::data((self.frame)()))))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
