@@ -25,6 +25,10 @@ const BATCH_MAX: usize = 256;
 /// After this long without work the write-ahead log is folded into the database.
 const IDLE: Duration = Duration::from_secs(2);
 
+/// Once a transaction failed, the next ones wait for another process's lock at most this long: nobody should wait for
+/// what will not come, again and again.
+const BUSY_AGAIN: Duration = Duration::from_millis(100);
+
 /// What the writer has done; read at any time.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -194,10 +198,12 @@ impl Thread {
         match &ends {
             Ok(_) if self.health == Health::Failing => {
                 self.health = Health::Working;
+                self.set_patience(self.patience());
                 tracing::info!("the store writes again");
             }
             Err(error) if self.health == Health::Working => {
                 self.health = Health::Failing;
+                self.set_patience(self.patience());
                 tracing::error!(%error, n_jobs = jobs.len(), "the store cannot write");
             }
             _ => {}
@@ -214,6 +220,20 @@ impl Thread {
                     job.answer(Err(error.clone()));
                 }
             }
+        }
+    }
+
+    /// How long a transaction waits for another process's lock.
+    fn patience(&self) -> Duration {
+        match self.health {
+            Health::Working => self.busy_timeout,
+            Health::Failing => self.busy_timeout.min(BUSY_AGAIN),
+        }
+    }
+
+    fn set_patience(&self, patience: Duration) {
+        if let Err(error) = self.connection.busy_timeout(patience) {
+            tracing::warn!(%error, "could not set how long to wait for a lock");
         }
     }
 
@@ -284,18 +304,15 @@ impl Thread {
             return;
         }
         self.log = Log::Folded;
+        self.set_patience(Duration::ZERO);
         let fold = || {
-            self.connection.busy_timeout(Duration::ZERO)?;
             self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-            self.connection.busy_timeout(self.busy_timeout)?;
             self.connection.execute_batch("PRAGMA shrink_memory")
         };
         if let Err(error) = fold() {
             tracing::debug!(%error, "could not fold the log");
         }
-        if let Err(error) = self.connection.busy_timeout(self.busy_timeout) {
-            tracing::warn!(%error, "could not set how long to wait for a lock");
-        }
+        self.set_patience(self.patience());
     }
 }
 

@@ -49,6 +49,32 @@ async fn a_long_lock_makes_writes_fail_until_it_ends() {
     assert!(is_written(&store, 2).await);
 }
 
+#[tokio::test]
+async fn only_the_first_write_of_a_long_lock_waits_for_its_end() {
+    let engine = Sqlite::new();
+    let store = engine.store(&Config { busy_timeout: Duration::from_secs(3), ..Config::default() });
+    let stranger = engine.stranger();
+    stranger.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    let began = tokio::time::Instant::now();
+    store.record(turn(1)).await.expect_err("locked");
+    let first = began.elapsed();
+    for n in 2..8 {
+        store.record(turn(n)).await.expect_err("locked");
+    }
+    let others = began.elapsed() - first;
+    assert!(first >= Duration::from_millis(2_500) && others < first, "{first:?}, then {others:?}");
+    // A lock that is over is met with the old patience again.
+    stranger.execute_batch("ROLLBACK").expect("released");
+    store.record(turn(1)).await.expect("written");
+    stranger.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        stranger.execute_batch("ROLLBACK").expect("released");
+    };
+    let (end, ()) = tokio::join!(store.record(turn(2)), release);
+    end.expect("waited for");
+}
+
 /// A turn with half a megabyte of text that does not repeat.
 fn large(n: u64) -> FinishedTurn {
     let mut turn = turn(n);
