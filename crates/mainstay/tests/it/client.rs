@@ -45,8 +45,16 @@ impl Request {
         self.header("accept", "text/event-stream")
     }
 
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     pub(crate) fn bytes(&self, address: SocketAddr) -> Vec<u8> {
-        let mut head = format!("{} {} HTTP/1.1\r\nconnection: close\r\n", self.method, self.path);
+        self.bytes_with(address, "connection: close\r\n")
+    }
+
+    fn bytes_with(&self, address: SocketAddr, connection: &str) -> Vec<u8> {
+        let mut head = format!("{} {} HTTP/1.1\r\n{connection}", self.method, self.path);
         if !self.headers.iter().any(|(name, _)| name == "host") {
             head += &format!("host: {address}\r\n");
         }
@@ -68,31 +76,7 @@ impl Request {
         stream.set_nodelay(true)?;
         // A server that refuses a body early may answer before it has read it all.
         let written = stream.write_all(&self.bytes(address));
-        let mut reader = BufReader::new(stream);
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 {
-            written?;
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let status = status.ok_or(io::ErrorKind::InvalidData)?;
-        let mut headers = Vec::new();
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line)? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            let Some((name, value)) = line.trim_end().split_once(':') else { break };
-            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
-        }
-        let find =
-            |name: &str| headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str());
-        let left = match (find("transfer-encoding"), find("content-length")) {
-            (Some(_), _) => Left::Chunks { here: 0 },
-            (None, Some(length)) => Left::Bytes(length.parse().map_err(|_| io::ErrorKind::InvalidData)?),
-            (None, None) => Left::UntilClosed,
-        };
-        Ok(Opened { status, headers, body: BufReader::new(Body { reader, left }) })
+        Opened::read(BufReader::new(stream)).map_err(|error| written.err().unwrap_or(error))
     }
 
     /// Sends it and reads the whole response.
@@ -101,6 +85,29 @@ impl Request {
         let mut body = Vec::new();
         opened.body.read_to_end(&mut body)?;
         Ok(Response { status: opened.status, headers: opened.headers, body })
+    }
+}
+
+/// A connection that carries one request after the other.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    address: SocketAddr,
+    reader: BufReader<TcpStream>,
+}
+
+impl Kept {
+    pub(crate) fn connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        Ok(Self { address, reader: BufReader::new(stream) })
+    }
+
+    /// Sends `request` and reads the head of the response.
+    pub(crate) fn open(self, request: &Request) -> io::Result<Opened> {
+        let mut reader = self.reader;
+        reader.get_mut().write_all(&request.bytes_with(self.address, ""))?;
+        Opened::read(reader)
     }
 }
 
@@ -127,6 +134,43 @@ impl Event {
 }
 
 impl Opened {
+    /// Reads the head of a response.
+    fn read(mut reader: BufReader<TcpStream>) -> io::Result<Self> {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let status = status.ok_or(io::ErrorKind::InvalidData)?;
+        let mut headers = Vec::new();
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let Some((name, value)) = line.trim_end().split_once(':') else { break };
+            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
+        let find =
+            |name: &str| headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str());
+        let left = match (find("transfer-encoding"), find("content-length")) {
+            (Some(_), _) => Left::Chunks { here: 0 },
+            (None, Some(length)) => Left::Bytes(length.parse().map_err(|_| io::ErrorKind::InvalidData)?),
+            (None, None) => Left::UntilClosed,
+        };
+        Ok(Opened { status, headers, body: BufReader::new(Body { reader, left }) })
+    }
+
+    /// Whether the connection may carry another request.
+    pub(crate) fn is_kept(&self) -> bool {
+        !self.header("connection").is_some_and(|connection| connection.eq_ignore_ascii_case("close"))
+    }
+
+    /// The connection, once the body is read whole.
+    pub(crate) fn into_kept(self, address: SocketAddr) -> Kept {
+        Kept { address, reader: self.body.into_inner().reader }
+    }
+
     /// The next event; `None` at the end of the stream. Comments are passed over.
     pub(crate) fn next_event(&mut self) -> io::Result<Option<Event>> {
         let mut name = String::new();
@@ -146,6 +190,11 @@ impl Opened {
                 return Ok(Some(Event { name, data }));
             }
         }
+    }
+
+    /// Reads what is left of the body.
+    pub(crate) fn body_to_end(&mut self, bytes: &mut Vec<u8>) -> io::Result<usize> {
+        self.body.read_to_end(bytes)
     }
 
     /// The next line of the body; empty at its end.
@@ -211,7 +260,10 @@ impl Read for Body {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if let Left::Chunks { here: 0 } = self.left {
             let size = self.chunk_size()?;
-            self.left = if size == 0 { Left::Bytes(0) } else { Left::Chunks { here: size } };
+            self.left = match size {
+                0 => self.last_line()?,
+                here => Left::Chunks { here },
+            };
         }
         let most = match self.left {
             Left::Bytes(left) | Left::Chunks { here: left } => left.min(buffer.len()),
@@ -242,6 +294,12 @@ impl Read for Body {
 }
 
 impl Body {
+    /// The empty line after the last chunk; a connection that ends instead carries no other request anyway.
+    fn last_line(&mut self) -> io::Result<Left> {
+        self.reader.read_line(&mut String::new())?;
+        Ok(Left::Bytes(0))
+    }
+
     fn chunk_size(&mut self) -> io::Result<usize> {
         let mut line = String::new();
         if self.reader.read_line(&mut line)? == 0 {

@@ -9,11 +9,11 @@ use testkit::upstream::Answer;
 use testkit::{Behaviour, Upstream};
 
 use crate::client::Request;
+use crate::figures::rounds;
 use crate::folder::{EMBEDDED_TIER, Folder, KEY_VARIABLE, ladder};
 use crate::server::{Server, Start};
 
 const N_CLIENTS: usize = 8;
-const N_ROUNDS: usize = 5;
 
 /// A client that asks one question after the other in one session.
 #[derive(Debug, Default)]
@@ -68,7 +68,7 @@ impl Client {
 fn what_was_answered_survives_kill_9_and_nothing_stands_twice() {
     let start = Start::bare();
     let mut clients: Vec<Client> = (0..N_CLIENTS).map(|name| Client { name, ..Client::default() }).collect();
-    for round in 0..N_ROUNDS {
+    for round in 0..rounds(5) {
         let mut server = start.serve();
         let before: usize = clients.iter().map(|client| client.answered.len()).sum();
         let stop = AtomicBool::new(false);
@@ -157,8 +157,8 @@ fn asked_to_stop_it_answers_what_it_has_accepted() {
             (upstream.calls_in_flight() == N_CLIENTS).then_some(())
         });
         server.terminate();
-        std::thread::sleep(Duration::from_millis(300));
-        assert!(server.get("/health/live").is_err(), "the port is closed at once");
+        server.wait_until("the port is closed", || server.get("/health/live").is_err().then_some(()));
+        assert_eq!(upstream.calls_in_flight(), N_CLIENTS, "they are not ended with it");
         asking.into_iter().map(|asking| asking.join().expect("a reply")).collect()
     });
     let status = server.wait_exit(Duration::from_secs(35)).expect("it stops within 35 s");

@@ -1,8 +1,9 @@
 //! The real binary under test: started on a free port with a data folder of its own, asked over HTTP, and broken.
 //!
 //! Reading order: [`client`] (HTTP by hand, so that nothing smooths over what the server does), [`server`] (starting
-//! and stopping the binary), [`folder`] (configurations), then the tests: [`http`], [`openai`], [`refusals`],
-//! [`hostile`], [`ladder`], [`model`], [`crash`], [`configuration`], [`cli`], [`footprint`].
+//! and stopping the binary), [`folder`] (configurations), [`doors`] (a request at each door, and its end), [`database`]
+//! (what was recorded), [`figures`] (short and long forms); then the tests: [`http`], [`openai`], [`refusals`],
+//! [`hostile`], [`ladder`], [`model`], [`crash`], [`loss`], [`drain`], [`store_faults`], [`configuration`], [`cli`], [`footprint`].
 #![expect(
     clippy::disallowed_methods,
     reason = "these tests watch real processes from outside, in real time; no port stands in between"
@@ -17,6 +18,14 @@ mod configuration;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod database;
+#[cfg(test)]
+mod doors;
+#[cfg(test)]
+mod drain;
+#[cfg(test)]
+mod figures;
+#[cfg(test)]
 mod folder;
 #[cfg(test)]
 mod footprint;
@@ -27,6 +36,8 @@ mod http;
 #[cfg(test)]
 mod ladder;
 #[cfg(test)]
+mod loss;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod openai;
@@ -34,3 +45,5 @@ mod openai;
 mod refusals;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod store_faults;

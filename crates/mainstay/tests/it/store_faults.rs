@@ -1,0 +1,163 @@
+//! The store fails under a server that works: answers go on and say that they were not recorded, somebody is told,
+//! and all is well by itself when the cause is gone.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use testkit::{Behaviour, Upstream};
+
+use crate::database::Database;
+use crate::doors::{self, Door, End, Record, ask};
+use crate::figures::{seconds, tell};
+use crate::server::Server;
+
+/// One answer: when it came, how long it took, what it said of its record.
+#[derive(Debug, Clone)]
+pub(crate) struct Answered {
+    at: Instant,
+    took: Duration,
+    id: String,
+    record: Record,
+}
+
+/// Asks at one door until `stop`; every request must be answered.
+pub(crate) fn ask_on_and_on(address: SocketAddr, door: Door, stop: &AtomicBool) -> Vec<Answered> {
+    let (request, mut kept, mut answered) = (door.request("p0/m"), None, Vec::new());
+    while !stop.load(Ordering::Relaxed) {
+        let began = Instant::now();
+        match ask(address, &request, &mut kept) {
+            End::Answered { id, record } => {
+                answered.push(Answered { at: Instant::now(), took: began.elapsed(), id, record });
+            }
+            end => panic!("{door:?}: {end:?}"),
+        }
+        // The disk is what is tested, not the processor.
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    answered
+}
+
+/// What all answers together say.
+pub(crate) struct Summary {
+    pub(crate) kept: usize,
+    pub(crate) not_kept: usize,
+    pub(crate) median: Duration,
+    pub(crate) worst: Duration,
+}
+
+/// Of the answers that came between `from` and `to`.
+pub(crate) fn summary(answers: &[Answered], from: Instant, to: Instant) -> Summary {
+    let within: Vec<&Answered> = answers.iter().filter(|answer| (from..to).contains(&answer.at)).collect();
+    let mut took: Vec<Duration> = within.iter().map(|answer| answer.took).collect();
+    took.sort();
+    let kept = within.iter().filter(|answer| answer.record == Record::Kept).count();
+    Summary {
+        kept,
+        not_kept: within.len() - kept,
+        median: took.get(took.len() / 2).copied().unwrap_or_default(),
+        worst: took.last().copied().unwrap_or_default(),
+    }
+}
+
+/// The alarm: `/health/deep`, the metric and the log.
+pub(crate) fn check_alarm(server: &Server) {
+    server.wait_until("the store is called failed", || {
+        (server.part("store")["state"] == "failed").then_some(())
+    });
+    let ready = server.get("/health/ready").expect("a reply");
+    assert_eq!(ready.status, 200, "it answers: no reason to take it away");
+    server.wait_until("replies without a record are counted", || (unrecorded(server) > 0.0).then_some(()));
+    assert!(server.log().contains("the store cannot write"), "{}", server.log());
+}
+
+fn unrecorded(server: &Server) -> f64 {
+    let metrics = server.get("/metrics").expect("a reply").text();
+    let line = metrics.lines().find(|line| line.starts_with("mainstay_unrecorded")).unwrap_or_default();
+    line.rsplit(' ').next().and_then(|value| value.parse().ok()).unwrap_or_default()
+}
+
+/// All that was said to be kept is there, nothing is broken.
+pub(crate) fn check_kept(database: &Database, answers: &[Answered]) {
+    assert_eq!(database.integrity(), "ok");
+    let kept = database.ids("interactions");
+    for answer in answers.iter().filter(|answer| answer.record == Record::Kept) {
+        assert_eq!(kept.get(&answer.id), Some(&1), "{} is lost", answer.id);
+    }
+}
+
+/// Answers of all doors while `fault` is done to the server's store.
+pub(crate) fn answers_during(server: &Server, fault: impl FnOnce()) -> Vec<Answered> {
+    let (address, stop) = (server.address, AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let asking: Vec<_> = Door::ALL
+            .iter()
+            .map(|door| {
+                let stop = &stop;
+                scope.spawn(move || ask_on_and_on(address, *door, stop))
+            })
+            .collect();
+        fault();
+        stop.store(true, Ordering::Relaxed);
+        asking.into_iter().flat_map(|asking| asking.join().expect("every request is answered")).collect()
+    })
+}
+
+/// Until an answer is recorded again; how long that took.
+pub(crate) fn recovery(server: &Server) -> Duration {
+    let began = Instant::now();
+    let request = Door::Chat.request("p0/m");
+    server.wait_until("answers are recorded again", || {
+        let end = ask(server.address, &request, &mut None);
+        matches!(end, End::Answered { record: Record::Kept, .. }).then_some(())
+    });
+    let took = began.elapsed();
+    assert_ne!(server.part("store")["state"], "failed");
+    assert!(server.log().contains("the store writes again"), "{}", server.log());
+    took
+}
+
+/// The table of a fault in the long form.
+pub(crate) fn tell_summary(fault: &str, lasted: Duration, during: &Summary, recovery: Duration) {
+    tell(&format!(
+        "| {fault} | {} s | {} | {} | 0 | {} ms | {} ms | {} ms | ok |",
+        lasted.as_secs(),
+        during.kept + during.not_kept,
+        during.not_kept,
+        during.median.as_millis(),
+        during.worst.as_millis(),
+        recovery.as_millis()
+    ));
+}
+
+#[test]
+fn locked_by_another_process_it_goes_on_answering() {
+    let upstream = Upstream::start(Behaviour::default());
+    let start = doors::start(&[&upstream], "");
+    let server = start.serve();
+    let lasted = Duration::from_secs(seconds(6));
+    let database = Database::open(&start.data());
+    let (mut from, mut to, mut recovered) = (Instant::now(), Instant::now(), Duration::ZERO);
+    let answers = answers_during(&server, || {
+        std::thread::sleep(Duration::from_millis(500));
+        database.lock();
+        from = Instant::now();
+        check_alarm(&server);
+        std::thread::sleep(lasted.saturating_sub(from.elapsed()));
+        to = Instant::now();
+        database.unlock();
+        recovered = recovery(&server);
+        std::thread::sleep(Duration::from_millis(500));
+    });
+    let during = summary(&answers, from, to);
+    assert!(during.not_kept > 0, "nothing was asked while it was locked");
+    // The first wait for the lock may be long; nobody waits like that again and again.
+    assert!(
+        during.median < Duration::from_secs(2),
+        "{:?} in the middle, {:?} at worst",
+        during.median,
+        during.worst
+    );
+    check_kept(&database, &answers);
+    tell_summary("locked by another process", lasted, &during, recovered);
+}
