@@ -1,5 +1,7 @@
 //! Thousands of random histories of one breaker, checked against a plain reading of its rules.
 
+use std::time::Duration;
+
 use super::*;
 use crate::simulated::Seeded;
 
