@@ -1,9 +1,10 @@
-//! Deadlines, backoff, retry budgets and breakers: what keeps a caller from making an outage worse.
+//! Deadlines, backoff, retry budgets, breakers and load shedding: what keeps a caller from making an outage worse.
 //!
 //! Knows nothing of models. The state machines are pure: time and chance are arguments. Reading order:
 //! [`deadline`], [`policy`] (which failure is tried again, and where), [`backoff`], [`budget`], [`breaker`]
-//! (one state machine), [`bulkhead`] (how many calls at once), [`breakers`] (all of them, shared, with permits as guards), [`chance`] and
-//! [`duration_text`] (durations in configuration files).
+//! (one state machine), [`bulkhead`] (how many calls at once), [`breakers`] (all of them, shared, with permits as guards),
+//! [`shedding`] (how many requests are taken on) and [`memory`] (its budget), [`chance`] and [`duration_text`]
+//! (durations in configuration files).
 #![deny(missing_docs)]
 
 pub mod backoff;
@@ -14,7 +15,9 @@ pub mod bulkhead;
 pub mod chance;
 pub mod deadline;
 pub mod duration_text;
+pub mod memory;
 pub mod policy;
+pub mod shedding;
 
 /// A setting has a value that cannot work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
