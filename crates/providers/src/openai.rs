@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::chat::{ChatCall, Delivery, RelayCall};
+use domain::fault::{Fault, Kind};
 use domain::id::ProviderName;
 use domain::ports::{BoxFuture, ChatModel, ChatStream, Clock, ModelError, RelayError, RelayedStream};
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Method};
 use outbound::{Origin, OutboundError, Request, Response};
 use wire::openai::chat::{self, Call, LimitField};
@@ -85,6 +86,7 @@ impl OpenAiCompatible {
         if response.status.as_u16() != 200 {
             return Err(self.refused(response, first).await.error);
         }
+        self.plain(&response.headers)?;
         let waiting = answer::Waiting {
             provider: self.provider.clone(),
             clock: Arc::clone(&self.clock),
@@ -97,6 +99,17 @@ impl OpenAiCompatible {
 
     fn outbound(&self, error: &OutboundError) -> ModelError {
         failed(&self.provider, error)
+    }
+
+    /// A body in a coding that nobody asked for cannot be read, and must not be passed on as if it could.
+    fn plain(&self, headers: &HeaderMap) -> Result<(), ModelError> {
+        match headers.get(CONTENT_ENCODING) {
+            Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => {
+                let detail = format!("`{}` sent a compressed answer, which nobody asked for", self.provider);
+                Err(ModelError { fault: Fault::provider(Kind::Transient), detail })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What a status other than 200 means. Of the body only its codes count, and its words for a caller who speaks

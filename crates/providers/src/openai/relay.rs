@@ -36,6 +36,7 @@ impl OpenAiCompatible {
         if response.status.as_u16() != 200 {
             return Err(self.refused(response, first).await);
         }
+        self.plain(&response.headers)?;
         let provider = self.provider.clone();
         Ok(match relayed.delivery {
             Delivery::Whole => Box::pin(stream::once(whole(provider, response.body, deadline))),

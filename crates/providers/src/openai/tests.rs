@@ -165,6 +165,11 @@ async fn every_failure_has_its_fault_and_leaks_nothing() {
         (Behaviour::ErrorFirst(error("content_filter")), Kind::Content, Retry::Never),
         (Behaviour::ErrorLater(error("server_error")), Kind::Truncated, Retry::Never),
         (Behaviour::Empty, Kind::Transient, Retry::Here),
+        (Behaviour::Gzip, Kind::Transient, Retry::Here), // it was not asked for
+        (Behaviour::InvalidUtf8, Kind::Truncated, Retry::Never),
+        (Behaviour::NoHttp, Kind::Transient, Retry::Here),
+        (Behaviour::HtmlError(502), Kind::Transient, Retry::Here),
+        (Behaviour::CutFrames(3), Kind::Truncated, Retry::Never),
     ];
     for (behaviour, kind, retry) in cases {
         let bench = Bench::new(behaviour.clone());

@@ -110,6 +110,43 @@ pub enum Behaviour {
     CloseAfter,
     /// Takes them in turn, one a request; the last one stays. An empty list answers.
     Sequence(Vec<Behaviour>),
+    /// So many percent of the requests are answered with 503, spread evenly and the same in each run; the others are
+    /// answered.
+    Brownout(u32),
+    /// Closes the connection after so many whole frames.
+    CutFrames(usize),
+    /// An error status with a page for people.
+    HtmlError(u16),
+    /// Status 200 and no body at all.
+    NoBody,
+    /// Text goes on after the end marker, or after the JSON.
+    TextAfterEnd,
+    /// Each frame comes twice, the end marker too.
+    DuplicateFrames,
+    /// A word holds a byte that is no UTF-8.
+    InvalidUtf8,
+    /// The body is compressed, which nobody asked for.
+    Gzip,
+    /// The header `content-length` names more bytes than come before the connection closes.
+    LengthTooLong,
+    /// The header `content-length` names half of the bytes that come.
+    LengthTooShort,
+    /// Bytes that are no HTTP.
+    NoHttp,
+    /// An informational response (103) comes first, then the answer.
+    EarlyHints,
+    /// One frame (or one string of the JSON) of so many bytes.
+    HugeFrame(usize),
+    /// Words without end, a thousand in a second.
+    EndlessWords,
+    /// The end marker comes without a finish reason.
+    NoFinish,
+    /// A complete answer without a single word.
+    NoWords,
+    /// Between the frames stand ids, retry times, comments and empty deltas.
+    Clutter,
+    /// Closes the connection in place of a response.
+    CloseAtOnce,
 }
 
 impl Default for Behaviour {
@@ -150,50 +187,97 @@ impl Behaviour {
     /// The behaviours that have a name for the command line, as `down` or `hang-mid`.
     #[must_use]
     pub fn named() -> Vec<(&'static str, Self)> {
+        [Self::named_answers(), Self::named_refusals(), Self::named_breaks()].concat()
+    }
+
+    /// Those that answer, however oddly.
+    fn named_answers() -> Vec<(&'static str, Self)> {
+        let slow = Answer {
+            delay: Duration::from_secs(2),
+            token_gap: Duration::from_millis(200),
+            ..Answer::of(Self::TEXT)
+        };
         vec![
             ("answer", Self::default()),
-            (
-                "slow",
-                Self::Answer(Answer {
-                    delay: Duration::from_secs(2),
-                    token_gap: Duration::from_millis(200),
-                    ..Answer::of(Self::TEXT)
-                }),
-            ),
-            ("down", Self::status(503)),
-            ("hang", Self::Hang(Phase::BeforeHead)),
-            ("hang-head", Self::Hang(Phase::AfterHead)),
-            ("hang-mid", Self::Hang(Phase::MidBody)),
-            ("reset", Self::Reset(Phase::BeforeHead)),
-            ("reset-mid", Self::Reset(Phase::MidBody)),
-            ("cut", Self::Cut(300)),
-            ("unfinished", Self::Unfinished),
-            ("malformed", Self::Malformed(0)),
-            ("malformed-mid", Self::Malformed(2)),
+            ("slow", Self::Answer(slow)),
             ("split", Self::Split),
             ("drip", Self::SlowDrip(Duration::from_millis(20))),
             ("html", Self::ContentType("text/html".to_owned())),
             ("json", Self::WholeJson),
             ("no-done", Self::NoDone),
             ("no-usage", Self::NoUsage),
+            ("no-finish", Self::NoFinish),
             ("never-closes", Self::NeverCloses),
             ("hang-after-finish", Self::HangAfterFinish),
             ("crlf", Self::CarriageReturns),
-            ("error-first", Self::ErrorFirst(r#"{"error":{"type":"server_error"}}"#.to_owned())),
-            ("error-mid", Self::ErrorLater(r#"{"error":{"type":"server_error"}}"#.to_owned())),
-            ("empty", Self::Empty),
-            ("comments", Self::Comments),
-            ("redirect", Self::Redirect("http://127.0.0.1:1/v1/chat/completions".to_owned())),
-            ("huge-head", Self::HugeHead(1 << 20)),
-            ("surrogate", Self::LoneSurrogate),
-            ("echo-key", Self::EchoKey),
+            ("clutter", Self::Clutter),
+            ("duplicate", Self::DuplicateFrames),
+            ("text-after-end", Self::TextAfterEnd),
+            ("early-hints", Self::EarlyHints),
+            ("close-after", Self::CloseAfter),
             ("content-filter", Self::ContentFilter),
             ("length", Self::LengthLimit),
-            ("close-after", Self::CloseAfter),
+            ("brownout", Self::Brownout(20)),
+            (
+                "burst",
+                Self::Sequence(
+                    [vec![Self::throttled(RetryAfter::Seconds(1)); 3], vec![Self::default()]].concat(),
+                ),
+            ),
+        ]
+    }
+
+    /// Those that refuse with a status.
+    fn named_refusals() -> Vec<(&'static str, Self)> {
+        let later = |text: &str| Self::throttled(RetryAfter::Date(text.to_owned()));
+        vec![
+            ("down", Self::status(503)),
+            ("html-error", Self::HtmlError(502)),
+            ("redirect", Self::Redirect("http://127.0.0.1:1/v1/chat/completions".to_owned())),
+            ("echo-key", Self::EchoKey),
             ("throttled", Self::throttled(RetryAfter::Seconds(2))),
+            ("throttled-date", later("Sat, 21 Nov 2026 09:06:01 GMT")),
+            ("throttled-for-ever", later("99999999999999999999")),
+            ("throttled-in-the-past", later("Thu, 01 Jan 1970 00:00:00 GMT")),
+            ("throttled-nonsense", later("-1e9 fortnights")),
             ("no-credit", Self::error(429, "insufficient_quota")),
             ("too-long", Self::error(400, "context_length_exceeded")),
             ("filtered", Self::error(400, "content_filter")),
+        ]
+    }
+
+    /// Those that break off, fall silent, or send what cannot be read.
+    fn named_breaks() -> Vec<(&'static str, Self)> {
+        let error = r#"{"error":{"message":"provider says no","type":"server_error"}}"#;
+        vec![
+            ("hang", Self::Hang(Phase::BeforeHead)),
+            ("hang-head", Self::Hang(Phase::AfterHead)),
+            ("hang-mid", Self::Hang(Phase::MidBody)),
+            ("reset", Self::Reset(Phase::BeforeHead)),
+            ("reset-head", Self::Reset(Phase::AfterHead)),
+            ("reset-mid", Self::Reset(Phase::MidBody)),
+            ("close", Self::CloseAtOnce),
+            ("cut-first", Self::Cut(40)),
+            ("cut", Self::Cut(300)),
+            ("cut-frames", Self::CutFrames(3)),
+            ("unfinished", Self::Unfinished),
+            ("malformed", Self::Malformed(0)),
+            ("malformed-mid", Self::Malformed(2)),
+            ("error-first", Self::ErrorFirst(error.to_owned())),
+            ("error-mid", Self::ErrorLater(error.to_owned())),
+            ("empty", Self::Empty),
+            ("no-body", Self::NoBody),
+            ("no-words", Self::NoWords),
+            ("comments", Self::Comments),
+            ("endless", Self::EndlessWords),
+            ("huge-head", Self::HugeHead(1 << 20)),
+            ("huge-frame", Self::HugeFrame(40 << 20)),
+            ("surrogate", Self::LoneSurrogate),
+            ("invalid-utf8", Self::InvalidUtf8),
+            ("gzip", Self::Gzip),
+            ("length-too-long", Self::LengthTooLong),
+            ("length-too-short", Self::LengthTooShort),
+            ("no-http", Self::NoHttp),
         ]
     }
 
@@ -217,5 +301,9 @@ mod tests {
         assert_eq!(Behaviour::by_name("status-529"), Some(Behaviour::status(529)));
         assert_eq!(Behaviour::by_name("status-9"), None);
         assert_eq!(Behaviour::by_name("nonsense"), None);
+        let names: std::collections::BTreeSet<_> =
+            Behaviour::named().into_iter().map(|named| named.0).collect();
+        assert_eq!(names.len(), Behaviour::named().len(), "each name once");
+        assert!(names.len() >= 60, "{}", names.len());
     }
 }

@@ -10,6 +10,8 @@ use super::Received;
 use super::behaviour::{Answer, Behaviour, Phase, RetryAfter};
 use super::server::write;
 
+mod raw;
+
 /// What becomes of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
@@ -130,14 +132,27 @@ impl<W: AsyncWrite + Unpin> Reply<'_, W> {
                 }
                 self.whole(500, "", &json!({"error": {"message": body}}).to_string()).await
             }
-            // `Sequence` is resolved before.
-            Behaviour::CloseAfter | Behaviour::Sequence(_) => self.usual(Behaviour::TEXT).await,
+            Behaviour::EarlyHints => {
+                write(self.writer, b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n").await?;
+                self.usual(Behaviour::TEXT).await
+            }
+            Behaviour::CloseAtOnce => Err(Ending::Close),
+            // `Sequence` and `Brownout` are resolved before.
+            Behaviour::CloseAfter | Behaviour::Sequence(_) | Behaviour::Brownout(_) => {
+                self.usual(Behaviour::TEXT).await
+            }
             Behaviour::WholeJson => {
                 self.asked.is_streamed = false;
                 self.usual(Behaviour::TEXT).await
             }
-            _ if !self.asked.is_streamed => self.faulty_whole(behaviour).await,
-            _ => self.faulty_stream(behaviour).await,
+            _ => match self.raw(behaviour) {
+                Some((bytes, ending)) => {
+                    write(self.writer, &bytes).await?;
+                    ending
+                }
+                None if !self.asked.is_streamed => self.faulty_whole(behaviour).await,
+                None => self.faulty_stream(behaviour).await,
+            },
         }
     }
 
@@ -219,6 +234,11 @@ impl<W: AsyncWrite + Unpin> Reply<'_, W> {
                 self.chunk(b": still here\n\n").await?;
                 tokio::time::sleep(Duration::from_millis(200)).await;
             },
+            Behaviour::EndlessWords => loop {
+                let frame = self.frame(&json!({"content": "more "}), None);
+                self.event(&frame).await?;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            },
             Behaviour::CarriageReturns => {
                 let mut body = String::new();
                 for word in &all {
@@ -255,7 +275,7 @@ impl<W: AsyncWrite + Unpin> Reply<'_, W> {
             }
             Behaviour::ErrorFirst(body) | Behaviour::ErrorLater(body) => body.clone(),
             Behaviour::Empty => String::new(),
-            Behaviour::Comments => " ".to_owned(),
+            Behaviour::Comments | Behaviour::EndlessWords => " ".to_owned(),
             Behaviour::ContentFilter => self.completion(&cut, "content_filter"),
             Behaviour::LengthLimit => self.completion(&cut, "length"),
             _ => self.completion(Behaviour::TEXT, "stop"),
@@ -269,6 +289,12 @@ impl<W: AsyncWrite + Unpin> Reply<'_, W> {
         }
         self.head(content_type).await?;
         self.chunk(body.as_bytes()).await?;
+        if *behaviour == Behaviour::EndlessWords {
+            loop {
+                self.chunk(b" ").await?;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
         self.end().await
     }
 

@@ -83,6 +83,12 @@ async fn serve(mut stream: TcpStream, state: &State) {
 
 fn take_behaviour(state: &State) -> Behaviour {
     let mut current = state.behaviour.lock();
+    if let Behaviour::Brownout(percent) = *current {
+        // Steps of 37 in a circle of 100 meet each place once in a hundred requests.
+        let place = state.n_calls.load(Ordering::SeqCst).wrapping_mul(37) % 100;
+        let is_hit = u32::try_from(place).is_ok_and(|place| place < percent);
+        return if is_hit { Behaviour::status(503) } else { Behaviour::default() };
+    }
     let Behaviour::Sequence(rest) = &mut *current else { return current.clone() };
     match rest.len() {
         0 => Behaviour::default(),

@@ -1,0 +1,123 @@
+//! The configuration that turns run in, and a retriever that always finds the same.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use domain::document::{Passage, Retrieved, Search};
+use domain::id::{ContentHash, DocumentId};
+use domain::ports::{BoxFuture, Retriever, SearchError};
+use registry::folder::Folder;
+use registry::routes::{
+    ModelConfig, OverridesConfig, RouteConfig, Settings, TargetConfig, TierConfig, TierName,
+};
+use registry::snapshot::{BuildSettings, Snapshot};
+
+/// What the agents with knowledge answer from.
+pub(crate) const PASSAGE: &str = "Deposits at an insured bank are covered up to $250,000 per depositor. Joint \
+     accounts are insured separately. The limit is set by law.";
+/// What the agents say when no model can be asked.
+pub(crate) const STATIC: &str = "We cannot answer now.";
+
+/// Agents `general` (with knowledge) and `chat` (without), on one route whose tiers have these models; the last tier
+/// may be `embedded/default`.
+pub(crate) fn snapshot(tiers: &[Vec<String>]) -> Snapshot {
+    let target = |model: &String| TargetConfig { model: model.clone(), weight: 1 };
+    let tier = |(index, models): (usize, &Vec<String>)| TierConfig {
+        name: match models.first().map(String::as_str) {
+            Some("embedded/default") => TierName::Embedded,
+            _ if index == 0 => TierName::Primary,
+            _ => TierName::Fallback,
+        },
+        targets: models.iter().map(target).collect(),
+        overrides: OverridesConfig::default(),
+    };
+    let provider = |model: &String| model.split('/').next().expect("a provider").to_owned();
+    let route = RouteConfig { tiers: tiers.iter().enumerate().map(tier).collect() };
+    let priced = |model: &String| {
+        let (input, output) = (Some(1.0), Some(1.0));
+        let config = ModelConfig {
+            price_input_per_million: input,
+            price_output_per_million: output,
+            price_as_of: None,
+            context: None,
+            slow_ms: None,
+        };
+        (model.clone(), config)
+    };
+    let routes = Settings {
+        models: tiers.iter().flatten().filter(|model| *model != "embedded/default").map(priced).collect(),
+        routes: BTreeMap::from([("standard".to_owned(), route)]),
+        providers: tiers.iter().flatten().map(provider).filter(|name| name != "embedded").collect(),
+        ..Settings::default()
+    };
+    let settings =
+        BuildSettings { routes, file: "mainstay.toml".to_owned(), session_ttl: Duration::from_secs(3_600) };
+    Snapshot::build(&folder(), &settings).expect("a snapshot")
+}
+
+fn folder() -> Folder {
+    let mut folder = Folder::default();
+    for (path, text) in [
+        (
+            "contact.toml",
+            "name = \"Bank\"\nphone = \"1-800-555-0100\"\nweb = \"bank.example\"\nemail = \"help@bank.example\"\nhours = \"8am to 6pm\"",
+        ),
+        ("disclaimers.toml", "[texts]\nfdic = \"Coverage is described in 12 CFR 330.\""),
+        (
+            "guardrails/default.toml",
+            "schema = 1\nid = \"default\"\n[messages]\ninput = \"No.\"\noutput = \"Withheld.\"\n",
+        ),
+        ("knowledge/finance/insurance.md", PASSAGE),
+        ("intents/intents.toml", INTENTS),
+        ("intents/examples.jsonl", EXAMPLES),
+    ] {
+        folder.insert(path, text.as_bytes());
+    }
+    for (agent, extra) in [("general", "knowledge = [\"finance\"]\n"), ("chat", "")] {
+        let config = format!("version = \"1.0\"\nroute = \"standard\"\nguardrails = [\"default\"]\n{extra}");
+        folder.insert(format!("agents/{agent}/agent.toml"), config.into_bytes());
+        folder.insert(format!("agents/{agent}/degraded.md"), STATIC.as_bytes());
+        folder.insert(format!("agents/{agent}/prompt.md"), PROMPT.as_bytes());
+    }
+    folder
+}
+
+const PROMPT: &str = "<!-- system -->\nYou work for {{ contact.name }}.\n<!-- user -->\n\
+    {% for passage in passages %}\n{{ passage.text }}\n{% endfor %}\n\
+    {% for before in earlier %}\nEarlier: {{ before }}\n{% endfor %}\n\
+    Question: {{ question }}\n{% for reason in reasons %}\n- {{ reason }}\n{% endfor %}";
+
+const INTENTS: &str = "escalate_at = 0.99\n\
+    [[intents]]\nname = \"person\"\nlabel = \"A person\"\nescalate = \"asked for a person\"\npatterns = ['\\bhuman\\b']\n\
+    [[intents]]\nname = \"fee\"\nlabel = \"Fees\"\n\
+    [[intents]]\nname = \"insurance\"\nlabel = \"Deposit insurance\"\n";
+
+const EXAMPLES: &str = r#"{"text":"what is the wire fee","intent":"fee"}
+{"text":"what is the monthly fee","intent":"fee"}
+{"text":"is my deposit insured","intent":"insurance"}
+{"text":"is my account insured","intent":"insurance"}
+{"text":"let me speak to someone","intent":"person"}
+{"text":"let me speak to a person about my card","intent":"person"}
+"#;
+
+/// Finds [`PASSAGE`] for every query, and is sure of it.
+pub(crate) struct OnePassage;
+
+impl Retriever for OnePassage {
+    fn search(&self, _: Search) -> BoxFuture<'_, Result<Retrieved, SearchError>> {
+        let passage = Passage {
+            document: DocumentId::from("insurance"),
+            version: ContentHash::from("v1"),
+            title: "Deposit insurance".to_owned(),
+            source: "12 CFR 330".to_owned(),
+            as_of: "2026".to_owned(),
+            start: 0,
+            end: PASSAGE.len(),
+            text: PASSAGE.to_owned(),
+            score: 1.0,
+            sentences: Vec::new(),
+        };
+        let found = Retrieved { passages: vec![passage], confidence: 0.9, abstain_below: 0.5 };
+        Box::pin(async { Ok(found) })
+    }
+}

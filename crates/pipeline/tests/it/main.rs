@@ -1,0 +1,9 @@
+//! The pipeline with its real router, breakers, budgets and records, under every fault that a provider, a disk or a
+//! clock can have.
+//!
+//! Reading order: [`house`] (the configuration that turns run in), [`upstream`] (each fault of a real connection).
+
+#[cfg(test)]
+mod house;
+#[cfg(test)]
+mod upstream;

@@ -1,0 +1,425 @@
+//! Each fault of the fault-injecting upstream, through the real provider client, router and pipeline: the right
+//! answer or the right error, no attempt too many, nothing of the provider's own words, no call left open.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::id::{AgentName, InteractionId, ProviderName};
+use domain::interaction::{Door, Interaction, Outcome};
+use domain::ports::{ChatModel, Clock, Ids};
+use domain::secret::Secret;
+use domain::time::Moment;
+use futures_util::{FutureExt, StreamExt, stream};
+use pipeline::listener::Listener;
+use pipeline::parts::{Parts, Pipeline, RecordsConfig};
+use pipeline::relay::{Answer, Broken, Observer, Passed, Refused, RelayTurn, hash};
+use pipeline::turn::Turn;
+use providers::OpenAiCompatible;
+use registry::snapshot::Current;
+use resilience::breakers::Breakers;
+use routing::Router;
+use testkit::{Behaviour, CountingIds, ManualClock, SeededRng, Upstream};
+use tokio_util::task::TaskTracker;
+
+use crate::house::{self, OnePassage};
+
+/// The key that both providers are called with.
+const KEY: &str = "sk-live-canary-0123456789";
+/// The providers' own words for an error.
+const WORDS: &str = "provider says no";
+const SECOND: &str = "This is the other answer.";
+/// The answer of the first provider with each word twice.
+const DOUBLED: &str = "This This is is the the mock mock answer.answer.";
+
+/// How a request comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// `/v1/chat/completions`, streamed.
+    Streamed,
+    /// The same in one piece.
+    Whole,
+    /// `/generate`.
+    Generate,
+}
+
+/// Two providers, the first of which misbehaves, and the pipeline before them.
+struct House {
+    first: Upstream,
+    second: Option<Upstream>,
+    clock: ManualClock,
+    client: outbound::Client,
+    pipeline: Arc<Pipeline>,
+    /// How long the first provider's clock may run fast for each of its calls, as the fault takes so long.
+    stalls: Duration,
+}
+
+struct Unobserved;
+
+impl Observer for Unobserved {
+    fn finished(&self, _: &Interaction) {}
+    fn not_recorded(&self) {}
+}
+
+fn provider(
+    client: &outbound::Client,
+    name: &str,
+    base_url: String,
+    clock: &ManualClock,
+) -> Arc<dyn ChatModel> {
+    let secret = outbound::SecretForm::Bearer(Secret::new(KEY.to_owned()));
+    let origin = client.origin(&outbound::OriginConfig {
+        base_url,
+        allow_private: true,
+        secret: Some((http::header::AUTHORIZATION, secret)),
+    });
+    let origin = origin.expect("an origin");
+    Arc::new(OpenAiCompatible::new(ProviderName::from(name), origin, Arc::new(clock.clone())))
+}
+
+/// How long a fault takes on the clock: until the first token's limit, or until the time of the tier is over. An
+/// answer in one piece has no other limit.
+fn stalls(behaviour: &Behaviour, way: Way, with_second: bool) -> Duration {
+    let share = Duration::from_secs(if with_second { 31 } else { 61 });
+    match (behaviour, way) {
+        (Behaviour::HangAfterFinish, _) => Duration::from_secs(2),
+        (Behaviour::Hang(_) | Behaviour::Comments, Way::Streamed | Way::Generate) => {
+            Duration::from_millis(15_500)
+        }
+        (Behaviour::EndlessWords, Way::Streamed) => Duration::from_secs(61),
+        (Behaviour::Hang(_) | Behaviour::Comments | Behaviour::EndlessWords, _) => share,
+        _ => Duration::ZERO,
+    }
+}
+
+impl House {
+    fn new(behaviour: &Behaviour, way: Way, with_second: bool) -> Self {
+        let first = Upstream::start(behaviour.clone());
+        let second =
+            with_second.then(|| Upstream::start(Behaviour::Answer(testkit::upstream::Answer::of(SECOND))));
+        let clock = ManualClock::new();
+        let port: Arc<dyn Clock> = Arc::new(clock.clone());
+        // While the clock runs fast, connecting must not look slow.
+        let settings = outbound::Config { connect: Duration::from_secs(60), ..outbound::Config::default() };
+        let client = outbound::Client::new(Arc::clone(&port), settings);
+        let rng = Arc::new(SeededRng::new(7));
+        let mut models = BTreeMap::from([(
+            ProviderName::from("first"),
+            provider(&client, "first", first.base_url(), &clock),
+        )]);
+        let mut tiers = vec![vec!["first/model".to_owned()]];
+        if let Some(second) = &second {
+            models
+                .insert(ProviderName::from("second"), provider(&client, "second", second.base_url(), &clock));
+            tiers.push(vec!["second/model".to_owned()]);
+        }
+        let router = Router::new(routing::Parts {
+            clock: Arc::clone(&port),
+            rng: rng.clone(),
+            breakers: Breakers::new(resilience::breaker::Config::default(), Arc::clone(&port), rng),
+            models,
+            policy: resilience::policy::Config::default(),
+        });
+        let folder = tempfile::tempdir().expect("a folder");
+        let store =
+            store::Store::open(&folder.path().join("m.db"), &store::Config::default()).expect("a store");
+        let pipeline = Arc::new(Pipeline::new(Parts {
+            clock: port,
+            ids: Arc::new(CountingIds::new()) as Arc<dyn Ids>,
+            current: Arc::new(Current::new(house::snapshot(&tiers))),
+            router: Arc::new(router),
+            retriever: Arc::new(OnePassage),
+            sessions: store.clone(),
+            records: store,
+            config: RecordsConfig::default(),
+            tasks: TaskTracker::new(),
+        }));
+        let stalls = stalls(behaviour, way, with_second);
+        Self { first, second, clock, client, pipeline, stalls }
+    }
+
+    /// Runs `work` while the clock runs: with real time, and fast while the first provider stalls.
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        let (mut n_calls, mut fast_left) = (0, Duration::ZERO);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = tokio::time::sleep(Duration::from_millis(5)) => {}
+            }
+            if self.first.calls() > n_calls {
+                (n_calls, fast_left) = (self.first.calls(), self.stalls);
+            }
+            let step = Duration::from_millis(if fast_left.is_zero() { 5 } else { 500 });
+            fast_left = fast_left.saturating_sub(step);
+            self.clock.advance(step);
+        }
+    }
+
+    fn deadline(&self) -> Moment {
+        self.clock.now().after(Duration::from_secs(60))
+    }
+
+    /// Asks on `way`: what came of it in a word, and all that the customer could see.
+    async fn ask(&self, way: Way) -> (String, String) {
+        match way {
+            Way::Generate => self.generate().await,
+            Way::Streamed => {
+                self.relay(r#"{"model":"x","messages":[{"role":"user","content":"Hi"}],"stream":true}"#).await
+            }
+            Way::Whole => self.relay(r#"{"model":"x","messages":[{"role":"user","content":"Hi"}]}"#).await,
+        }
+    }
+
+    async fn generate(&self) -> (String, String) {
+        let turn = Turn {
+            interaction: InteractionId::from("int_1"),
+            door: Door::Generate,
+            text: "Say hello to my team.".to_owned(),
+            agent: Some(AgentName::from("chat")),
+            session: None,
+            user_id: None,
+            message_id: None,
+            metadata: None,
+            max_tokens: None,
+            temperature: None,
+            deadline: self.deadline(),
+        };
+        let reply = Box::pin(self.pipeline.run(turn, Listener::Silent)).await.expect("a reply");
+        let word = match (reply.interaction.outcome, reply.response.as_str()) {
+            (Outcome::Degraded, text) if text.contains(house::STATIC) => "degraded".to_owned(),
+            (Outcome::Answered, Behaviour::TEXT) => "first".to_owned(),
+            (Outcome::Answered, SECOND) => "second".to_owned(),
+            (Outcome::Answered, DOUBLED) => "doubled".to_owned(),
+            (outcome, text) => format!("{}: {text}", outcome.name()),
+        };
+        (word, format!("{reply:?}"))
+    }
+
+    async fn relay(&self, body: &'static str) -> (String, String) {
+        let snapshot = self.pipeline.current().pin();
+        let turn = RelayTurn {
+            interaction: InteractionId::from("int_1"),
+            route: Arc::clone(&snapshot.default_agent.route),
+            snapshot,
+            relayed: Arc::new(
+                wire::openai::relay::read(Bytes::from_static(body.as_bytes())).expect("valid").relayed,
+            ),
+            request_hash: hash(body.as_bytes()),
+            deadline: self.deadline(),
+            streams_until: Some(self.deadline()),
+            observer: Arc::new(Unobserved),
+        };
+        let relaying = match Box::pin(self.pipeline.relay(turn)).await {
+            Ok(relaying) => relaying,
+            Err(Refused::Unanswered(mut unanswered)) => {
+                // Whoever speaks the dialect is told in the provider's words why it refused the request itself.
+                let reply = unanswered.reply.take();
+                let word = match &reply {
+                    Some(reply) if (400..500).contains(&reply.status) => format!("refused {}", reply.status),
+                    _ => "unanswered".to_owned(),
+                };
+                let shown =
+                    format!("{unanswered:?} {unanswered} {}", format!("{reply:?}").replace(WORDS, ""));
+                return (word, shown);
+            }
+            Err(refused @ Refused::NotRecorded(_)) => return (format!("{refused}"), String::new()),
+        };
+        let (mut bytes, mut broken) = (Vec::new(), None);
+        match relaying.answer {
+            Answer::Whole(whole) => bytes.extend_from_slice(&whole.bytes),
+            Answer::Streamed(mut stream) => {
+                while let Some(passed) = stream.next().await {
+                    assert!(broken.is_none(), "nothing follows an error");
+                    match passed {
+                        Passed::Bytes(more) => bytes.extend_from_slice(&more),
+                        Passed::Broken(Broken::Incomplete(error)) => broken = Some(error),
+                        other => panic!("{other:?}"),
+                    }
+                }
+            }
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        let has_marker = text.contains("data: [DONE]");
+        let words: String =
+            text.split("\"content\":\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let word = match (&broken, words.as_str()) {
+            (Some(_), _) if has_marker => "a clean end of a broken answer".to_owned(),
+            (Some(_), _) if words.contains("This is ") || words.contains("more more") => "broken".to_owned(),
+            (None, "This is ") => "cut".to_owned(),
+            (None, DOUBLED) => "doubled".to_owned(),
+            (None, "") => "empty".to_owned(),
+            (None, Behaviour::TEXT) => "first".to_owned(),
+            (None, SECOND) => "second".to_owned(),
+            (broken, words) => format!("{words} {broken:?}"),
+        };
+        (word, format!("{text} {broken:?}"))
+    }
+}
+
+/// What comes of each behaviour with a second provider below: streamed, in one piece, and from `/generate`.
+///
+/// `first` and `second` are whole answers of that provider. `broken` is a part of the first one's, and then an error.
+/// `refused` is the provider's own 4xx, which is not tried elsewhere. What the first provider calls complete is passed
+/// on as it is: `cut` by its own limit or filter, `doubled`, or `empty`.
+const EXPECTED: [(&[&str], [&str; 3]); 13] = [
+    (
+        &[
+            "answer",
+            "slow",
+            "split",
+            "drip",
+            "html",
+            "no-done",
+            "no-usage",
+            "no-finish",
+            "never-closes",
+            "hang-after-finish",
+            "crlf",
+            "clutter",
+            "early-hints",
+            "close-after",
+            "brownout",
+        ],
+        ["first", "first", "first"],
+    ),
+    (&["json"], ["second", "first", "first"]),
+    (&["text-after-end"], ["first", "second", "first"]),
+    (&["length-too-long"], ["first", "second", "first"]),
+    (&["duplicate"], ["doubled", "first", "doubled"]),
+    (&["content-filter", "length"], ["cut", "cut", "degraded"]),
+    (&["no-words"], ["empty", "empty", "second"]),
+    (&["too-long", "filtered"], ["refused 400", "refused 400", "degraded"]),
+    (
+        &[
+            "down",
+            "html-error",
+            "redirect",
+            "echo-key",
+            "hang",
+            "hang-head",
+            "reset",
+            "reset-head",
+            "close",
+            "cut-first",
+            "malformed",
+            "error-first",
+            "empty",
+            "no-body",
+            "comments",
+            "huge-head",
+            "huge-frame",
+            "surrogate",
+            "invalid-utf8",
+            "gzip",
+            "no-http",
+        ],
+        ["second", "second", "second"],
+    ),
+    (&THROTTLED, ["second", "second", "second"]),
+    (&["cut"], ["second", "first", "second"]),
+    (
+        &[
+            "hang-mid",
+            "reset-mid",
+            "cut-frames",
+            "unfinished",
+            "malformed-mid",
+            "error-mid",
+            "length-too-short",
+        ],
+        ["broken", "second", "second"],
+    ),
+    // Its words never end, so its time does: long after its stream began.
+    (&["endless"], ["broken", "second", "second"]),
+];
+
+/// What these say of the waiting time is passed on when nobody else can be asked.
+const THROTTLED: [&str; 7] = [
+    "throttled",
+    "throttled-date",
+    "throttled-for-ever",
+    "throttled-in-the-past",
+    "throttled-nonsense",
+    "burst",
+    "no-credit",
+];
+
+/// What comes of it without a second provider.
+fn alone(name: &str, way: Way, with_second: &str) -> String {
+    match (with_second, way) {
+        ("second", Way::Generate) => "degraded",
+        ("second", _) if THROTTLED.contains(&name) => "refused 429",
+        ("second", _) => "unanswered",
+        (other, _) => other,
+    }
+    .to_owned()
+}
+
+/// Real time is short here: what takes its time is faster than its namesake.
+fn hurried(name: &str, behaviour: Behaviour) -> Behaviour {
+    match name {
+        "drip" => Behaviour::SlowDrip(Duration::from_micros(200)),
+        _ => behaviour,
+    }
+}
+
+async fn check(name: &str, behaviour: &Behaviour, way: Way, with_second: bool) -> String {
+    let house = House::new(behaviour, way, with_second);
+    let (word, shown) = house.in_time(house.ask(way)).await;
+    let at = format!("{name} {way:?} {with_second}");
+    assert!(!shown.contains("canary"), "{at} shows the key: {shown}");
+    assert!(!shown.contains(WORDS), "{at} shows the provider's words: {shown}");
+    let (n_first, n_second) = (house.first.calls(), house.second.as_ref().map_or(0, Upstream::calls));
+    // Two in each tier and three in all; an answer that does not hold is made again at most twice.
+    let (in_tier_max, in_all_max) = if way == Way::Generate { (3, 5) } else { (2, 3) };
+    assert!(n_first.max(n_second) <= in_tier_max, "{at}: {n_first} + {n_second} calls");
+    assert!(n_first + n_second <= in_all_max, "{at}: {n_first} + {n_second} calls");
+    let is_tried_elsewhere =
+        matches!(word.as_str(), "second" | "unanswered" | "degraded") || way == Way::Generate;
+    assert!(is_tried_elsewhere || n_second == 0, "{at}: {word}, and the other provider was called");
+    for upstream in std::iter::once(&house.first).chain(&house.second) {
+        let mut n_waits = 0;
+        while upstream.calls_in_flight() > 0 {
+            n_waits += 1;
+            assert!(n_waits < 500, "{at}: a call is left open");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            house.clock.advance(Duration::from_millis(5));
+        }
+    }
+    house.client.close().await;
+    word
+}
+
+#[tokio::test]
+async fn every_fault_ends_in_the_right_answer_or_the_right_error() {
+    let expected: BTreeMap<&str, [&str; 3]> =
+        EXPECTED.iter().flat_map(|(names, wants)| names.iter().map(|name| (*name, *wants))).collect();
+    let named = Behaviour::named();
+    assert!(
+        expected.keys().eq(named.iter().map(|(name, _)| name).collect::<BTreeSet<_>>()),
+        "one row for each"
+    );
+    let mut cases = Vec::new();
+    for (name, behaviour) in named {
+        let behaviour = hurried(name, behaviour);
+        for (way, want) in [Way::Streamed, Way::Whole, Way::Generate].into_iter().zip(expected[name]) {
+            let (behaviour, again) = (behaviour.clone(), behaviour.clone());
+            cases.push(
+                async move {
+                    assert_eq!(check(name, &behaviour, way, true).await, want, "{name} {way:?}");
+                    assert_eq!(
+                        check(name, &again, way, false).await,
+                        alone(name, way, want),
+                        "{name} {way:?} alone"
+                    );
+                }
+                .boxed_local(),
+            );
+        }
+    }
+    stream::iter(cases).for_each_concurrent(24, |case| case).await;
+}
