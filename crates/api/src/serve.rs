@@ -199,3 +199,47 @@ fn builder(config: &Config) -> Builder<TokioExecutor> {
         .keep_alive_timeout(config.header_timeout);
     builder
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, Bytes};
+    use axum::routing::get;
+    use futures_util::{StreamExt, stream};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// Frames of an event stream, 4 ms apart.
+    async fn paced() -> Body {
+        Body::from_stream(stream::iter(0..30).then(|n| async move {
+            tokio::time::sleep(Duration::from_millis(4)).await;
+            Ok::<_, std::convert::Infallible>(Bytes::from(format!("data: {n}\n\n")))
+        }))
+    }
+
+    #[tokio::test]
+    async fn each_frame_leaves_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let mut serving = Serving::new(Router::new().route("/", get(paced)), &Config::default());
+        let mut client =
+            TcpStream::connect(listener.local_addr().expect("its port")).await.expect("connected");
+        let reading = async {
+            client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.expect("sent");
+            let (mut buffer, mut n_reads) = ([0; 4_096], 0);
+            loop {
+                // A peer that acknowledges late, as those on real networks do: without TCP_NODELAY each frame waits
+                // 40 ms for the acknowledgement of the one before, and several come at once.
+                rustix::net::sockopt::set_tcp_quickack(&client, false).expect("an option of Linux");
+                match client.read(&mut buffer).await.expect("read") {
+                    0 => return n_reads,
+                    _ => n_reads += 1,
+                }
+            }
+        };
+        let n_reads = tokio::select! {
+            () = serving.accept(&listener) => unreachable!("it accepts for ever"),
+            n_reads = reading => n_reads,
+        };
+        assert!(n_reads > 12, "30 frames came in {n_reads} reads");
+    }
+}
