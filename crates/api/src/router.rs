@@ -35,7 +35,7 @@ pub struct Config {
     /// How long a connection may take to send its headers, the first included.
     #[serde(with = "resilience::duration_text")]
     pub header_timeout: Duration,
-    /// How long a connection may stay open without a request.
+    /// How long a connection may stay open without a request; it is closed at most half as much later.
     #[serde(with = "resilience::duration_text")]
     pub idle_timeout: Duration,
     /// How long requests under way may go on after the signal to stop; what is left then ends with an error. A second

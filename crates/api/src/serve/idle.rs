@@ -13,18 +13,36 @@ use tokio::time::{Instant, Sleep, sleep};
 /// A connection with an idle timer.
 pub(super) struct IdleTimeout {
     stream: TcpStream,
-    limit: Duration,
+    tick: Duration,
     timer: Pin<Box<Sleep>>,
+    /// Ticks since something was read or written.
+    n_silent: u32,
 }
+
+/// Setting a timer with each read would cost more than the read: it ticks on by itself, and a connection ends after at
+/// least the limit and at most half as much more.
+const TICKS: u32 = 2;
 
 impl IdleTimeout {
     pub(super) fn new(stream: TcpStream, limit: Duration) -> Self {
-        Self { stream, limit, timer: Box::pin(sleep(limit)) }
+        let tick = limit / TICKS;
+        Self { stream, tick, timer: Box::pin(sleep(tick)), n_silent: 0 }
     }
 
     fn touch(&mut self) {
-        let until = Instant::now() + self.limit;
-        self.timer.as_mut().reset(until);
+        self.n_silent = 0;
+    }
+
+    /// Whether nothing was read or written for too long; wakes the task at the next tick.
+    fn is_over(&mut self, context: &mut Context<'_>) -> bool {
+        while self.timer.as_mut().poll(context).is_ready() {
+            self.n_silent += 1;
+            if self.n_silent > TICKS {
+                return true;
+            }
+            self.timer.as_mut().reset(Instant::now() + self.tick);
+        }
+        false
     }
 }
 
@@ -39,10 +57,8 @@ impl AsyncRead for IdleTimeout {
                 self.touch();
                 Poll::Ready(result)
             }
-            Poll::Pending => match self.timer.as_mut().poll(context) {
-                Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-                Poll::Pending => Poll::Pending,
-            },
+            Poll::Pending if self.is_over(context) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
         }
     }
 }
@@ -82,5 +98,34 @@ impl AsyncWrite for IdleTimeout {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_silent_connection_ends_and_one_that_says_something_does_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let client = TcpStream::connect(listener.local_addr().expect("its port")).await;
+        let mut client = client.expect("connected");
+        let (stream, _) = listener.accept().await.expect("accepted");
+        let limit = Duration::from_millis(400);
+        let mut stream = IdleTimeout::new(stream, limit);
+        let began = Instant::now();
+        for _ in 0..6 {
+            tokio::time::sleep(limit / 4).await;
+            client.write_all(b"x").await.expect("sent");
+            assert_eq!(stream.read_u8().await.expect("not idle"), b'x');
+        }
+        let heard = Instant::now();
+        assert!(heard - began > limit);
+        let error = stream.read_u8().await.expect_err("idle");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(heard.elapsed() > limit - Duration::from_millis(20), "{:?}", heard.elapsed());
     }
 }
