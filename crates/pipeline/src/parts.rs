@@ -30,7 +30,7 @@ pub enum Durability {
     /// On disk before the reply ends.
     #[default]
     Commit,
-    /// Written after the reply; a crash may lose the last ones.
+    /// Written after the reply, up to 20 ms later so that many share a transaction; a crash may lose the last ones.
     Async,
 }
 
