@@ -1,12 +1,15 @@
 //! Sentence embeddings in this process: a BERT encoder on threads of its own behind the port `Embedder`.
 //!
-//! Reading order: this file (the service), [`bert`] (the forward pass), [`gelu`], [`cache`].
+//! Reading order: this file (the service), [`bert`] (the forward pass), [`matrix`] and [`vector`] (its arithmetic),
+//! [`weights`] (its file), [`cache`].
 //! Calls of few texts (questions) and of many (documents) have a thread each: a question never waits for documents,
 //! and documents take only the time that questions, the server and the chat model's worker leave.
 
 mod bert;
 mod cache;
-mod gelu;
+mod matrix;
+mod vector;
+mod weights;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -18,11 +21,14 @@ use parking_lot::{Condvar, Mutex};
 use tokenizers::Tokenizer;
 use tokio::sync::oneshot;
 
-use self::bert::{Bert, Shape};
+use self::bert::{Bert, Scratch, Shape};
 use self::cache::Cache;
 
-/// Texts of one forward pass. Larger batches gain nothing on a CPU and make questions wait longer.
-const BATCH_TEXTS_MAX: usize = 8;
+/// Tokens of one forward pass, as long as it is of several texts. Larger ones gain nothing on a CPU (what is between
+/// two steps no longer fits its caches) and make a caller who left known later.
+const PASS_TOKENS_MAX: usize = 256;
+/// Room that a thread keeps while it waits: enough for a question, and nothing beside the weights' 90 MB.
+const SCRATCH_BYTES_KEPT: usize = 1 << 20;
 /// A call of at most this many texts is a question.
 const QUESTION_TEXTS_MAX: usize = 4;
 /// Weighs a tenth of an ordinary thread: two threads of llama.cpp wait for each other at every matrix, so that a
@@ -42,8 +48,6 @@ pub struct Config {
     pub model: ContentHash,
     /// Most tokens read of a text, special ones included.
     pub tokens_max: usize,
-    /// Threads of one forward pass, for questions and for documents each.
-    pub threads: usize,
     /// Vectors kept by the hash of their text.
     pub cache_entries_max: usize,
     /// Calls that may wait, for questions and for documents each.
@@ -51,7 +55,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// The usual settings: 256 tokens, one thread (leaving the others to the server), 2,048 vectors kept.
+    /// The usual settings: 256 tokens, 2,048 vectors kept.
     #[must_use]
     pub fn new(files: Files, model: ContentHash) -> Self {
         Self {
@@ -60,7 +64,6 @@ impl Config {
             shape: files.shape,
             model,
             tokens_max: 256,
-            threads: 1,
             cache_entries_max: 2_048,
             waiting_max: 256,
         }
@@ -107,13 +110,12 @@ pub enum OpenError {
         reason: String,
     },
     /// The weights do not fit the shape.
-    #[error("the weights in {path} could not be loaded")]
+    #[error("the weights in {path} could not be loaded: {reason}")]
     Weights {
         /// The file.
         path: PathBuf,
         /// Why.
-        #[source]
-        source: Box<candle_core::Error>,
+        reason: String,
     },
     /// No thread could be started.
     #[error("could not start the embedder's threads: {0}")]
@@ -184,12 +186,6 @@ struct Job {
     reply: oneshot::Sender<Result<Vec<Vec<f32>>, EmbedError>>,
 }
 
-/// A tokenized text and its place in the call.
-struct Text {
-    index: usize,
-    ids: Vec<u32>,
-}
-
 impl SentenceEmbedder {
     /// Reads the model into memory (about 90 MB for all-MiniLM-L6-v2) and starts its threads.
     /// Blocks for as long as reading takes.
@@ -199,17 +195,17 @@ impl SentenceEmbedder {
     pub fn open(config: Config) -> Result<Self, OpenError> {
         let shape = read_shape(&config.shape)?;
         let tokenizer = read_tokenizer(&config.tokenizer)?;
-        let bert = Bert::load(&config.weights, &shape).map_err(|source| OpenError::Weights {
+        let bert = Bert::load(&config.weights, &shape).map_err(|error| OpenError::Weights {
             path: config.weights.clone(),
-            source: Box::new(source),
+            reason: error.to_string(),
         })?;
         let encoder = Arc::new(Encoder {
             bert,
             tokenizer,
             tokens_max: config.tokens_max.clamp(2, shape.max_position_embeddings),
         });
-        let questions = encoder.start("embed-questions", config.threads, 0)?;
-        let documents = encoder.start("embed-documents", config.threads, DOCUMENTS_NICENESS)?;
+        let questions = encoder.start("embed-questions", 0)?;
+        let documents = encoder.start("embed-documents", DOCUMENTS_NICENESS)?;
         Ok(Self {
             shared: Arc::new(Shared {
                 model: config.model,
@@ -289,79 +285,74 @@ struct Encoder {
 }
 
 impl Encoder {
-    /// Starts a thread that serves the line it returns, with a pool of `threads` of that niceness.
-    fn start(
-        self: &Arc<Self>,
-        name: &'static str,
-        threads: usize,
-        niceness: i32,
-    ) -> Result<Arc<Line>, OpenError> {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.max(1))
-            .thread_name(move |index| format!("{name}-{index}"))
-            // On Linux niceness is a thread's own. Without it the pool works all the same.
-            .start_handler(move |_| _ = rustix::process::nice(niceness))
-            .build()
-            .map_err(|error| OpenError::Thread(error.to_string()))?;
+    /// Starts a thread of that niceness that serves the line it returns.
+    fn start(self: &Arc<Self>, name: &'static str, niceness: i32) -> Result<Arc<Line>, OpenError> {
         let line = Arc::new(Line::default());
         let (encoder, served) = (Arc::clone(self), Arc::clone(&line));
         std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
+                // On Linux niceness is a thread's own. Without it the thread works all the same.
+                _ = rustix::process::nice(niceness);
                 // Also when a forward pass panics: callers must see an error and not wait for ever.
                 let _close = Close(&served);
+                let mut scratch = Scratch::default();
                 while let Some(job) = served.next() {
-                    let vectors = encoder.embed(&job, &pool);
+                    let vectors = encoder.embed(&job, &mut scratch);
                     _ = job.reply.send(vectors);
+                    if scratch.bytes() > SCRATCH_BYTES_KEPT {
+                        scratch = Scratch::default();
+                    }
                 }
             })
             .map_err(|error| OpenError::Thread(error.to_string()))?;
         Ok(line)
     }
 
-    fn embed(&self, job: &Job, pool: &rayon::ThreadPool) -> Result<Vec<Vec<f32>>, EmbedError> {
-        let texts = self.tokenize(&job.texts)?;
-        let mut vectors = vec![Vec::new(); texts.len()];
-        for batch in texts.chunks(BATCH_TEXTS_MAX) {
+    fn embed(&self, job: &Job, scratch: &mut Scratch) -> Result<Vec<Vec<f32>>, EmbedError> {
+        let texts = job.texts.iter().map(|text| self.tokenize(text)).collect::<Result<Vec<_>, _>>()?;
+        let mut vectors = Vec::with_capacity(texts.len());
+        let mut left = texts.as_slice();
+        while !left.is_empty() {
             if job.reply.is_closed() {
                 return Err(EmbedError("nobody waits for it".to_owned()));
             }
-            let ids: Vec<&[u32]> = batch.iter().map(|text| text.ids.as_slice()).collect();
-            let made = pool
-                .install(|| self.bert.forward(&ids))
-                .map_err(|error| EmbedError(format!("the forward pass failed: {error}")))?;
-            for (text, vector) in batch.iter().zip(made) {
-                if let Some(place) = vectors.get_mut(text.index) {
-                    *place = vector;
-                }
-            }
+            let (pass, later) = left.split_at(texts_of_a_pass(left));
+            let made = self.bert.forward(pass, scratch);
+            vectors.extend(made.map_err(|error| EmbedError(format!("the forward pass failed: {error}")))?);
+            left = later;
         }
         Ok(vectors)
     }
 
-    /// Token ids of `texts`, sorted by length so that batches waste little on padding.
-    fn tokenize(&self, texts: &[String]) -> Result<Vec<Text>, EmbedError> {
-        let mut all = Vec::with_capacity(texts.len());
-        for (index, text) in texts.iter().enumerate() {
-            let encoding = self
-                .tokenizer
-                .encode_fast(text.as_str(), true)
-                .map_err(|error| EmbedError(format!("a text could not be tokenized: {error}")))?;
-            let mut ids = encoding.get_ids().to_vec();
-            if ids.len() > self.tokens_max {
-                // The closing token stays, as in training.
-                let last = ids.last().copied();
-                ids.truncate(self.tokens_max - 1);
-                ids.extend(last);
-            }
-            if ids.is_empty() {
-                return Err(EmbedError("a text without tokens has no vector".to_owned()));
-            }
-            all.push(Text { index, ids });
+    /// Token ids of a text.
+    fn tokenize(&self, text: &str) -> Result<Vec<u32>, EmbedError> {
+        let encoding = self
+            .tokenizer
+            .encode_fast(text, true)
+            .map_err(|error| EmbedError(format!("a text could not be tokenized: {error}")))?;
+        let mut ids = encoding.get_ids().to_vec();
+        if ids.len() > self.tokens_max {
+            // The closing token stays, as in training.
+            let last = ids.last().copied();
+            ids.truncate(self.tokens_max - 1);
+            ids.extend(last);
         }
-        all.sort_by_key(|text| text.ids.len());
-        Ok(all)
+        if ids.is_empty() {
+            return Err(EmbedError("a text without tokens has no vector".to_owned()));
+        }
+        Ok(ids)
     }
+}
+
+/// How many of `texts`, at least one, a forward pass takes.
+fn texts_of_a_pass(texts: &[Vec<u32>]) -> usize {
+    let mut n_tokens = 0;
+    let fits = |text: &&Vec<u32>| {
+        n_tokens += text.len();
+        n_tokens <= PASS_TOKENS_MAX
+    };
+    texts.iter().take_while(fits).count().max(1)
 }
 
 struct Close<'a>(&'a Line);
@@ -376,7 +367,7 @@ fn read_shape(path: &std::path::Path) -> Result<Shape, OpenError> {
     let bytes = std::fs::read(path).map_err(|source| OpenError::Read { path: path.to_owned(), source })?;
     let shape: Shape = serde_json::from_slice(&bytes)
         .map_err(|error| OpenError::Shape { path: path.to_owned(), reason: error.to_string() })?;
-    if bert::is_sound(&shape) {
+    if shape.is_sound() {
         Ok(shape)
     } else {
         Err(OpenError::Shape { path: path.to_owned(), reason: "its sizes do not fit together".to_owned() })

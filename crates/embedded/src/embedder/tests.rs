@@ -1,11 +1,11 @@
 //! The embedder on a tiny random model written by the test.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
 use domain::id::ContentHash;
 use domain::ports::Embedder;
+use safetensors::tensor::{Dtype, TensorView};
 
 use super::{Config, Files, OpenError, SentenceEmbedder};
 
@@ -15,19 +15,17 @@ const WIDTH: usize = 8;
 
 fn write_model(folder: &Path) -> Config {
     let mut state = 7_u64;
-    let mut random = |dims: &[usize]| {
-        let n = dims.iter().product();
-        let values: Vec<f32> = (0..n)
-            .map(|_| {
+    let mut random = |n: usize| -> Vec<u8> {
+        (0..n)
+            .flat_map(|_| {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                (state >> 40) as f32 / (1 << 24) as f32 - 0.5
+                ((state >> 40) as f32 / (1 << 24) as f32 - 0.5).to_le_bytes()
             })
-            .collect();
-        Tensor::from_vec(values, dims, &Device::Cpu).unwrap()
+            .collect()
     };
-    let mut tensors = HashMap::new();
+    let mut tensors = BTreeMap::new();
     let mut put = |name: String, dims: &[usize]| {
-        tensors.insert(name, random(dims));
+        tensors.insert(name, (dims.to_vec(), random(dims.iter().product())));
     };
     put("embeddings.word_embeddings.weight".to_owned(), &[WORDS.len(), WIDTH]);
     put("embeddings.position_embeddings.weight".to_owned(), &[16, WIDTH]);
@@ -58,7 +56,10 @@ fn write_model(folder: &Path) -> Config {
         tokenizer: folder.join("tokenizer.json"),
         shape: folder.join("config.json"),
     };
-    candle_core::safetensors::save(&tensors, &files.weights).unwrap();
+    let views = tensors
+        .iter()
+        .map(|(name, (dims, bytes))| (name, TensorView::new(Dtype::F32, dims.clone(), bytes).unwrap()));
+    std::fs::write(&files.weights, safetensors::serialize(views, None).unwrap()).unwrap();
     write_tokenizer(&files.tokenizer);
     let shape = serde_json::json!({
         "vocab_size": WORDS.len(), "hidden_size": WIDTH, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -128,6 +129,45 @@ async fn vectors_have_unit_length_and_come_in_the_order_of_their_texts() {
         assert!(distance(&alone[0], vector) < 1e-5, "{text}: padding must not change a vector");
     }
     assert!(distance(&together[0], &together[1]) > 1e-3, "different texts differ");
+}
+
+/// The first numbers of the vectors that onnxruntime 1.31.1 makes of these texts with all-MiniLM-L6-v2, from the graph
+/// that `bench/embeddings/graph.py` writes.
+#[tokio::test]
+async fn the_vectors_of_a_real_model_are_those_of_onnxruntime() {
+    let models = std::env::var_os("MAINSTAY_TEST_MODELS").expect(
+        "MAINSTAY_TEST_MODELS must name a models folder with all-minilm-l6-v2 in it; ./test pulls it there and sets it",
+    );
+    let folder = Path::new(&models).join("all-minilm-l6-v2");
+    let files = Files {
+        weights: folder.join("model.safetensors"),
+        tokenizer: folder.join("tokenizer.json"),
+        shape: folder.join("config.json"),
+    };
+    let embedder = SentenceEmbedder::open(Config::new(files, ContentHash::from("real"))).unwrap();
+    let long = "How long may a bank hold a deposited check before the money must be available to me today?";
+    let known = [
+        ("Is my deposit insured?", [0.064_551, 0.044_588, -0.018_217, 0.048_273, 0.066_139, -0.022_749]),
+        ("", [-0.118_838, 0.048_299, -0.002_548, -0.011_011, 0.051_951, 0.010_292]),
+        (long, [0.017_172, 0.023_852, -0.014_499, 0.034_843, 0.013_711, -0.073_485]),
+    ];
+    let vectors = embedder.embed(known.iter().map(|(text, _)| (*text).to_owned()).collect()).await.unwrap();
+    for ((text, want), vector) in known.iter().zip(&vectors) {
+        assert_eq!(vector.len(), 384);
+        assert!(distance(&vector[..6], want) < 2e-6, "{text}: {:?}, not {want:?}", &vector[..6]);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_the_weights_do_not_have_is_an_error_and_not_an_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = write_model(folder.path());
+    let text = std::fs::read_to_string(&config.tokenizer).unwrap();
+    std::fs::write(&config.tokenizer, text.replace("\"fee\":10", "\"fee\":4000")).unwrap();
+    let embedder = SentenceEmbedder::open(config).unwrap();
+    let error = embedder.embed(vec!["what fee".to_owned()]).await.unwrap_err();
+    assert!(error.0.contains("no token 4000"), "{error}");
+    assert!(embedder.embed(vec!["what".to_owned()]).await.is_ok(), "the embedder goes on");
 }
 
 #[tokio::test]
