@@ -76,7 +76,7 @@ pub enum Source {
         /// The folder.
         folder: PathBuf,
     },
-    /// A model hub, over HTTPS.
+    /// A model hub, over HTTPS. A download that breaks is continued where it stopped, at once or by a later start.
     Hub {
         /// Address to which the file's name is appended.
         address: String,

@@ -1,10 +1,13 @@
 //! Model files: find them, get them from the catalogue's sources in order, and trust only what was verified.
 //!
-//! Reading order: this file (finding and pulling), [`incoming`] (a file on its way in), [`package`] (wheels).
+//! Reading order: this file (finding and pulling), [`hub`] (over HTTPS), [`package`] (wheels), [`incoming`] (a file on
+//! its way in), [`partial`] (what a broken download leaves).
 //! A models folder holds one folder for each model, with its files by their names.
 
+mod hub;
 mod incoming;
 mod package;
+mod partial;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +18,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::ports::BoxFuture;
-use futures_util::{Stream, StreamExt};
+use futures_util::Stream;
 
 use self::incoming::Incoming;
 pub use self::package::{Packages, Pip};
@@ -39,8 +42,27 @@ pub struct DownloadError(pub String);
 /// Implementations must connect or fail within a few seconds, since further sources wait, must follow redirects to
 /// HTTPS addresses only (hubs redirect to their stores), and fail when the body is silent for long.
 pub trait Download: Send + Sync {
-    /// The body at `url`, when the status is 200.
-    fn get(&self, url: String) -> BoxFuture<'_, Result<ByteStream, DownloadError>>;
+    /// The file at `url`, from the end of `kept` on where its server can continue it.
+    fn get(&self, url: String, kept: Option<Kept>) -> BoxFuture<'_, Result<Body, DownloadError>>;
+}
+
+/// The beginning of a file, left by a download that broke.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// How much of it there is, at least one byte and not all.
+    pub bytes: u64,
+    /// [`Body::validator`] of the body that it came in.
+    pub validator: String,
+}
+
+/// A file on its way.
+pub struct Body {
+    /// The byte of the file with which `pieces` begin: 0, or [`Kept::bytes`].
+    pub begins: u64,
+    /// By what the server tells this file from a later one at the same address; `None` when it cannot be continued.
+    pub validator: Option<String>,
+    /// The bytes.
+    pub pieces: ByteStream,
 }
 
 /// How far a pull is.
@@ -48,8 +70,10 @@ pub trait Download: Send + Sync {
 pub struct Pulled {
     /// The source being read.
     pub source: String,
-    /// Bytes so far from this source.
+    /// Bytes that are there of what this source is to give.
     pub bytes: u64,
+    /// Of these, the ones that were there when a download was last continued; 0 when none was.
+    pub kept: u64,
     /// Bytes in all.
     pub total: u64,
 }
@@ -153,6 +177,10 @@ fn list(tried: &[Tried]) -> String {
 #[derive(Debug)]
 pub(crate) enum SourceError {
     Reason(String),
+    /// What came is not the file.
+    Damaged(String),
+    /// What came ends too soon.
+    Short(String),
     Io(io::Error),
 }
 
@@ -243,17 +271,21 @@ impl Models {
         }
         let mut tried = Vec::new();
         for source in &model.sources {
-            self.check_disk(name, &model)?;
             let report = Report::new(source.describe(), model.bytes(), &progress);
-            let pull = Pull { models: self, folder: &folder, model: &model, report };
+            let pull = Pull { models: self, name, folder: &folder, model: &model, report };
+            pull.check_disk(source)?;
             let reason = match pull.read(source).await {
                 Ok(()) => match self.find_off_thread(name).await {
                     Some(paths) => return Ok(paths),
                     None => "what arrived is no longer there".to_owned(),
                 },
-                Err(SourceError::Reason(reason)) => reason,
+                Err(
+                    SourceError::Reason(reason) | SourceError::Damaged(reason) | SourceError::Short(reason),
+                ) => reason,
                 Err(SourceError::Io(error)) if error.kind() == io::ErrorKind::StorageFull => {
-                    return Err(self.disk_full(name, &model));
+                    let full = self.disk_full(name, &model);
+                    remove_partials(&folder, &model);
+                    return Err(full);
                 }
                 Err(SourceError::Io(error)) => error.to_string(),
             };
@@ -266,13 +298,6 @@ impl Models {
     async fn find_off_thread(&self, name: &str) -> Option<Paths> {
         let (models, name) = (self.clone(), name.to_owned());
         blocking(move || Ok(models.find(&name))).await.ok().flatten()
-    }
-
-    fn check_disk(&self, name: &str, model: &Model) -> Result<(), PullError> {
-        if self.free_bytes() < model.bytes().saturating_add(DISK_MARGIN_BYTES) {
-            return Err(self.disk_full(name, model));
-        }
-        Ok(())
     }
 
     fn disk_full(&self, name: &str, model: &Model) -> PullError {
@@ -299,7 +324,9 @@ async fn lock(folder: &Path) -> io::Result<std::fs::File> {
     });
     let file = file.await.map_err(|error| match error {
         SourceError::Io(error) => error,
-        SourceError::Reason(reason) => io::Error::other(reason),
+        SourceError::Reason(reason) | SourceError::Damaged(reason) | SourceError::Short(reason) => {
+            io::Error::other(reason)
+        }
     })?;
     loop {
         match file.try_lock() {
@@ -325,31 +352,58 @@ struct Report {
     source: String,
     total: u64,
     bytes: Arc<AtomicU64>,
+    kept: Arc<AtomicU64>,
     progress: Progress,
 }
 
 impl Report {
     fn new(source: String, total: u64, progress: &Progress) -> Self {
-        let report = Self { source, total, bytes: Arc::default(), progress: Arc::clone(progress) };
+        let (bytes, kept) = Default::default();
+        let report = Self { source, total, bytes, kept, progress: Arc::clone(progress) };
         report.add(0);
         report
     }
 
+    /// Goes on after the `before` bytes of earlier files and the `begins` bytes that are there of this one.
+    fn continue_at(&self, before: u64, begins: u64) {
+        self.bytes.store(before.saturating_add(begins), Ordering::Relaxed);
+        if begins > 0 {
+            self.kept.store(before.saturating_add(begins), Ordering::Relaxed);
+        }
+        self.add(0);
+    }
+
     fn add(&self, n: u64) {
         let bytes = self.bytes.fetch_add(n, Ordering::Relaxed).saturating_add(n);
-        (self.progress)(Pulled { source: self.source.clone(), bytes, total: self.total });
+        let kept = self.kept.load(Ordering::Relaxed);
+        (self.progress)(Pulled { source: self.source.clone(), bytes, kept, total: self.total });
     }
 }
 
 /// One try of one source.
 struct Pull<'a> {
     models: &'a Models,
+    name: &'a str,
     folder: &'a Path,
     model: &'a Model,
     report: Report,
 }
 
 impl Pull<'_> {
+    /// What a broken download left is part of what the same hub gives; for another source it makes room.
+    fn check_disk(&self, source: &Source) -> Result<(), PullError> {
+        let needed = self.model.bytes().saturating_add(DISK_MARGIN_BYTES);
+        let kept: u64 = self.model.files.iter().map(|file| partial::bytes(self.folder, file)).sum();
+        let is_hub = matches!(source, Source::Hub { .. });
+        let free = self.models.free_bytes();
+        if free >= needed.saturating_sub(if is_hub { kept } else { 0 }) {
+            return Ok(());
+        }
+        let full = self.models.disk_full(self.name, self.model);
+        remove_partials(self.folder, self.model);
+        if free.saturating_add(kept) >= needed { Ok(()) } else { Err(full) }
+    }
+
     async fn read(&self, source: &Source) -> Result<(), SourceError> {
         match source {
             Source::File { folder } => self.read_folder(folder).await,
@@ -370,40 +424,6 @@ impl Pull<'_> {
                 incoming.finish()
             })
             .await?;
-        }
-        Ok(())
-    }
-
-    async fn read_hub(&self, address: &str) -> Result<(), SourceError> {
-        let no_client = || SourceError::Reason("no hub may be asked here".to_owned());
-        let download = self.models.download.as_ref().ok_or_else(no_client)?;
-        for file in self.model.files.clone() {
-            let failed = |error: DownloadError| SourceError::Reason(error.0);
-            let mut body = download.get(format!("{address}{}", file.name)).await.map_err(failed)?;
-            let (folder, report) = (self.folder.to_owned(), self.report.clone());
-            // A closed channel alone must not count as the end of the body.
-            let (sender, mut receiver) = tokio::sync::mpsc::channel::<Option<Bytes>>(16);
-            let writer = blocking(move || {
-                let mut incoming = Incoming::create(&folder, &file)?;
-                while let Some(piece) = receiver.blocking_recv() {
-                    let Some(bytes) = piece else { return incoming.finish() };
-                    incoming.write(&bytes)?;
-                    report.add(u64::try_from(bytes.len()).unwrap_or(0));
-                }
-                Err(SourceError::Reason("the download broke off".to_owned()))
-            });
-            let reader = async move {
-                while let Some(piece) = body.next().await {
-                    // When the writer has stopped, its own error counts.
-                    if sender.send(Some(piece.map_err(failed)?)).await.is_err() {
-                        return Ok(());
-                    }
-                }
-                _ = sender.send(None).await;
-                Ok(())
-            };
-            let (read, written) = futures_util::future::join(reader, writer).await;
-            read.and(written)?;
         }
         Ok(())
     }
@@ -431,6 +451,13 @@ impl Pull<'_> {
             .await?;
         }
         blocking(move || incoming.into_iter().try_for_each(|(_, incoming)| incoming.finish())).await
+    }
+}
+
+/// Removes what broken downloads of `model` left.
+fn remove_partials(folder: &Path, model: &Model) {
+    for file in &model.files {
+        partial::remove(folder, file);
     }
 }
 

@@ -5,13 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use bytes::{Bytes, BytesMut};
 use domain::ports::{BoxFuture, Clock};
 use embedded::catalogue::Catalogue;
-use embedded::fetch::{ByteStream, Download, DownloadError, Models, Paths, Presence, Pulled};
+use embedded::fetch::{Body, Download, DownloadError, Kept, Models, Paths, Presence, Pulled};
 use futures_util::stream::unfold;
 use outbound::OutboundError;
-use tokio::io::{AsyncReadExt, DuplexStream};
 
 use crate::clock::SystemClock;
 
@@ -60,9 +58,17 @@ pub(crate) async fn find_or_pull(
 
 /// A pull's progress in words.
 pub(crate) fn describe(name: &str, pulled: &Pulled) -> String {
-    let percent = pulled.bytes.saturating_mul(100).checked_div(pulled.total).unwrap_or_default();
+    let percent = |bytes: u64| bytes.saturating_mul(100).checked_div(pulled.total).unwrap_or_default();
     let megabytes = pulled.total / 1_000_000;
-    format!("fetching `{name}` ({megabytes} MB) from {}: {percent} %", pulled.source)
+    let continued = match pulled.kept {
+        0 => String::new(),
+        kept => format!(", continued at {} %", percent(kept)),
+    };
+    format!(
+        "fetching `{name}` ({megabytes} MB) from {}: {} %{continued}",
+        pulled.source,
+        percent(pulled.bytes)
+    )
 }
 
 /// Hubs over HTTPS.
@@ -77,67 +83,29 @@ const FILE_BYTES_MAX: u64 = 64 << 30;
 const STALL: Duration = Duration::from_secs(20);
 /// The longest fetch of one file.
 const FETCH_MAX: Duration = Duration::from_secs(6 * 3_600);
-/// Bytes between the connection and the disk.
-const PIPE_BYTES: usize = 256 << 10;
-const PORTION_BYTES: usize = 64 << 10;
 
 impl Download for Hubs {
-    fn get(&self, url: String) -> BoxFuture<'_, Result<ByteStream, DownloadError>> {
-        let download = outbound::Download {
-            url,
-            allow_private: false,
-            from: 0,
-            bytes_max: FILE_BYTES_MAX,
-            stall: STALL,
-            deadline: self.clock.now().after(FETCH_MAX),
-        };
-        let client = self.client.clone();
-        let (mut writer, reader) = tokio::io::duplex(PIPE_BYTES);
-        let fetching: BoxFuture<'static, _> =
-            Box::pin(async move { client.download(&download, &mut writer, &mut |_| {}).await });
-        let stream = unfold(Fetch { reader, fetching: Some(fetching) }, |mut fetch| async {
-            fetch.next().await.map(|portion| (portion, fetch))
-        });
-        Box::pin(async { Ok(Box::pin(stream) as ByteStream) })
-    }
-}
-
-/// A fetch under way: the future that writes into the pipe, and the pipe's other end.
-struct Fetch {
-    reader: DuplexStream,
-    /// `None` once everything was written.
-    fetching: Option<BoxFuture<'static, Result<u64, OutboundError>>>,
-}
-
-impl Fetch {
-    async fn next(&mut self) -> Option<Result<Bytes, DownloadError>> {
-        let mut portion = BytesMut::with_capacity(PORTION_BYTES);
-        loop {
-            let Some(fetching) = &mut self.fetching else {
-                return self.rest(portion).await;
+    fn get(&self, url: String, kept: Option<Kept>) -> BoxFuture<'_, Result<Body, DownloadError>> {
+        Box::pin(async move {
+            let download = outbound::Download {
+                url,
+                allow_private: false,
+                kept: kept.map(|Kept { bytes, validator }| outbound::download::Kept { bytes, validator }),
+                bytes_max: FILE_BYTES_MAX,
+                stall: STALL,
+                deadline: self.clock.now().after(FETCH_MAX),
             };
-            tokio::select! {
-                read = self.reader.read_buf(&mut portion) => match read {
-                    Ok(0) => {}
-                    Ok(_) => return Some(Ok(portion.freeze())),
-                    Err(error) => return Some(Err(DownloadError(error.to_string()))),
-                },
-                fetched = fetching => {
-                    self.fetching = None;
-                    if let Err(error) = fetched {
-                        return Some(Err(DownloadError(error.to_string())));
-                    }
-                }
-            }
-        }
+            let arriving = self.client.download(&download).await.map_err(said)?;
+            let (begins, validator) = (arriving.begins, arriving.validator.clone());
+            let pieces = unfold(arriving, |mut arriving| async {
+                let piece = arriving.next().await.map_err(said).transpose()?;
+                Some((piece, arriving))
+            });
+            Ok(Body { begins, validator, pieces: Box::pin(pieces) })
+        })
     }
+}
 
-    /// What was written before the fetch ended.
-    async fn rest(&mut self, mut portion: BytesMut) -> Option<Result<Bytes, DownloadError>> {
-        match self.reader.read_buf(&mut portion).await {
-            Ok(0) => None,
-            Ok(_) => Some(Ok(portion.freeze())),
-            Err(error) => Some(Err(DownloadError(error.to_string()))),
-        }
-    }
+fn said(error: OutboundError) -> DownloadError {
+    DownloadError(error.to_string())
 }

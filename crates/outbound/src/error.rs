@@ -104,14 +104,6 @@ pub enum OutboundError {
     /// A download's address is not one that may be fetched.
     #[error("could not download")]
     Address(#[from] OriginError),
-    /// What was downloaded could not be written.
-    #[error("could not write what `{origin}` sent: {reason}")]
-    Write {
-        /// Where from.
-        origin: String,
-        /// What the system says.
-        reason: String,
-    },
 }
 
 impl OutboundError {
@@ -130,7 +122,7 @@ impl OutboundError {
             Self::PrivateAddress { .. } | Self::Certificate { .. } | Self::Redirected { .. } => {
                 Fault::provider(Kind::RouteFatal)
             }
-            Self::Busy { .. } | Self::Write { .. } => Fault::unavailable(),
+            Self::Busy { .. } => Fault::unavailable(),
             Self::Request { .. } | Self::Address(_) => {
                 Fault { origin: Origin::Mainstay, kind: Kind::RouteFatal, retry: Retry::Elsewhere }
             }

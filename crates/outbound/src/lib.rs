@@ -21,7 +21,7 @@ mod tls;
 
 pub use body::BodyStream;
 pub use client::{Client, Config, Request, Response};
-pub use download::{Download, Progress};
+pub use download::{Arriving, Download, Kept};
 pub use error::OutboundError;
 pub use origin::{Origin, OriginConfig, OriginError, SecretForm};
 pub use pool::PoolStats;

@@ -9,7 +9,6 @@ use testkit::upstream::{Answer, Phase};
 use testkit::{Behaviour, ManualClock, TokioClock, Upstream};
 
 use crate::client::{Client, Config, Request};
-use crate::download::{Download, Progress};
 use crate::error::OutboundError;
 use crate::origin::{Origin, OriginConfig};
 
@@ -137,46 +136,4 @@ async fn a_body_is_read_up_to_its_limit() {
     let response = origin.send(Request::get("/x"), LATER).await.expect("a head");
     let found = response.body.whole(10, LATER).await;
     assert!(matches!(found, Err(OutboundError::TooLarge { bytes_max: 10, .. })), "{found:?}");
-}
-
-#[tokio::test]
-async fn downloads_follow_redirects_and_report_progress() {
-    let target = Upstream::start(Behaviour::default());
-    let elsewhere = Behaviour::Redirect(format!("{}/file", target.base_url()));
-    let hub = Upstream::start(elsewhere);
-    let client = client(Config::default());
-    let mut download = Download {
-        url: format!("{}/file?x=1", hub.base_url()),
-        allow_private: true,
-        from: 0,
-        bytes_max: 1 << 20,
-        stall: Duration::from_secs(5),
-        deadline: LATER,
-    };
-    let (mut file, mut seen) = (Vec::new(), Vec::new());
-    let size = client.download(&download, &mut file, &mut |progress| seen.push(progress)).await;
-    let size = size.expect("fetched");
-    assert_eq!(u64::try_from(file.len()), Ok(size));
-    assert!(String::from_utf8_lossy(&file).contains("mock answer"));
-    assert_eq!(seen.last(), Some(&Progress { done: size, total: Some(size) }));
-    assert_eq!(hub.received()[0].line, "GET /v1/file?x=1");
-    assert_eq!(target.received()[0].line, "GET /v1/file");
-
-    // What the server cannot do or must not do is an error.
-    download.from = 5;
-    let found = client.download(&download, &mut file, &mut |_| {}).await;
-    assert!(matches!(found, Err(OutboundError::Status { status: 200, .. })), "{found:?}");
-    assert_eq!(target.received()[1].header("range"), Some("bytes=5-"));
-    download.from = 0;
-    download.bytes_max = 10;
-    let found = client.download(&download, &mut file, &mut |_| {}).await;
-    assert!(matches!(found, Err(OutboundError::TooLarge { .. })), "{found:?}");
-    hub.set_behaviour(Behaviour::Redirect(format!("{}/again", hub.base_url())));
-    let before = hub.calls();
-    let found = client.download(&download, &mut file, &mut |_| {}).await;
-    assert!(matches!(found, Err(OutboundError::Redirected { .. })), "{found:?}");
-    assert_eq!(hub.calls() - before, 6);
-    download.allow_private = false;
-    let found = client.download(&download, &mut file, &mut |_| {}).await;
-    assert!(matches!(found, Err(OutboundError::Address(_))), "{found:?}");
 }

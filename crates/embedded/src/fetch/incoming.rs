@@ -9,11 +9,23 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::SourceError;
+use super::partial::{self, Provenance};
 use crate::catalogue;
 
-/// A file being received. Dropping it unfinished removes what came.
+/// What becomes of a file that is dropped unfinished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unfinished {
+    /// It is removed.
+    Goes,
+    /// It is kept, to be continued.
+    Stays,
+}
+
+/// A file being received.
 pub(super) struct Incoming {
     file: Option<File>,
+    unfinished: Unfinished,
+    folder: PathBuf,
     part: PathBuf,
     place: PathBuf,
     want: catalogue::File,
@@ -22,19 +34,53 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
+    /// A file from a source that cannot be continued.
     pub(super) fn create(folder: &Path, want: &catalogue::File) -> io::Result<Self> {
-        let place = folder.join(&want.name);
         let part = folder.join(format!("{}.part", want.name));
-        let file = Some(File::create(&part)?);
-        Ok(Self { file, part, place, want: want.clone(), hash: Sha256::new(), bytes: 0 })
+        Ok(Self::new(folder, want, (File::create(&part)?, part)))
+    }
+
+    /// A file whose beginning is kept when the rest does not come, as long as its server knows it by something.
+    pub(super) fn begin(folder: &Path, want: &catalogue::File, from: &Provenance) -> io::Result<Self> {
+        partial::note(folder, want, from)?;
+        let part = partial::place(folder, want);
+        let mut incoming = Self::new(folder, want, (File::create(&part)?, part));
+        incoming.unfinished = Unfinished::Stays;
+        Ok(incoming)
+    }
+
+    /// The file of which the first `bytes` are kept. Reads them.
+    pub(super) fn resume(folder: &Path, want: &catalogue::File, bytes: u64) -> io::Result<Self> {
+        let part = partial::place(folder, want);
+        let mut file = File::options().read(true).write(true).open(&part)?;
+        file.set_len(bytes)?;
+        let mut hash = Sha256::new();
+        hash_all(&mut file, &mut hash)?;
+        let mut incoming = Self::new(folder, want, (file, part));
+        (incoming.hash, incoming.bytes, incoming.unfinished) = (hash, bytes, Unfinished::Stays);
+        Ok(incoming)
+    }
+
+    fn new(folder: &Path, want: &catalogue::File, (file, part): (File, PathBuf)) -> Self {
+        Self {
+            file: Some(file),
+            unfinished: Unfinished::Goes,
+            folder: folder.to_owned(),
+            part,
+            place: folder.join(&want.name),
+            want: want.clone(),
+            hash: Sha256::new(),
+            bytes: 0,
+        }
     }
 
     /// Takes the next bytes; refuses more than the file has, so that no source can fill the disk.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), SourceError> {
         self.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         if self.bytes > self.want.bytes {
+            self.unfinished = Unfinished::Goes;
             let (name, want) = (&self.want.name, self.want.bytes);
-            return Err(SourceError::Reason(format!("{name} is longer than its {want} bytes")));
+            return Err(SourceError::Damaged(format!("{name} is longer than its {want} bytes")));
         }
         self.hash.update(bytes);
         if let Some(file) = &mut self.file {
@@ -64,24 +110,38 @@ impl Incoming {
     pub(super) fn finish(mut self) -> Result<(), SourceError> {
         let sum = hex(&std::mem::take(&mut self.hash).finalize());
         if self.bytes != self.want.bytes || sum != self.want.sha256 {
-            return Err(SourceError::Reason(format!(
+            let reason = format!(
                 "{} arrived with {} bytes and SHA-256 {sum}, wanted are {} bytes and {}",
                 self.want.name, self.bytes, self.want.bytes, self.want.sha256
-            )));
+            );
+            if self.bytes < self.want.bytes {
+                return Err(SourceError::Short(reason));
+            }
+            self.unfinished = Unfinished::Goes;
+            return Err(SourceError::Damaged(reason));
         }
         if let Some(file) = self.file.take() {
             file.sync_all()?;
         }
         std::fs::rename(&self.part, &self.place)?;
         remember(&self.place, &self.want);
+        // From wherever it came, no beginning of it is needed any more.
+        partial::remove(&self.folder, &self.want);
         Ok(())
     }
 }
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        // After `finish` there is nothing of that name.
-        _ = std::fs::remove_file(&self.part);
+        // After `finish` there is nothing of either name.
+        match self.unfinished {
+            Unfinished::Stays if partial::is_noted(&self.folder, &self.want) => {}
+            Unfinished::Stays => partial::remove(&self.folder, &self.want),
+            Unfinished::Goes if self.part == partial::place(&self.folder, &self.want) => {
+                partial::remove(&self.folder, &self.want);
+            }
+            Unfinished::Goes => _ = std::fs::remove_file(&self.part),
+        }
     }
 }
 
@@ -138,14 +198,19 @@ pub(super) fn verify(path: &Path, want: &catalogue::File) -> Result<(), Option<S
     Ok(())
 }
 
-fn sum_of(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
+pub(super) fn sum_of(path: &Path) -> io::Result<String> {
     let mut hash = Sha256::new();
+    hash_all(&mut File::open(path)?, &mut hash)?;
+    Ok(hex(&hash.finalize()))
+}
+
+/// Reads `file` to its end.
+fn hash_all(file: &mut File, hash: &mut Sha256) -> io::Result<()> {
     let mut buffer = vec![0; 1 << 20];
     loop {
         let n = file.read(&mut buffer)?;
         if n == 0 {
-            return Ok(hex(&hash.finalize()));
+            return Ok(());
         }
         hash.update(buffer.get(..n).unwrap_or_default());
     }
