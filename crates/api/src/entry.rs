@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::openai;
 use crate::problem::Problem;
@@ -22,7 +22,7 @@ pub(crate) async fn check(State(api): State<Arc<Api>>, request: Request, next: N
     let path = request.extensions().get::<MatchedPath>().map_or("unmatched", |path| path.as_str()).to_owned();
     let trace_parent = request.headers().get(TRACE_PARENT).cloned();
     let is_dialect = openai::is_path(request.uri().path());
-    let mut response = match check_is_local(&request) {
+    let mut response = match check_is_local(&request).and_then(|()| check_memory(&api, &request)) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
@@ -89,6 +89,15 @@ fn check_is_local(request: &Request) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+/// Short of memory, nothing more is read. Whoever looks after the server is always let in.
+fn check_memory(api: &Api, request: &Request) -> Result<(), Problem> {
+    let is_work = request.method() == Method::POST && !request.uri().path().starts_with("/admin/");
+    match is_work {
+        true => Ok(api.gate.check_memory(|| Api::class(request.headers()).unwrap_or_default())?),
+        false => Ok(()),
+    }
 }
 
 /// Whether `host` (with or without a port) is this machine itself.

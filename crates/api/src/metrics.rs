@@ -15,12 +15,17 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use resilience::shedding::Gate;
+use routing::TargetHealth;
 
 use crate::problem::Problem;
 use crate::router::Api;
+
+mod load;
+
+use load::Load;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -70,8 +75,8 @@ type Usd = Counter<f64, std::sync::atomic::AtomicU64>;
 
 /// What is read from its owner at each scrape.
 pub trait Gauges: Send + Sync {
-    /// Breaker states by target: 0 closed, 1 half-open, 2 open.
-    fn breakers(&self) -> Vec<(Arc<str>, i64)>;
+    /// How each target is.
+    fn targets(&self) -> Vec<TargetHealth>;
 }
 
 /// Everything that is counted.
@@ -90,7 +95,7 @@ pub struct Metrics {
     regenerations: Counter,
     unrecorded: Counter,
     steps: Histograms<StepLabels>,
-    breakers: Family<TargetLabels, Gauge>,
+    load: Load,
 }
 
 fn long_histogram() -> Histogram {
@@ -118,7 +123,7 @@ impl Default for Metrics {
             regenerations: Counter::default(),
             unrecorded: Counter::default(),
             steps: Family::new_with_constructor(step_histogram),
-            breakers: Family::default(),
+            load: Load::default(),
         };
         metrics.register();
         metrics
@@ -165,11 +170,7 @@ impl Metrics {
             Unit::Seconds,
             self.steps.clone(),
         );
-        registry.register(
-            metric::BREAKER_STATE,
-            "Breaker states: 0 closed, 1 half-open, 2 open",
-            self.breakers.clone(),
-        );
+        self.load.register(registry);
     }
 
     /// Reads `gauges` at each scrape from now on.
@@ -185,11 +186,10 @@ impl Metrics {
         }
     }
 
-    fn text(&self) -> Result<String, std::fmt::Error> {
+    fn text(&self, gate: &Gate) -> Result<String, std::fmt::Error> {
         let gauges = self.gauges.lock().clone();
-        for (target, state) in gauges.iter().flat_map(|gauges| gauges.breakers()) {
-            self.breakers.get_or_create(&TargetLabels { target }).set(state);
-        }
+        let targets = gauges.map(|gauges| gauges.targets()).unwrap_or_default();
+        self.load.take_over(&targets, &gate.read());
         let mut text = String::new();
         encode(&mut text, &self.registry.lock())?;
         Ok(text)
@@ -246,6 +246,7 @@ impl Observer for Metrics {
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 pub(crate) async fn scrape(State(api): State<Arc<Api>>) -> Result<Response, Problem> {
-    let text = api.metrics.text().map_err(|_| Problem::internal("the metrics could not be written"))?;
+    let text =
+        api.metrics.text(&api.gate).map_err(|_| Problem::internal("the metrics could not be written"))?;
     Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], text).into_response())
 }

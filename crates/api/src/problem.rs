@@ -1,8 +1,11 @@
 //! Errors of the native doors: RFC 9457 problem documents with a stable `code`.
 
+use std::time::Duration;
+
 use axum::extract::rejection::PathRejection;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use resilience::shedding::Shed;
 use serde::Serialize;
 
 /// A problem document.
@@ -67,6 +70,8 @@ codes! {
     not_recorded, SERVICE_UNAVAILABLE, "not_recorded", "The answer could not be recorded";
     /// Another message of the session is being answered.
     session_busy, SERVICE_UNAVAILABLE, "session_busy", "The session is busy";
+    /// More requests than can be answered, or too little memory.
+    overloaded, SERVICE_UNAVAILABLE, "overloaded", "The server is overloaded";
     /// The server has not started whole yet.
     starting, SERVICE_UNAVAILABLE, "starting", "The server is starting";
     /// The server is stopping and the reply was not ready in time.
@@ -74,6 +79,9 @@ codes! {
 }
 
 impl Problem {
+    /// The code of [`Self::overloaded`].
+    pub(crate) const OVERLOADED: &str = "overloaded";
+
     fn new(status: StatusCode, code: &'static str, title: &'static str, detail: String) -> Self {
         let retry_after_s = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
         let kind = format!("https://github.com/mainstay-ai/mainstay/blob/main/docs/errors/{code}.md");
@@ -127,6 +135,20 @@ impl From<pipeline::turn::TurnError> for Problem {
             TurnError::SessionBusy => Self::session_busy(error.to_string()),
         }
     }
+}
+
+impl From<Shed> for Problem {
+    fn from(shed: Shed) -> Self {
+        let retry_after_s = whole_seconds(shed.retry_after);
+        let problem = Self::overloaded(format!("{shed}; try again in {retry_after_s} s"));
+        Self { retry_after_s: Some(retry_after_s), ..problem }
+    }
+}
+
+/// As `retry-after` says it: rounded up, at least 1.
+pub(crate) fn whole_seconds(wait: Duration) -> u32 {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    u32::try_from(seconds).unwrap_or(u32::MAX).max(1)
 }
 
 /// A path whose segment is no text.

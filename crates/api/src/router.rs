@@ -10,6 +10,7 @@ use domain::ports::{Clock, Ids};
 use domain::time::Moment;
 use http::HeaderMap;
 use pipeline::parts::Pipeline;
+use resilience::shedding::{Class, Gate};
 use serde::Deserialize;
 use tokio::sync::watch;
 
@@ -71,6 +72,9 @@ impl Default for Config {
     }
 }
 
+/// The header in which a request says how urgent it is.
+pub(crate) const PRIORITY: &str = "x-mainstay-priority";
+
 /// Everything handlers need.
 pub struct Api {
     /// Settings.
@@ -79,6 +83,8 @@ pub struct Api {
     pub clock: Arc<dyn Clock>,
     /// New ids.
     pub ids: Arc<dyn Ids>,
+    /// Turns requests away, and knows the memory in use.
+    pub gate: Arc<Gate>,
     /// The pipeline, as soon as there is one: the port opens before.
     pub pipeline: watch::Receiver<Option<Arc<Pipeline>>>,
     /// Whether the first start is done.
@@ -111,6 +117,15 @@ impl Api {
 
     pub(crate) fn dialect_body_limits(&self) -> BodyLimits {
         BodyLimits { bytes_max: self.config.dialect_body_bytes_max, ..self.body_limits() }
+    }
+
+    /// How urgent a request says it is.
+    pub(crate) fn class(headers: &HeaderMap) -> Result<Class, Problem> {
+        let Some(value) = headers.get(PRIORITY) else { return Ok(Class::default()) };
+        let class = value.to_str().ok().and_then(Class::parse);
+        class.ok_or_else(|| {
+            Problem::bad_parameter("header `x-mainstay-priority`: write interactive, alert or batch")
+        })
     }
 
     /// When the reply to a request is due.
@@ -159,3 +174,6 @@ pub fn router(api: &Arc<Api>) -> Router {
         .layer(from_fn_with_state(Arc::clone(api), entry::check))
         .with_state(Arc::clone(api))
 }
+
+#[cfg(test)]
+mod tests;

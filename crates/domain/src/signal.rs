@@ -2,6 +2,8 @@
 
 /// The steps of a turn, as they stand in traces, metrics, records and the console.
 pub mod step {
+    /// Turns it away for want of places or memory; a turn that gets in has no such step.
+    pub const ADMIT: &str = "admit";
     /// Reads the query and its session.
     pub const CAPTURE: &str = "capture_user_query";
     /// Input guardrails.
@@ -36,6 +38,26 @@ pub mod metric {
     pub const UPSTREAM_ATTEMPTS: &str = "mainstay_upstream_attempts";
     /// Breaker states: 0 closed, 1 half-open, 2 open.
     pub const BREAKER_STATE: &str = "mainstay_breaker_state";
+    /// Seconds for which a target that asked to slow down is still left alone.
+    pub const TARGET_QUOTA: &str = "mainstay_target_quota_seconds";
+    /// Calls of a target under way.
+    pub const TARGET_CALLS: &str = "mainstay_target_calls";
+    /// Most calls of a target at once, as of now.
+    pub const TARGET_CALLS_MAX: &str = "mainstay_target_calls_max";
+    /// Calls that were not made, by target and reason.
+    pub const TARGET_REFUSED: &str = "mainstay_target_refused";
+    /// Requests that wait for their answer, by route.
+    pub const ROUTE_REQUESTS: &str = "mainstay_route_requests";
+    /// Most of them at once, as of now, by route.
+    pub const ROUTE_REQUESTS_MAX: &str = "mainstay_route_requests_max";
+    /// Requests that wait for a place, by route.
+    pub const ROUTE_WAITING: &str = "mainstay_route_waiting";
+    /// Requests that were turned away, by reason and class.
+    pub const SHED: &str = "mainstay_shed";
+    /// Memory in use that cannot be taken back.
+    pub const MEMORY_USED: &str = "mainstay_memory_used_bytes";
+    /// Memory that may be used.
+    pub const MEMORY_LIMIT: &str = "mainstay_memory_limit_bytes";
     /// Seconds to the first token by target.
     pub const TIME_TO_FIRST_TOKEN: &str = "mainstay_time_to_first_token_seconds";
     /// Tokens by kind.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use api::health::Startup;
 use domain::id::TargetId;
+use domain::model::Route;
 use domain::ports::{BreakerLog, Clock, Records};
 use domain::time::Moment;
 use knowledge::Library;
@@ -12,6 +13,7 @@ use pipeline::parts::Pipeline;
 use registry::folder::Folder;
 use registry::snapshot::{Current, Snapshot};
 use resilience::breakers::Breakers;
+use resilience::shedding::Gate;
 use routing::Router;
 use store::Store;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::SystemClock;
 use crate::config::{Loaded, collection_files};
 use crate::embedded_slot::EmbeddedSlot;
+use crate::memory;
 use crate::store_health::StoreHealth;
 
 /// What runs.
@@ -31,6 +34,7 @@ pub(crate) struct Assembly {
     pub(crate) current: Arc<Current>,
     pub(crate) router: Arc<Router>,
     pub(crate) breakers: Breakers,
+    pub(crate) gate: Arc<Gate>,
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) slot: Arc<EmbeddedSlot>,
     pub(crate) embedder: Mutex<EmbedderState>,
@@ -81,6 +85,7 @@ impl Assembly {
         }
         let id = loaded.snapshot.id.clone();
         self.breakers.watch(targets(&loaded.snapshot));
+        self.gate.watch(routes(&loaded.snapshot).map(|route| route.name.clone()));
         self.current.swap(loaded.snapshot);
         *self.folder.lock() = loaded.folder;
         tracing::info!(snapshot.id = %id, "serving configuration {id} (changes of [server], [storage], [records], [resilience], [embedded] and [providers] need a restart)");
@@ -89,9 +94,10 @@ impl Assembly {
         }
     }
 
-    /// Work that goes on beside requests: keeping breaker states, expiring texts.
+    /// Work that goes on beside requests: keeping breaker states, measuring memory, expiring texts.
     pub(crate) fn start_upkeep(self: &Arc<Self>) {
         self.tasks.spawn(keep_breakers(Arc::clone(self)));
+        self.tasks.spawn(memory::watch(Arc::clone(self)));
         self.tasks.spawn(expire(Arc::clone(self)));
     }
 
@@ -108,11 +114,14 @@ impl Assembly {
     }
 }
 
-/// The targets of all routes in use, by agents or by clients that name them.
+/// All routes in use, by agents or by clients that name them.
+fn routes(snapshot: &Snapshot) -> impl Iterator<Item = &Route> {
+    snapshot.agents.values().map(|serving| serving.route.as_ref()).chain(snapshot.clients.routes())
+}
+
+/// The targets of all routes in use.
 pub(crate) fn targets(snapshot: &Snapshot) -> Vec<TargetId> {
-    let routes =
-        snapshot.agents.values().map(|serving| serving.route.as_ref()).chain(snapshot.clients.routes());
-    let tiers = routes.flat_map(|route| &route.tiers);
+    let tiers = routes(snapshot).flat_map(|route| &route.tiers);
     let mut targets: Vec<TargetId> =
         tiers.flat_map(|tier| &tier.targets).map(|target| target.id.clone()).collect();
     targets.sort();

@@ -8,6 +8,9 @@ use domain::ports::{BoxFuture, Clock};
 use domain::time::Moment;
 use embedded::supervisor::State;
 use resilience::breaker::{Cause, Counts, Position};
+use resilience::memory::Pressure;
+use resilience::shedding::{Class, Reading, Reason};
+use routing::TargetHealth;
 
 use crate::assembly::{Assembly, EmbedderState};
 use crate::embedded_slot::Occupant;
@@ -37,14 +40,8 @@ impl Checkup for ServerCheckup {
 }
 
 impl Gauges for ServerCheckup {
-    fn breakers(&self) -> Vec<(Arc<str>, i64)> {
-        let health = self.assembly.get().map(|assembly| assembly.router.health()).unwrap_or_default();
-        let state = |position: Position| match position {
-            Position::Closed => 0,
-            Position::HalfOpen => 1,
-            Position::Open { .. } => 2,
-        };
-        health.into_iter().map(|target| (target.target.as_str().into(), state(target.position))).collect()
+    fn targets(&self) -> Vec<TargetHealth> {
+        self.assembly.get().map(|assembly| assembly.router.health()).unwrap_or_default()
     }
 }
 
@@ -54,44 +51,85 @@ pub(crate) async fn parts(assembly: &Assembly) -> Vec<Part> {
     let now = assembly.clock.now();
     parts.push(model_part(&assembly.slot.occupant(), now));
     parts.push(embedder_part(&assembly.embedder.lock(), now));
-    for target in assembly.router.health() {
-        let (state, detail) = match target.position {
-            Position::Closed if target.throttled => {
-                let wait = target.shut_for.unwrap_or_default().as_secs();
-                (PartState::Ready, format!("it asked to slow down; called again in {wait} s"))
-            }
-            Position::Closed => (PartState::Ready, closed(target.counts)),
-            Position::HalfOpen => (PartState::Failed, "its breaker lets one call try".to_owned()),
-            Position::Open { .. } => {
-                let wait = target.shut_for.unwrap_or_default().as_secs();
-                let why = match target.cause {
-                    Some(Cause::Failures) => format!("{} failures in a row", target.failures),
-                    cause => cause.map_or("its calls failed", Cause::sentence).to_owned(),
-                };
-                (
-                    PartState::Failed,
-                    format!(
-                        "its breaker is open: {why}; one call tries in {wait} s, or at once after: mainstay breakers reset {}",
-                        target.target
-                    ),
-                )
-            }
-        };
-        parts.push(part(&format!("target {}", target.target), state, detail));
-    }
+    parts.extend(assembly.router.health().iter().map(target_part));
+    parts.push(load_part(&assembly.gate.read()));
     let snapshot = assembly.current.pin();
     parts.push(part("configuration", PartState::Ready, format!("snapshot {}", snapshot.id)));
     parts
 }
 
-fn closed(counts: Counts) -> String {
-    let Counts { calls, failures, slow } = counts;
+/// A target with its breaker, its quota gate and its bulkhead.
+fn target_part(target: &TargetHealth) -> Part {
+    let (state, breaker) = match target.position {
+        Position::Closed => (PartState::Ready, closed(target)),
+        Position::HalfOpen => (PartState::Failed, "its breaker lets one call try".to_owned()),
+        Position::Open { .. } => (PartState::Failed, open(target)),
+    };
+    let calls = target.calls;
+    let full = match target.refused.full {
+        0 => String::new(),
+        n => format!(", {n} were one too many"),
+    };
+    let detail = format!("{breaker}; {} of at most {} calls under way{full}", calls.calls, calls.limit);
+    part(&format!("target {}", target.target), state, detail)
+}
+
+fn closed(target: &TargetHealth) -> String {
+    if let Some(quota_for) = target.quota_for {
+        return format!("it asked to slow down; called again in {} s", quota_for.as_secs());
+    }
+    let Counts { calls, failures, slow } = target.counts;
     match failures + slow {
         0 => "its breaker is closed".to_owned(),
         _ => {
             format!("its breaker is closed; of its last {calls} calls {failures} failed and {slow} were slow")
         }
     }
+}
+
+fn open(target: &TargetHealth) -> String {
+    let wait = target.shut_for.unwrap_or_default().as_secs();
+    let why = match target.cause {
+        Some(Cause::Failures) => format!("{} failures in a row", target.failures),
+        cause => cause.map_or("its calls failed", Cause::sentence).to_owned(),
+    };
+    format!(
+        "its breaker is open: {why}; one call tries in {wait} s, or at once after: mainstay breakers reset {}",
+        target.target
+    )
+}
+
+/// Whether requests are turned away.
+fn load_part(gate: &Reading) -> Part {
+    let state = match gate.pressure {
+        Pressure::Calm => PartState::Ready,
+        Pressure::High | Pressure::Critical => PartState::Degraded,
+    };
+    let megabytes = |bytes: u64| bytes / 1_000_000;
+    let mut detail = format!(
+        "memory {} of {} MB ({} %)",
+        megabytes(gate.memory.used_bytes),
+        megabytes(gate.memory.limit_bytes),
+        gate.memory.percent()
+    );
+    match gate.pressure {
+        Pressure::Calm => {}
+        Pressure::High => detail.push_str(": only interactive requests are taken on"),
+        Pressure::Critical => detail.push_str(": no request is taken on; give it more, or run more servers"),
+    }
+    for route in gate.routes.iter().filter(|route| route.waiting > 0) {
+        let (name, under_way, limit) = (&route.route, route.under_way, route.limit);
+        detail.push_str(&format!(
+            "; route {name}: {under_way} of at most {limit} requests under way, {} wait for a place",
+            route.waiting
+        ));
+    }
+    let turned_away: u64 = gate.shed.iter().map(|(_, _, n): &(Reason, Class, u64)| n).sum();
+    detail.push_str(&match turned_away {
+        0 => "; no request was turned away".to_owned(),
+        n => format!("; {n} requests were turned away since the start"),
+    });
+    part("load", state, detail)
 }
 
 fn model_part(occupant: &Occupant, now: Moment) -> Part {

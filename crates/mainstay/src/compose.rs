@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use pipeline::parts::{Parts, Pipeline};
 use registry::snapshot::Current;
 use resilience::breakers::Breakers;
+use resilience::shedding::Gate;
 use routing::Router;
 use store::Store;
 use tokio_util::sync::CancellationToken;
@@ -30,12 +31,14 @@ pub(crate) struct Ground {
     pub(crate) clock: Arc<SystemClock>,
     pub(crate) data: PathBuf,
     pub(crate) startup: Arc<Startup>,
+    /// The server's, which it needs before there is anything else.
+    pub(crate) gate: Arc<Gate>,
     pub(crate) shutdown: CancellationToken,
 }
 
 /// Joins everything that needs no embedded model; those come later, in `models.rs`.
 pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Arc<Assembly>> {
-    let Ground { clock, data, startup, shutdown } = ground;
+    let Ground { clock, data, startup, gate, shutdown } = ground;
     let Loaded { config, folder, snapshot, catalogue: _ } = loaded;
     let rng = Arc::new(SystemRng);
     let tasks = TaskTracker::new();
@@ -68,6 +71,7 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
         clock: Arc::clone(&clock) as _,
         ids: Arc::new(SystemIds::default()),
         current: Arc::clone(&current),
+        gate: Arc::clone(&gate),
         router: Arc::clone(&router),
         retriever: Arc::clone(&library) as _,
         sessions: Arc::clone(&store) as _,
@@ -85,6 +89,7 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
         current,
         router,
         breakers,
+        gate,
         pipeline,
         slot,
         embedder,

@@ -18,6 +18,7 @@ use registry::folder::{Folder, toml_problem};
 use registry::problem::{Problem, Problems};
 use registry::routes::{DefaultsConfig, ModelConfig, RouteConfig, Settings};
 use registry::snapshot::{BuildSettings, Snapshot};
+use resilience::InvalidSetting;
 use serde::Deserialize;
 
 use layers::Layers;
@@ -83,6 +84,20 @@ pub(crate) struct ResilienceConfig {
     pub(crate) bulkhead: resilience::bulkhead::Config,
     /// How often and how long is tried.
     pub(crate) policy: resilience::policy::Config,
+    /// How many requests a route takes on; the rest wait a moment or are turned away, the least urgent first.
+    pub(crate) shedding: resilience::shedding::Config,
+    /// The memory that this server may use.
+    pub(crate) memory: resilience::memory::Config,
+}
+
+impl ResilienceConfig {
+    fn validate(&self) -> Result<(), InvalidSetting> {
+        self.breaker.validate()?;
+        self.bulkhead.validate()?;
+        self.policy.validate()?;
+        self.shedding.validate()?;
+        self.memory.validate()
+    }
 }
 
 /// `[storage]`.
@@ -257,10 +272,7 @@ impl Config {
             let reason = format!("[embedded] fetch_again must be {FETCH_AGAIN_MIN:?} or more");
             return Err(layers.problem(&["embedded", "fetch_again"], reason));
         }
-        let ResilienceConfig { breaker, bulkhead, policy } = &self.resilience;
-        let resilience =
-            breaker.validate().and_then(|()| bulkhead.validate()).and_then(|()| policy.validate());
-        if let Err(error) = resilience {
+        if let Err(error) = self.resilience.validate() {
             return Err(layers.problem(&["resilience"], format!("[resilience]: {error}")));
         }
         for (name, provider) in &self.providers {

@@ -16,6 +16,7 @@ mod embedded_slot;
 mod fetching;
 mod files;
 mod logging;
+mod memory;
 mod models;
 mod store_health;
 mod trying;

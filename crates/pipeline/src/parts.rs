@@ -6,6 +6,7 @@ use std::sync::Arc;
 use domain::ports::{Clock, Ids, Records, Retriever, Sessions};
 use domain::time::Moment;
 use registry::snapshot::Current;
+use resilience::shedding::Gate;
 use routing::Router;
 use serde::Deserialize;
 use tokio_util::task::TaskTracker;
@@ -53,6 +54,8 @@ pub struct Parts {
     pub ids: Arc<dyn Ids>,
     /// The configuration in force.
     pub current: Arc<Current>,
+    /// Takes turns on, or not.
+    pub gate: Arc<Gate>,
     /// Calls models.
     pub router: Arc<Router>,
     /// Finds passages.

@@ -17,6 +17,7 @@ use domain::time::Moment;
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, unfold};
 use registry::snapshot::Snapshot;
+use resilience::shedding::{Arrival, Class, Shed, Work};
 use routing::{Ask, Passing, Skip, Unanswered};
 use sha2::{Digest, Sha256};
 
@@ -54,6 +55,8 @@ pub struct RelayTurn {
     pub deadline: Moment,
     /// When a stream must be over, where the caller limits its time.
     pub streams_until: Option<Moment>,
+    /// How urgent it is.
+    pub class: Class,
     /// Who counts.
     pub observer: Arc<dyn Observer>,
 }
@@ -118,6 +121,9 @@ pub enum Broken {
 /// A request for a bare model that gets an error: never a degraded answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
+    /// It was not taken on; it leaves no record.
+    #[error(transparent)]
+    Shed(#[from] Shed),
     /// No model answers.
     #[error(transparent)]
     Unanswered(Box<Unanswered>),
@@ -137,7 +143,14 @@ impl Pipeline {
     pub async fn relay(self: &Arc<Self>, turn: RelayTurn) -> Result<Relaying, Refused> {
         let passing = Passing { relayed: Arc::clone(&turn.relayed), streams_until: turn.streams_until };
         let delivery = turn.relayed.delivery;
-        let mut ledger = Ledger::open(Arc::clone(self), turn);
+        let started = (self.parts.clock.now(), self.parts.clock.wall());
+        let work = match delivery {
+            Delivery::Whole => Work::Whole,
+            Delivery::Streamed => Work::Stream,
+        };
+        let arrival = Arrival { route: &turn.route.name, class: turn.class, work, due: turn.deadline };
+        let mut place = self.parts.gate.enter(arrival).await?;
+        let mut ledger = Ledger::open(Arc::clone(self), turn, started);
         let ask = Ask {
             route: &ledger.turn.route,
             request: &passing,
@@ -155,6 +168,8 @@ impl Pipeline {
                 return Err(Refused::Unanswered(unanswered));
             }
         };
+        // Held until a whole answer is recorded; a stream has its answer.
+        place.answered();
         let spoken = Spoken::of(&answering);
         ledger.spoken = Some(spoken.clone());
         let answer = match delivery {

@@ -23,6 +23,7 @@ use crate::steps::{intent, record, retrieve};
 use crate::trace::Trace;
 use crate::turn::{Recorded, Reply, Turn, TurnError};
 
+mod admission;
 pub(crate) mod closing;
 pub(crate) mod known;
 mod leaving;
@@ -45,6 +46,11 @@ impl Pipeline {
         let serving = choose_agent(&snapshot, &turn)?;
         let trace = Trace::start(Arc::clone(&self.parts.clock), listener.clone());
         let _one_at_a_time = self.wait_for_session(&turn).await?;
+
+        let mut place = match self.take_place(&turn, &serving).await {
+            Ok(place) => place,
+            Err(shed) => return self.turn_away((&turn, &snapshot, &serving), shed, &trace).await,
+        };
 
         let session = match trace.step(step::CAPTURE, capture::run(&self.parts, &turn)).await {
             Captured::New(session) => session,
@@ -116,6 +122,9 @@ impl Pipeline {
             Clarity::Decline => closing::declined(&snapshot.contact),
             Clarity::Unsearchable => closing::degraded(&asked),
         };
+        if ending.is_generated() {
+            place.answered();
+        }
         self.finish(known.end(), ending, &trace).await
     }
 
@@ -162,7 +171,7 @@ impl Pipeline {
         let mut interaction = finished.interaction.clone();
         let recorded = trace.step(step::RECORD, record::run(self, finished, deadline)).await?;
         interaction.steps = trace.steps();
-        let mut reply = Reply { interaction, response, recorded };
+        let mut reply = Reply { interaction, response, recorded, retry_after: None };
         if recorded == Recorded::No && reply.interaction.case.is_some() {
             closing::without_case(&mut reply, contact);
         }

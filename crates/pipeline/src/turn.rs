@@ -1,10 +1,13 @@
 //! What comes into the pipeline and what goes out of it.
 
+use std::time::Duration;
+
 use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::id::{AgentName, InteractionId, SessionId};
 use domain::interaction::{Door, Interaction};
 use domain::time::Moment;
 use resilience::deadline::DEGRADED_RESERVE;
+use resilience::shedding::Class;
 
 /// One request on its way through the pipeline.
 #[derive(Debug, Clone)]
@@ -31,6 +34,8 @@ pub struct Turn {
     pub temperature: Option<f32>,
     /// When the reply is due, whatever happens.
     pub deadline: Moment,
+    /// How urgent it is.
+    pub class: Class,
 }
 
 impl Turn {
@@ -49,6 +54,8 @@ pub struct Reply {
     pub response: String,
     /// Whether the record is on disk.
     pub recorded: Recorded,
+    /// When asking again may help: the turn was turned away with the static answer.
+    pub retry_after: Option<Duration>,
 }
 
 /// Whether a reply's record is on disk.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::fault::Fault;
 use domain::id::TargetId;
@@ -32,6 +33,20 @@ struct Shared {
 struct Guards {
     breaker: Mutex<Breaker>,
     bulkhead: Mutex<Bulkhead>,
+    refused_by_breaker: AtomicU64,
+    refused_by_quota: AtomicU64,
+    refused_as_full: AtomicU64,
+}
+
+/// Calls of a target that were not made since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Refusals {
+    /// Its breaker was open, or its probe under way.
+    pub breaker: u64,
+    /// It had asked to slow down.
+    pub quota: u64,
+    /// It had as many calls as it may have.
+    pub full: u64,
 }
 
 /// A breaker's state with its target.
@@ -43,6 +58,8 @@ pub struct TargetReading {
     pub reading: Reading,
     /// Its calls, and how many it may have.
     pub bulkhead: bulkhead::Reading,
+    /// Calls that were not made.
+    pub refused: Refusals,
 }
 
 /// What a result did to the breaker.
@@ -111,16 +128,21 @@ impl Breakers {
     /// [`Refused`] when it must not be called now.
     pub fn admit(&self, target: &TargetId) -> Result<Permit, Refused> {
         let guards = self.guards(target);
+        self.admit_at(target, &guards).inspect_err(|refused| guards.count(*refused))
+    }
+
+    fn admit_at(&self, target: &TargetId, guards: &Arc<Guards>) -> Result<Permit, Refused> {
         let (ticket, _) =
-            self.act(target, &guards, |breaker, shared| breaker.admit(shared.clock.now(), &*shared.rng));
+            self.act(target, guards, |breaker, shared| breaker.admit(shared.clock.now(), &*shared.rng));
         let ticket = ticket?;
         if !guards.bulkhead.lock().enter(self.0.clock.now()) {
             // The place of a probe is free for the next.
-            self.act(target, &guards, |breaker, shared| {
+            self.act(target, guards, |breaker, shared| {
                 breaker.settle(ticket, Outcome::Ignored, shared.clock.now(), &*shared.rng);
             });
             return Err(Refused::Full);
         }
+        let guards = Arc::clone(guards);
         Ok(Permit { breakers: self.clone(), guards, target: target.clone(), ticket: Some(ticket) })
     }
 
@@ -140,7 +162,7 @@ impl Breakers {
             let (reading, _) =
                 self.act(&target, &guards, |breaker, shared| breaker.read(shared.clock.now(), &*shared.rng));
             let bulkhead = guards.bulkhead.lock().read(self.0.clock.now());
-            TargetReading { target, reading, bulkhead }
+            TargetReading { target, reading, bulkhead, refused: guards.refused() }
         };
         targets.into_iter().map(read).collect()
     }
@@ -188,6 +210,9 @@ impl Breakers {
         Arc::new(Guards {
             breaker: Mutex::new(Breaker::new(self.0.config)),
             bulkhead: Mutex::new(Bulkhead::new(self.0.bulkhead)),
+            refused_by_breaker: AtomicU64::new(0),
+            refused_by_quota: AtomicU64::new(0),
+            refused_as_full: AtomicU64::new(0),
         })
     }
 
@@ -222,6 +247,26 @@ impl Breakers {
             self.0.wake.notify_one();
         }
         (result, change)
+    }
+}
+
+impl Guards {
+    fn count(&self, refused: Refused) {
+        let count = match refused {
+            Refused::Open { .. } | Refused::Probing => &self.refused_by_breaker,
+            Refused::Quota { .. } => &self.refused_by_quota,
+            Refused::Full => &self.refused_as_full,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn refused(&self) -> Refusals {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Refusals {
+            breaker: read(&self.refused_by_breaker),
+            quota: read(&self.refused_by_quota),
+            full: read(&self.refused_as_full),
+        }
     }
 }
 

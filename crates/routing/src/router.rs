@@ -7,7 +7,7 @@ use std::time::Duration;
 use domain::id::{ProviderName, TargetId};
 use domain::ports::{ChatModel, Clock, RelayedStream, Rng};
 use resilience::breaker::{Cause, Counts, Position};
-use resilience::breakers::Breakers;
+use resilience::breakers::{Breakers, Refusals};
 use resilience::budget::Budgets;
 use resilience::bulkhead;
 use resilience::policy;
@@ -52,8 +52,10 @@ pub struct TargetHealth {
     pub opens: u32,
     /// Why it opened last; `None` when closed.
     pub cause: Option<Cause>,
-    /// Whether it asked to slow down.
-    pub throttled: bool,
+    /// Calls that were not made, since the start.
+    pub refused: Refusals,
+    /// How long it is still left alone since it asked to slow down; `None` when it did not.
+    pub quota_for: Option<Duration>,
     /// How long it is not called at all; `None` when it may be called (or probed) now.
     pub shut_for: Option<Duration>,
 }
@@ -101,7 +103,8 @@ impl Router {
                 calls: target.bulkhead,
                 opens: reading.opens,
                 cause: reading.cause,
-                throttled: reading.quota_until.is_some(),
+                refused: target.refused,
+                quota_for: reading.quota_until.map(|until| until.since(now)),
                 shut_for: open_until.max(reading.quota_until).map(|until| until.since(now)),
             }
         };

@@ -1,6 +1,7 @@
 //! `GET /admin/v1/breakers`: how each target is; `POST /admin/v1/breakers/{target}/reset` closes its breaker.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -10,6 +11,7 @@ use domain::id::TargetId;
 use http::HeaderMap;
 use pipeline::parts::Pipeline;
 use resilience::breaker::Cause;
+use resilience::shedding::RouteReading;
 use routing::TargetHealth;
 use serde_json::{Value, json};
 
@@ -19,7 +21,8 @@ use crate::router::Api;
 pub(crate) async fn list(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, Problem> {
     let pipeline = api.pipeline(api.deadline(&headers)?).await?;
     let breakers: Vec<Value> = pipeline.router().health().iter().map(entry).collect();
-    Ok(Json(json!({ "breakers": breakers })).into_response())
+    let routes: Vec<Value> = api.gate.read().routes.iter().map(route).collect();
+    Ok(Json(json!({ "breakers": breakers, "routes": routes })).into_response())
 }
 
 /// A target as one segment, its slash written `%2F`.
@@ -58,6 +61,19 @@ fn reset_one(pipeline: &Pipeline, target: &str) -> Result<Response, Problem> {
     Ok(Json(now.unwrap_or_default()).into_response())
 }
 
+fn route(reading: &RouteReading) -> Value {
+    json!({
+        "route": reading.route.as_str(),
+        "requests": reading.under_way,
+        "requests_max": reading.limit,
+        "waiting": reading.waiting,
+    })
+}
+
+fn milliseconds(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn entry(health: &TargetHealth) -> Value {
     json!({
         "target": health.target.as_str(),
@@ -73,7 +89,13 @@ fn entry(health: &TargetHealth) -> Value {
         },
         "calls": health.calls.calls,
         "calls_max": health.calls.limit,
-        "throttled": health.throttled,
-        "shut_for_ms": health.shut_for.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
+        "calls_refused": {
+            "breaker": health.refused.breaker,
+            "quota": health.refused.quota,
+            "full": health.refused.full,
+        },
+        "throttled": health.quota_for.is_some(),
+        "quota_for_ms": health.quota_for.map(milliseconds),
+        "shut_for_ms": health.shut_for.map(milliseconds),
     })
 }

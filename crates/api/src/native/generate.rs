@@ -57,7 +57,7 @@ pub(crate) async fn handle(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let deadline = api.deadline(&headers)?;
+    let (deadline, class) = (api.deadline(&headers)?, Api::class(&headers)?);
     let body: GenerateBody = read_json(&headers, body, api.body_limits(), api.clock.as_ref()).await?;
     let prompt = text::either(("prompt", body.prompt), ("question", body.question))?
         .ok_or_else(|| Problem::bad_field("field `prompt` (or `question`) is missing"))?;
@@ -80,6 +80,7 @@ pub(crate) async fn handle(
         max_tokens: body.max_tokens,
         temperature: body.temperature,
         deadline,
+        class,
     };
     reply::run(api, &headers, turn).await
 }

@@ -33,7 +33,7 @@ pub(crate) async fn handle(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let deadline = api.deadline(&headers)?;
+    let (deadline, class) = (api.deadline(&headers)?, Api::class(&headers)?);
     let body: QueryBody = read_json(&headers, body, api.body_limits(), api.clock.as_ref()).await?;
     let turn = Turn {
         interaction: reply::new_interaction_id(&api),
@@ -47,6 +47,7 @@ pub(crate) async fn handle(
         max_tokens: None,
         temperature: None,
         deadline,
+        class,
     };
     reply::run(api, &headers, turn).await
 }

@@ -14,7 +14,7 @@ use pipeline::turn::{Recorded, Reply, Turn};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::problem::Problem;
+use crate::problem::{Problem, whole_seconds};
 use crate::router::Api;
 use crate::stream;
 
@@ -196,5 +196,8 @@ pub(crate) fn put_headers(headers: &mut HeaderMap, reply: &Reply) {
     }
     if reply.recorded == Recorded::No {
         put("x-mainstay-recorded", "no");
+    }
+    if let Some(wait) = reply.retry_after {
+        put("retry-after", &whole_seconds(wait).to_string());
     }
 }

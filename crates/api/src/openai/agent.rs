@@ -13,6 +13,7 @@ use pipeline::listener::{Event, Listener};
 use pipeline::parts::Pipeline;
 use pipeline::turn::{Recorded, Reply, Turn, TurnError};
 use registry::snapshot::Serving;
+use resilience::shedding::Class;
 use wire::openai::encode::{self, Encoder};
 use wire::openai::inbound::{self, Inbound};
 use wire::openai::relay::Asked;
@@ -29,6 +30,7 @@ pub(super) struct Door {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) serving: Arc<Serving>,
     pub(super) deadline: Moment,
+    pub(super) class: Class,
 }
 
 pub(super) async fn respond(door: Door, asked: Asked) -> Result<Response, OpenAiError> {
@@ -78,6 +80,7 @@ fn turn(door: &Door, inbound: Inbound) -> Result<Turn, OpenAiError> {
         max_tokens: inbound.max_tokens,
         temperature: inbound.temperature,
         deadline: door.deadline,
+        class: door.class,
     })
 }
 

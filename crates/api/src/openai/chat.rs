@@ -25,19 +25,20 @@ pub(crate) async fn handle(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, OpenAiError> {
-    let deadline = api.deadline(&headers)?;
+    let (deadline, class) = (api.deadline(&headers)?, Api::class(&headers)?);
     let body = read_json_bytes(&headers, body, api.dialect_body_limits(), api.clock.as_ref()).await?;
     let (asked, request_hash) = understand(body).await?;
     let pipeline = api.pipeline(deadline).await?;
     let snapshot = pipeline.current().pin();
     match snapshot.named(&asked.model)? {
         Named::Agent(serving) => {
-            let door = agent::Door { api, pipeline, serving, deadline };
+            let door = agent::Door { api, pipeline, serving, deadline, class };
             agent::respond(door, asked).await
         }
         Named::Route(route) => {
             let streams_until = headers.contains_key("x-mainstay-timeout-ms").then_some(deadline);
-            let door = relay::Door { api, pipeline, snapshot, route, request_hash, deadline, streams_until };
+            let door =
+                relay::Door { api, pipeline, snapshot, route, request_hash, deadline, streams_until, class };
             relay::respond(door, asked).await
         }
     }

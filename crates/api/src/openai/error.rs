@@ -33,6 +33,7 @@ const NOT_FOUND: &str = "not_found_error";
 const RATE_LIMIT: &str = "rate_limit_error";
 const API: &str = "api_error";
 const TIMEOUT: &str = "timeout_error";
+const OVERLOADED: &str = "overloaded_error";
 
 impl OpenAiError {
     fn new(status: StatusCode, kind: &str, (code, message): (&str, String)) -> Self {
@@ -92,6 +93,7 @@ impl From<&Problem> for OpenAiError {
             StatusCode::FORBIDDEN => PERMISSION,
             StatusCode::NOT_FOUND => NOT_FOUND,
             StatusCode::REQUEST_TIMEOUT => TIMEOUT,
+            _ if problem.code() == Problem::OVERLOADED => OVERLOADED,
             _ if status.is_client_error() => INVALID_REQUEST,
             _ => API,
         };
@@ -155,6 +157,7 @@ impl From<TurnError> for OpenAiError {
 impl From<Refused> for OpenAiError {
     fn from(error: Refused) -> Self {
         match error {
+            Refused::Shed(shed) => Problem::from(shed).into(),
             Refused::Unanswered(unanswered) => Self::from(*unanswered),
             Refused::Incomplete(error) => Broken::Incomplete(error).into(),
             Refused::NotRecorded(error) => error.into(),

@@ -15,6 +15,7 @@ use pipeline::parts::Pipeline;
 use pipeline::relay::{Answer, Passed, RelayTurn, Relaying};
 use pipeline::turn::Recorded;
 use registry::snapshot::Snapshot;
+use resilience::shedding::Class;
 use wire::openai::relay::Asked;
 
 use crate::native::reply::new_interaction_id;
@@ -30,6 +31,7 @@ pub(super) struct Door {
     pub(super) route: Arc<Route>,
     pub(super) request_hash: ContentHash,
     pub(super) deadline: Moment,
+    pub(super) class: Class,
     pub(super) streams_until: Option<Moment>,
 }
 
@@ -46,6 +48,7 @@ pub(super) async fn respond(door: Door, asked: Asked) -> Result<Response, OpenAi
         request_hash: door.request_hash,
         deadline: door.deadline,
         streams_until: door.streams_until,
+        class: door.class,
         observer: Arc::clone(&door.api.metrics) as _,
     };
     // Boxed, as the path of a turn is a large future and handlers are moved a few times.

@@ -12,6 +12,7 @@ use domain::ports::{Clock, Ids};
 use indicatif::ProgressBar;
 use pipeline::listener::{Event, Listener, StepState};
 use pipeline::turn::Turn;
+use resilience::shedding::{Class, Gate};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -131,10 +132,13 @@ async fn ask_here(options: &Options, clock: Arc<SystemClock>, screen: &mut Scree
     }
     let request_timeout = loaded.config.server.request_timeout;
     let startup = Arc::new(Startup::default());
+    let resilience = &loaded.config.resilience;
+    let gate = Gate::new((resilience.shedding, resilience.memory), Arc::clone(&clock) as _);
     let ground = Ground {
         clock: Arc::clone(&clock),
         data: options.places.data.clone(),
         startup: Arc::clone(&startup),
+        gate: Arc::new(gate),
         shutdown: CancellationToken::new(),
     };
     let wanted = models::Wanted::of(&loaded, &ground.data);
@@ -159,6 +163,7 @@ async fn ask_here(options: &Options, clock: Arc<SystemClock>, screen: &mut Scree
         max_tokens: None,
         temperature: None,
         deadline: clock.now().after(request_timeout),
+        class: Class::Interactive,
     };
     let (sender, mut events) = mpsc::channel(64);
     let running = assembly.pipeline.run(turn, Listener::Live(sender));

@@ -10,6 +10,7 @@ use api::router::{Api, router};
 use api::stopping::Stop;
 use clap::Args;
 use domain::ports::Clock;
+use resilience::shedding::Gate;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -61,10 +62,14 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::default());
     let (ready, pipeline) = watch::channel(None);
     let stop = Stop::default();
+    let resilience = settings.resilience;
+    let gate = Gate::new((resilience.shedding, resilience.memory), Arc::clone(&clock) as _);
+    let gate = Arc::new(gate);
     let api = Arc::new(Api {
         config: server.clone(),
         clock: Arc::clone(&clock) as _,
         ids: Arc::new(SystemIds::default()),
+        gate: Arc::clone(&gate),
         pipeline,
         startup: Arc::clone(&startup),
         stop: stop.clone(),
@@ -79,6 +84,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         clock: Arc::clone(&clock),
         data: options.places.data.clone(),
         startup,
+        gate,
         shutdown: shutdown.clone(),
     };
     let starting = Box::pin(start(source.clone(), folder, ground, options.model.as_deref()));

@@ -39,8 +39,11 @@ pub(super) struct Closed {
 }
 
 impl Ledger {
-    pub(super) fn open(pipeline: Arc<Pipeline>, turn: RelayTurn) -> Self {
-        let (started, created) = (pipeline.parts.clock.now(), pipeline.parts.clock.wall());
+    pub(super) fn open(
+        pipeline: Arc<Pipeline>,
+        turn: RelayTurn,
+        (started, created): (Moment, Timestamp),
+    ) -> Self {
         Self {
             pipeline,
             turn,

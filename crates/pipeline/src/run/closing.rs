@@ -6,6 +6,7 @@ use domain::id::CaseId;
 use domain::interaction::{Interaction, Outcome, QualityVerdict};
 use domain::model::Tier;
 use language::word::content_stems;
+use registry::snapshot::Serving;
 use registry::texts::Contact;
 use routing::{Answering, Reason, Unanswered};
 
@@ -65,6 +66,11 @@ impl Ending {
         }
     }
 
+    /// Whether a model was called and did its part.
+    pub(super) fn is_generated(&self) -> bool {
+        self.spoken.as_ref().is_some_and(|spoken| spoken.attempt > 0 && spoken.tier != Tier::Degraded)
+    }
+
     fn spoken(outcome: Outcome, response: String, spoken: Spoken) -> Self {
         Self { spoken: Some(spoken), ..Self::said(outcome, response) }
     }
@@ -73,7 +79,7 @@ impl Ending {
 /// The answer given to the same message before.
 pub(super) fn repeated(interaction: Interaction) -> Reply {
     let response = interaction.response.clone().unwrap_or_default();
-    Reply { interaction, response, recorded: Recorded::Yes }
+    Reply { interaction, response, recorded: Recorded::Yes, retry_after: None }
 }
 
 pub(super) fn clarify(choices: &[String], asked_before: u32) -> Ending {
@@ -186,8 +192,12 @@ fn is_own_and_coming(asked: &Asked<'_>, missing: &Unanswered) -> bool {
 
 /// The static answer of the agent: contact and disclaimers, and no claim.
 pub(super) fn degraded(asked: &Asked<'_>) -> Ending {
-    let response = asked.serving.loaded.degraded.clone();
-    let attempt = asked.attempts.n_begun();
+    static_answer(asked.serving, asked.attempts.n_begun())
+}
+
+/// The static answer after `attempt` calls.
+pub(super) fn static_answer(serving: &Serving, attempt: u32) -> Ending {
+    let response = serving.loaded.degraded.clone();
     let spoken = Spoken { tier: Tier::Degraded, model_used: DEGRADED_SERVICE.to_owned(), attempt };
     Ending::spoken(Outcome::Degraded, response, spoken)
 }

@@ -9,6 +9,7 @@ mod failures;
 mod generations;
 mod records;
 mod relayed;
+mod shed;
 mod streaming;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,8 @@ use registry::routes::{
 };
 use registry::snapshot::{BuildSettings, Current, Snapshot};
 use resilience::breakers::Breakers;
+use resilience::memory;
+use resilience::shedding::{self, Class, Gate};
 use routing::Router;
 use testkit::{CountingIds, Reply as Script, ScriptedModel, SeededRng, Step, TokioClock};
 use tokio::sync::mpsc;
@@ -66,6 +69,7 @@ struct Plan {
     rungs: Vec<(TierName, Vec<Script>)>,
     unknown_use_case: UnknownUseCase,
     config: RecordsConfig,
+    shedding: shedding::Config,
     /// In place of the ledger.
     store: Option<Arc<store::Store>>,
 }
@@ -76,6 +80,7 @@ impl Default for Plan {
             rungs: Vec::new(),
             unknown_use_case: UnknownUseCase::Default,
             config: RecordsConfig::default(),
+            shedding: shedding::Config::default(),
             store: None,
         }
     }
@@ -131,7 +136,7 @@ impl House {
         };
         let snapshot = snapshot(&tiers, plan.unknown_use_case);
         let pipeline = Arc::new(Pipeline::new(Parts {
-            clock: shared,
+            clock: Arc::clone(&shared),
             ids: Arc::new(CountingIds::new()),
             current: Arc::new(Current::new(snapshot)),
             router: Arc::new(router),
@@ -139,6 +144,7 @@ impl House {
             sessions,
             records,
             config: plan.config,
+            gate: Arc::new(Gate::new((plan.shedding, memory::Config::default()), shared)),
             tasks: TaskTracker::new(),
         }));
         Self { pipeline, clock, models, retriever, ledger, ids: CountingIds::new() }
@@ -157,6 +163,7 @@ impl House {
             max_tokens: None,
             temperature: None,
             deadline: self.clock.now().after(Duration::from_secs(60)),
+            class: Class::Interactive,
         }
     }
 

@@ -20,6 +20,7 @@ use pipeline::turn::Turn;
 use providers::OpenAiCompatible;
 use registry::snapshot::Current;
 use resilience::breakers::Breakers;
+use resilience::shedding::{Class, Gate};
 use routing::Router;
 use testkit::{Behaviour, CountingIds, ManualClock, SeededRng, Upstream};
 use tokio_util::task::TaskTracker;
@@ -125,10 +126,13 @@ impl House {
         let folder = tempfile::tempdir().expect("a folder");
         let store =
             store::Store::open(&folder.path().join("m.db"), &store::Config::default()).expect("a store");
+        let shedding = (resilience::shedding::Config::default(), resilience::memory::Config::default());
+        let gate = Arc::new(Gate::new(shedding, Arc::clone(&port)));
         let pipeline = Arc::new(Pipeline::new(Parts {
             clock: port,
             ids: Arc::new(CountingIds::new()) as Arc<dyn Ids>,
             current: Arc::new(Current::new(house::snapshot(&tiers))),
+            gate,
             router: Arc::new(router),
             retriever: Arc::new(OnePassage),
             sessions: store.clone(),
@@ -187,6 +191,7 @@ impl House {
             max_tokens: None,
             temperature: None,
             deadline: self.deadline(),
+            class: Class::Interactive,
         };
         let reply = Box::pin(self.pipeline.run(turn, Listener::Silent)).await.expect("a reply");
         let word = match (reply.interaction.outcome, reply.response.as_str()) {
@@ -211,6 +216,7 @@ impl House {
             request_hash: hash(body.as_bytes()),
             deadline: self.deadline(),
             streams_until: Some(self.deadline()),
+            class: Class::Interactive,
             observer: Arc::new(Unobserved),
         };
         let relaying = match Box::pin(self.pipeline.relay(turn)).await {

@@ -102,15 +102,15 @@ impl Gate {
         entered.inspect_err(|shed| self.count(shed.reason, class))
     }
 
-    /// Whether no request may be read. A caller that is told so is counted.
+    /// Whether a request may be read; one that may not is counted under its class.
     ///
     /// # Errors
     /// [`Shed`] for lack of memory.
-    pub fn check_memory(&self, class: Class) -> Result<(), Shed> {
+    pub fn check_memory(&self, class: impl FnOnce() -> Class) -> Result<(), Shed> {
         if self.memory.pressure() != Pressure::Critical {
             return Ok(());
         }
-        self.count(Reason::Memory, class.min(self.config.class_max));
+        self.count(Reason::Memory, class().min(self.config.class_max));
         Err(short_of_memory())
     }
 

@@ -106,7 +106,7 @@ impl Lane {
     }
 
     fn place(self: &Arc<Self>, work: Work) -> Place {
-        Place { lane: Arc::clone(self), work, since: self.clock.now(), is_held: true }
+        Place { lane: Arc::clone(self), work, since: self.clock.now(), took: None, is_held: true }
     }
 
     /// Gives a place back; `took` when its answer came.
@@ -170,29 +170,29 @@ impl Drop for Waiting {
     }
 }
 
-/// A place of a route, held while its request waits for its answer. Dropped, it is given back and says nothing about
-/// the time that answers take.
+/// A place of a route, held while its request waits for its answer. Dropped before that, it says nothing about the time
+/// that answers take.
 #[must_use = "dropping it gives the place back"]
 pub struct Place {
     lane: Arc<Lane>,
     work: Work,
     since: Moment,
+    /// To the answer, once there is one.
+    took: Option<Duration>,
     is_held: bool,
 }
 
 impl Place {
-    /// The answer has begun.
-    pub fn answered(mut self) {
-        self.is_held = false;
-        let took = self.lane.clock.now().since(self.since);
-        self.lane.leave(self.work, Some(took));
+    /// The answer is there. The place is held until it is dropped.
+    pub fn answered(&mut self) {
+        self.took = Some(self.lane.clock.now().since(self.since));
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         if self.is_held {
-            self.lane.leave(self.work, None);
+            self.lane.leave(self.work, self.took);
         }
     }
 }

@@ -397,7 +397,7 @@ async fn a_wait_that_does_not_fit_is_no_retry() {
     assert_eq!((primary.n_calls(), house.clock.now()), (1, started));
     assert_eq!(house.answer().await.unwrap().1, Tier::Fallback);
     assert_eq!(primary.n_calls(), 1, "its gate is shut");
-    assert!(house.router.health()[0].throttled);
+    assert!(house.router.health()[0].quota_for.is_some());
 }
 
 #[tokio::test(start_paused = true)]

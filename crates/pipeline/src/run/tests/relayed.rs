@@ -15,11 +15,11 @@ use crate::relay::{Answer, Broken, Observer, Passed, Refused, RelayTurn, Relayin
 use crate::turn::Recorded;
 use doubles::Health;
 
-const WHOLE: &str = r#"{"model":"x","messages":[{"role":"user","content":"Hi"}]}"#;
+pub(super) const WHOLE: &str = r#"{"model":"x","messages":[{"role":"user","content":"Hi"}]}"#;
 const STREAMED: &str = r#"{"model":"x","messages":[{"role":"user","content":"Hi"}],"stream":true}"#;
 
 #[derive(Default)]
-struct Counts {
+pub(super) struct Counts {
     finished: Mutex<Vec<Outcome>>,
     not_recorded: Mutex<u32>,
 }
@@ -34,7 +34,7 @@ impl Observer for Counts {
     }
 }
 
-fn relay_turn(house: &House, body: &'static str, observer: &Arc<Counts>) -> RelayTurn {
+pub(super) fn relay_turn(house: &House, body: &'static str, observer: &Arc<Counts>) -> RelayTurn {
     let snapshot = house.pipeline.current().pin();
     let asked = wire::openai::relay::read(Bytes::from_static(body.as_bytes())).expect("valid");
     RelayTurn {
@@ -45,11 +45,16 @@ fn relay_turn(house: &House, body: &'static str, observer: &Arc<Counts>) -> Rela
         request_hash: hash(body.as_bytes()),
         deadline: house.clock.now().after(Duration::from_secs(60)),
         streams_until: None,
+        class: Class::Interactive,
         observer: Arc::clone(observer) as _,
     }
 }
 
-async fn relay(house: &House, body: &'static str, observer: &Arc<Counts>) -> Result<Relaying, Refused> {
+pub(super) async fn relay(
+    house: &House,
+    body: &'static str,
+    observer: &Arc<Counts>,
+) -> Result<Relaying, Refused> {
     Box::pin(house.pipeline.relay(relay_turn(house, body, observer))).await
 }
 

@@ -92,7 +92,7 @@ async fn a_request_without_a_place_waits_two_seconds_and_is_turned_away() {
     gate.enter(near).await.unwrap_err();
     assert_eq!(began.elapsed(), Duration::from_millis(2_500), "nobody waits past its own deadline");
     drop(place);
-    gate.enter(arrival(&route, Class::Interactive)).await.unwrap().answered();
+    drop(gate.enter(arrival(&route, Class::Interactive)).await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
@@ -180,7 +180,7 @@ async fn memory_turns_the_less_urgent_away_first_and_then_everyone() {
             assert_eq!(entered.is_ok(), want, "{class:?} at {used_bytes} %");
             assert!(entered.map_or_else(|shed| shed.reason == Reason::Memory, |_| true));
         }
-        assert_eq!(gate.check_memory(Class::Batch).is_ok(), used_bytes < 92);
+        assert_eq!(gate.check_memory(|| Class::Batch).is_ok(), used_bytes < 92);
     }
     let want = [(Class::Interactive, 1), (Class::Alert, 2), (Class::Batch, 3)];
     assert_eq!(shed(&gate), want.map(|(class, n)| (Reason::Memory, class, n)));
@@ -209,7 +209,7 @@ async fn history(seed: u64) -> u64 {
             tokio::time::sleep(Duration::from_millis(rng.below(4_000))).await;
             let class = Class::ALL[usize::try_from(rng.below(3)).unwrap()];
             let patience = Duration::from_millis(1 + rng.below(3_000));
-            let Ok(Ok(place)) = tokio::time::timeout(patience, gate.enter(arrival(route, class))).await
+            let Ok(Ok(mut place)) = tokio::time::timeout(patience, gate.enter(arrival(route, class))).await
             else {
                 return;
             };

@@ -1,0 +1,128 @@
+//! What is read from its owner at each scrape: targets with their breakers and places, routes, memory, and what was
+//! turned away.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use domain::signal::metric;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+use resilience::breakers::Refusals;
+use resilience::shedding;
+use routing::TargetHealth;
+
+use super::{TargetLabels, without_unit};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: Arc<str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ShedLabels {
+    reason: &'static str,
+    class: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedLabels {
+    target: Arc<str>,
+    reason: &'static str,
+}
+
+/// How the parts are that limit load.
+#[derive(Default)]
+pub(super) struct Load {
+    breakers: Family<TargetLabels, Gauge>,
+    quota: Family<TargetLabels, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    calls: Family<TargetLabels, Gauge>,
+    calls_max: Family<TargetLabels, Gauge>,
+    refused: Family<RefusedLabels, Counter>,
+    requests: Family<RouteLabels, Gauge>,
+    requests_max: Family<RouteLabels, Gauge>,
+    waiting: Family<RouteLabels, Gauge>,
+    shed: Family<ShedLabels, Counter>,
+    memory_used: Gauge,
+    memory_limit: Gauge,
+}
+
+impl Load {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        let breakers = "Breaker states: 0 closed, 1 half-open, 2 open";
+        registry.register(metric::BREAKER_STATE, breakers, self.breakers.clone());
+        registry.register_with_unit(
+            without_unit(metric::TARGET_QUOTA),
+            "How long a target that asked to slow down is still left alone; 0 when it is not",
+            Unit::Seconds,
+            self.quota.clone(),
+        );
+        registry.register(metric::TARGET_CALLS, "Calls under way", self.calls.clone());
+        registry.register(metric::TARGET_CALLS_MAX, "Most calls at once, as of now", self.calls_max.clone());
+        registry.register(metric::TARGET_REFUSED, "Calls that were not made", self.refused.clone());
+        let requests = "Requests that wait for their answer";
+        registry.register(metric::ROUTE_REQUESTS, requests, self.requests.clone());
+        let requests_max = "Most requests at once, as of now";
+        registry.register(metric::ROUTE_REQUESTS_MAX, requests_max, self.requests_max.clone());
+        registry.register(metric::ROUTE_WAITING, "Requests that wait for a place", self.waiting.clone());
+        registry.register(metric::SHED, "Requests that were turned away", self.shed.clone());
+        let used = "Memory in use that cannot be taken back, as far as the limit is about it";
+        registry.register_with_unit(
+            metric::MEMORY_USED.trim_end_matches("_bytes"),
+            used,
+            Unit::Bytes,
+            self.memory_used.clone(),
+        );
+        registry.register_with_unit(
+            metric::MEMORY_LIMIT.trim_end_matches("_bytes"),
+            "Memory that may be used",
+            Unit::Bytes,
+            self.memory_limit.clone(),
+        );
+    }
+
+    /// Takes over how targets and routes are now; those that are gone are no longer told of.
+    pub(super) fn take_over(&self, targets: &[TargetHealth], gate: &shedding::Reading) {
+        self.take_over_targets(targets);
+        for family in [&self.requests, &self.requests_max, &self.waiting] {
+            family.clear();
+        }
+        for reading in &gate.routes {
+            let labels = RouteLabels { route: reading.route.as_str().into() };
+            self.requests.get_or_create(&labels).set(i64::from(reading.under_way));
+            self.requests_max.get_or_create(&labels).set(i64::from(reading.limit));
+            self.waiting.get_or_create(&labels).set(i64::from(reading.waiting));
+        }
+        for (reason, class, n) in &gate.shed {
+            let labels = ShedLabels { reason: reason.name(), class: class.name() };
+            self.shed.get_or_create(&labels).inner().store(*n, Ordering::Relaxed);
+        }
+        let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.memory_used.set(bytes(gate.memory.used_bytes));
+        self.memory_limit.set(bytes(gate.memory.limit_bytes));
+    }
+
+    fn take_over_targets(&self, targets: &[TargetHealth]) {
+        for family in [&self.breakers, &self.calls, &self.calls_max] {
+            family.clear();
+        }
+        self.quota.clear();
+        self.refused.clear();
+        for health in targets {
+            let target: Arc<str> = health.target.as_str().into();
+            let labels = TargetLabels { target: Arc::clone(&target) };
+            self.breakers.get_or_create(&labels).set(health.position.metric());
+            let quota = health.quota_for.unwrap_or_default().as_secs_f64();
+            self.quota.get_or_create(&labels).set(quota);
+            self.calls.get_or_create(&labels).set(i64::from(health.calls.calls));
+            self.calls_max.get_or_create(&labels).set(i64::from(health.calls.limit));
+            let Refusals { breaker, quota, full } = health.refused;
+            for (reason, n) in [("breaker", breaker), ("quota", quota), ("full", full)] {
+                let labels = RefusedLabels { target: Arc::clone(&target), reason };
+                self.refused.get_or_create(&labels).inner().store(n, Ordering::Relaxed);
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What the front door does before any handler, over the real router.
+
+use domain::ports::BoxFuture;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+use resilience::memory::{self, Usage};
+use resilience::shedding;
+use serde_json::Value;
+use testkit::{CountingIds, TokioClock};
+
+use super::*;
+use crate::health::Part;
+
+struct NoParts;
+
+impl Checkup for NoParts {
+    fn parts(&self) -> BoxFuture<'_, Vec<Part>> {
+        Box::pin(async { Vec::new() })
+    }
+}
+
+/// A server that has not started whole.
+fn api() -> Arc<Api> {
+    let clock = Arc::new(TokioClock::new());
+    let gate = Gate::new((shedding::Config::default(), memory::Config::default()), clock.clone());
+    Arc::new(Api {
+        config: Config::default(),
+        clock,
+        ids: Arc::new(CountingIds::new()),
+        gate: Arc::new(gate),
+        pipeline: watch::channel(None).1,
+        startup: Arc::new(Startup::default()),
+        stop: Stop::default(),
+        checkup: Arc::new(NoParts),
+        metrics: Arc::new(Metrics::default()),
+    })
+}
+
+struct Told {
+    status: StatusCode,
+    retry_after: Option<String>,
+    body: String,
+}
+
+async fn ask(api: &Arc<Api>, (method, path): (Method, &str), priority: &str) -> Told {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::HOST, "127.0.0.1")
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(PRIORITY, priority)
+        .header("x-mainstay-timeout-ms", "1")
+        .body(axum::body::Body::from(if path.starts_with("/v1/") {
+            r#"{"model": "x"}"#
+        } else {
+            r#"{"prompt": "Hi"}"#
+        }))
+        .expect("a request");
+    let service = TowerToHyperService::new(router(api));
+    let response = service.call(request).await.unwrap_or_else(|never| match never {});
+    let (parts, body) = response.into_parts();
+    let retry_after = parts.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let body = body.collect().await.expect("a body").to_bytes();
+    Told {
+        status: parts.status,
+        retry_after: retry_after.map(str::to_owned),
+        body: String::from_utf8(body.to_vec()).expect("text"),
+    }
+}
+
+fn code(told: &Told) -> String {
+    let body: Value = serde_json::from_str(&told.body).expect("JSON");
+    let code = body.get("code").or_else(|| body.pointer("/error/code"));
+    code.and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn short_of_memory_work_is_refused_and_whoever_looks_after_the_server_is_not() {
+    let api = api();
+    api.gate.memory().note(Usage { used_bytes: 92, limit_bytes: 100 });
+    for path in ["/generate", "/prod/generate", "/query", "/feedback", "/v1/chat/completions"] {
+        let told = ask(&api, (Method::POST, path), "batch").await;
+        assert_eq!(
+            (told.status, code(&told).as_str()),
+            (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            "{path}"
+        );
+        assert_eq!(told.retry_after.as_deref(), Some("5"), "{path}");
+        assert_eq!(told.body.contains("overloaded_error"), path.starts_with("/v1/"), "{path}: {}", told.body);
+    }
+    for path in ["/health/live", "/health/deep", "/metrics", "/openapi.json"] {
+        assert_eq!(ask(&api, (Method::GET, path), "batch").await.status, StatusCode::OK, "{path}");
+    }
+    for (method, path) in
+        [(Method::GET, "/admin/v1/breakers"), (Method::POST, "/admin/v1/breakers/one/alpha/reset")]
+    {
+        assert_eq!(code(&ask(&api, (method, path), "batch").await), "starting", "{path} is let in");
+    }
+    let metrics = ask(&api, (Method::GET, "/metrics"), "batch").await.body;
+    assert!(metrics.contains(r#"mainstay_shed_total{reason="memory",class="batch"} 5"#), "{metrics}");
+    assert!(metrics.contains("mainstay_memory_limit_bytes 100"), "{metrics}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn below_that_the_body_is_read_and_the_priority_understood() {
+    let api = api();
+    api.gate.memory().note(Usage { used_bytes: 91, limit_bytes: 100 });
+    for (path, priority, want) in [
+        ("/generate", "interactive", "starting"),
+        ("/generate", "urgent", "bad_parameter"),
+        ("/v1/chat/completions", "batch", "starting"),
+        ("/v1/chat/completions", "", "bad_parameter"),
+    ] {
+        assert_eq!(code(&ask(&api, (Method::POST, path), priority).await), want, "{path} {priority}");
+    }
+}
