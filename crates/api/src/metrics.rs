@@ -17,6 +17,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use resilience::hedge;
 use resilience::shedding::Gate;
 use routing::TargetHealth;
 
@@ -75,8 +76,17 @@ type Usd = Counter<f64, std::sync::atomic::AtomicU64>;
 
 /// What is read from its owner at each scrape.
 pub trait Gauges: Send + Sync {
-    /// How each target is.
-    fn targets(&self) -> Vec<TargetHealth>;
+    /// How calls go.
+    fn calling(&self) -> Calling;
+}
+
+/// How calls of models go.
+#[derive(Debug, Default)]
+pub struct Calling {
+    /// Each target.
+    pub targets: Vec<TargetHealth>,
+    /// Second calls beside slow ones.
+    pub hedges: hedge::Reading,
 }
 
 /// Everything that is counted.
@@ -188,8 +198,8 @@ impl Metrics {
 
     fn text(&self, gate: &Gate) -> Result<String, std::fmt::Error> {
         let gauges = self.gauges.lock().clone();
-        let targets = gauges.map(|gauges| gauges.targets()).unwrap_or_default();
-        self.load.take_over(&targets, &gate.read());
+        let calling = gauges.map(|gauges| gauges.calling()).unwrap_or_default();
+        self.load.take_over(&calling, &gate.read());
         let mut text = String::new();
         encode(&mut text, &self.registry.lock())?;
         Ok(text)

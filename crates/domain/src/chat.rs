@@ -104,6 +104,15 @@ pub enum UsageFrame {
     Unwanted,
 }
 
+/// Whether a caller's request names tools. What they do may leave something behind at the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tools {
+    /// It does.
+    Named,
+    /// It does not.
+    None,
+}
+
 /// Where a field of a relayed body stands whose meaning Mainstay knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldSpan {
@@ -126,6 +135,8 @@ pub struct Relayed {
     pub delivery: Delivery,
     /// Whether a streamed answer is to end with its usage.
     pub usage: UsageFrame,
+    /// Whether it names tools.
+    pub tools: Tools,
 }
 
 /// One call of one model with a caller's own bytes.

@@ -137,6 +137,16 @@ pub struct RouteTier {
     pub overrides: Overrides,
 }
 
+/// Whether a second target is asked beside one that takes unusually long.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Hedge {
+    /// Never.
+    #[default]
+    Off,
+    /// For a small share of the requests.
+    On,
+}
+
 /// An ordered ladder of tiers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {
@@ -144,4 +154,6 @@ pub struct Route {
     pub name: RouteName,
     /// Tried in order.
     pub tiers: Vec<RouteTier>,
+    /// Whether slow calls get a rival.
+    pub hedge: Hedge,
 }

@@ -46,6 +46,8 @@ pub mod metric {
     pub const TARGET_CALLS_MAX: &str = "mainstay_target_calls_max";
     /// Calls that were not made, by target and reason.
     pub const TARGET_REFUSED: &str = "mainstay_target_refused";
+    /// Second calls beside slow ones, by result.
+    pub const HEDGES: &str = "mainstay_hedges";
     /// Requests that wait for their answer, by route.
     pub const ROUTE_REQUESTS: &str = "mainstay_route_requests";
     /// Most of them at once, as of now, by route.

@@ -3,14 +3,14 @@
 use std::sync::{Arc, OnceLock};
 
 use api::health::{Checkup, Part, PartState};
-use api::metrics::Gauges;
+use api::metrics::{Calling, Gauges};
 use domain::ports::{BoxFuture, Clock};
 use domain::time::Moment;
 use embedded::supervisor::State;
 use resilience::breaker::{Cause, Counts, Position};
 use resilience::memory::Pressure;
 use resilience::shedding::{Class, Reading, Reason};
-use routing::TargetHealth;
+use routing::{Router, TargetHealth};
 
 use crate::assembly::{Assembly, EmbedderState};
 use crate::embedded_slot::Occupant;
@@ -40,8 +40,9 @@ impl Checkup for ServerCheckup {
 }
 
 impl Gauges for ServerCheckup {
-    fn targets(&self) -> Vec<TargetHealth> {
-        self.assembly.get().map(|assembly| assembly.router.health()).unwrap_or_default()
+    fn calling(&self) -> Calling {
+        let calling = |router: &Router| Calling { targets: router.health(), hedges: router.hedges() };
+        self.assembly.get().map(|assembly| calling(&assembly.router)).unwrap_or_default()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use domain::id::{AgentName, RouteName};
-use domain::model::{Overrides, Route, RouteTier, Target, TargetKind, Tier};
+use domain::model::{Hedge, Overrides, Route, RouteTier, Target, TargetKind, Tier};
 
 use crate::routes::{EMBEDDED, Routes, target_of};
 use crate::snapshot::{Serving, Snapshot};
@@ -119,7 +119,7 @@ fn alone(target: Target) -> Route {
     };
     let name = RouteName::from(target.model.as_str());
     let tier = RouteTier { tier, targets: vec![target], overrides: Overrides::default() };
-    Route { name, tiers: vec![tier] }
+    Route { name, tiers: vec![tier], hedge: Hedge::Off }
 }
 
 impl Snapshot {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::id::{ModelId, ProviderName, RouteName, TargetId};
-use domain::model::{Model, Overrides, Prices, Route, RouteTier, Target, TargetKind, Tier};
+use domain::model::{Hedge, Model, Overrides, Prices, Route, RouteTier, Target, TargetKind, Tier};
 use domain::money::Nanos;
 use serde::Deserialize;
 
@@ -57,6 +57,21 @@ pub enum UnknownUseCase {
 pub struct RouteConfig {
     /// Its tiers, tried in order.
     pub tiers: Vec<TierConfig>,
+    /// Whether another target is asked beside one that takes unusually long (`[resilience.policy.hedge]`). Both are paid
+    /// for. Requests that name tools never are.
+    #[serde(default)]
+    pub hedge: HedgeName,
+}
+
+/// Whether slow calls get a rival.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HedgeName {
+    /// Never.
+    #[default]
+    Off,
+    /// When a call takes longer than 95 % of the target's last ones.
+    On,
 }
 
 /// One tier of a route.
@@ -238,7 +253,16 @@ fn route(name: &str, config: &RouteConfig, known: Known<'_>) -> Result<Route, St
         return Err("it has no tiers".to_owned());
     }
     let tiers = config.tiers.iter().map(|tier| route_tier(tier, known)).collect::<Result<Vec<_>, _>>()?;
-    Ok(Route { name: RouteName::from(name), tiers })
+    let n_remote =
+        tiers.iter().flat_map(|tier| &tier.targets).filter(|target| target.kind == TargetKind::Remote);
+    let hedge = match config.hedge {
+        HedgeName::Off => Hedge::Off,
+        HedgeName::On if n_remote.count() < 2 => {
+            return Err("hedge = \"on\" needs two targets that Mainstay does not run itself".to_owned());
+        }
+        HedgeName::On => Hedge::On,
+    };
+    Ok(Route { name: RouteName::from(name), tiers, hedge })
 }
 
 fn route_tier(config: &TierConfig, known: Known<'_>) -> Result<RouteTier, String> {
@@ -347,6 +371,22 @@ mod tests {
     }
 
     #[test]
+    fn a_route_is_hedged_when_it_says_so() {
+        let text = r#"
+            [models."openai/a"]
+            [models."openai/b"]
+            [routes.r]
+            hedge = "on"
+            tiers = [{ name = "primary", targets = [{ model = "openai/a" }, { model = "openai/b" }] }]
+            [routes.plain]
+            tiers = [{ name = "primary", targets = [{ model = "openai/a" }, { model = "openai/b" }] }]
+        "#;
+        let routes = Routes::build(&settings(text)).expect("valid").routes;
+        assert_eq!(routes[&RouteName::from("r")].hedge, Hedge::On);
+        assert_eq!(routes[&RouteName::from("plain")].hedge, Hedge::Off);
+    }
+
+    #[test]
     fn every_mistake_is_named() {
         for (text, want) in [
             ("[models.\"gpt\"]", "write the model as"),
@@ -367,6 +407,10 @@ mod tests {
             (
                 "[models.\"openai/x\"]\n[[routes.r.tiers]]\nname = \"embedded\"\ntargets = [{ model = \"openai/x\" }]",
                 "may only name",
+            ),
+            (
+                "[routes.r]\nhedge = \"on\"\ntiers = [{ name = \"embedded\", targets = [{ model = \"embedded/default\" }] }]",
+                "needs two targets",
             ),
             ("[aliases]\na = \"nowhere\"", "no route `nowhere`"),
         ] {

@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use domain::fault::Fault;
 use domain::id::TargetId;
 use domain::ports::{BreakerEntry, Clock, Rng};
+use domain::time::Moment;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::breaker::{Breaker, Config, Outcome, Position, Reading, Refused, Ticket};
 use crate::bulkhead::{self, Bulkhead, Signal};
+use crate::latency::Rolling;
 
 /// The breakers of all targets; clones share them.
 #[derive(Clone)]
@@ -33,9 +36,31 @@ struct Shared {
 struct Guards {
     breaker: Mutex<Breaker>,
     bulkhead: Mutex<Bulkhead>,
+    /// How long it took to the answer, for each kind of answer.
+    waits: [Mutex<Rolling>; Answer::COUNT],
     refused_by_breaker: AtomicU64,
     refused_by_quota: AtomicU64,
     refused_as_full: AtomicU64,
+}
+
+/// What a call waits for. The times differ, so they are known apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Its first text.
+    Begun,
+    /// The whole of it.
+    Whole,
+}
+
+impl Answer {
+    const COUNT: usize = 2;
+
+    fn index(self) -> usize {
+        match self {
+            Self::Begun => 0,
+            Self::Whole => 1,
+        }
+    }
 }
 
 /// Calls of a target that were not made since the start.
@@ -153,6 +178,19 @@ impl Breakers {
         self.act(target, &guards, |breaker, shared| breaker.read(shared.clock.now(), &*shared.rng)).0
     }
 
+    /// So long do `percent` of the target's answers of that kind take at most; `None` when fewer than `least` are known.
+    #[must_use]
+    pub fn wait(&self, target: &TargetId, answer: Answer, (percent, least): (u32, u32)) -> Option<Duration> {
+        let guards = self.guards(target);
+        let waits = guards.waits.get(answer.index())?;
+        waits.lock().quantile(percent, least, self.0.clock.now())
+    }
+
+    /// A call of `target` was given up after it had waited so long.
+    pub fn note_wait(&self, target: &TargetId, answer: Answer, waited: Duration) {
+        self.guards(target).note_wait(answer, waited, self.0.clock.now());
+    }
+
     /// The state of each target, in their order.
     #[must_use]
     pub fn snapshot(&self) -> Vec<TargetReading> {
@@ -210,6 +248,7 @@ impl Breakers {
         Arc::new(Guards {
             breaker: Mutex::new(Breaker::new(self.0.config)),
             bulkhead: Mutex::new(Bulkhead::new(self.0.bulkhead)),
+            waits: Default::default(),
             refused_by_breaker: AtomicU64::new(0),
             refused_by_quota: AtomicU64::new(0),
             refused_as_full: AtomicU64::new(0),
@@ -251,6 +290,12 @@ impl Breakers {
 }
 
 impl Guards {
+    fn note_wait(&self, answer: Answer, waited: Duration, now: Moment) {
+        if let Some(waits) = self.waits.get(answer.index()) {
+            waits.lock().note(waited, now);
+        }
+    }
+
     fn count(&self, refused: Refused) {
         let count = match refused {
             Refused::Open { .. } | Refused::Probing => &self.refused_by_breaker,
@@ -289,6 +334,11 @@ impl Permit {
     /// The call failed.
     pub fn fail(mut self, fault: &Fault) -> Change {
         self.settle(Outcome::of(fault))
+    }
+
+    /// The call waited so long for its answer.
+    pub fn waited(&self, answer: Answer, waited: Duration) {
+        self.guards.note_wait(answer, waited, self.breakers.0.clock.now());
     }
 
     /// The call took longer than its target's limit.
@@ -339,7 +389,6 @@ impl TargetReading {
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
-    use std::time::Duration;
 
     use domain::fault::{Kind, Retry};
     use domain::time::Timestamp;

@@ -6,7 +6,7 @@ use domain::fault::{Fault, Kind, Retry};
 use domain::time::Moment;
 
 use crate::deadline::Deadline;
-use crate::{InvalidSetting, backoff, budget, duration_text};
+use crate::{InvalidSetting, backoff, budget, duration_text, hedge};
 
 /// Settings of attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
@@ -29,6 +29,8 @@ pub struct Config {
     pub backoff: backoff::Config,
     /// How many retries each provider gets.
     pub budget: budget::Config,
+    /// A second call beside one that takes unusually long, for routes with `hedge = "on"`.
+    pub hedge: hedge::Config,
 }
 
 impl Default for Config {
@@ -41,6 +43,7 @@ impl Default for Config {
             call_max: Duration::from_secs(600),
             backoff: backoff::Config::default(),
             budget: budget::Config::default(),
+            hedge: hedge::Config::default(),
         }
     }
 }
@@ -75,7 +78,8 @@ impl Config {
             }
         }
         self.backoff.validate()?;
-        self.budget.validate()
+        self.budget.validate()?;
+        self.hedge.validate()
     }
 
     /// The limits of a call that starts `now` within its tier's `share`.

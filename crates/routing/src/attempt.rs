@@ -12,7 +12,7 @@ use domain::ports::Clock;
 use domain::time::Moment;
 use domain::token::Usage;
 use parking_lot::Mutex;
-use resilience::breakers::{Change, Permit};
+use resilience::breakers::{Answer, Change, Permit};
 use resilience::policy::Place;
 
 /// The attempts of one turn; clones share them.
@@ -109,6 +109,8 @@ pub(crate) struct Start<'a> {
     /// When the turn began.
     pub(crate) turn_started: Moment,
     pub(crate) permit: Permit,
+    /// What its first text is.
+    pub(crate) awaits: Answer,
 }
 
 /// Who is to blame for a failure.
@@ -128,6 +130,7 @@ pub(crate) struct Running {
     pricing: Pricing,
     /// From when the wait for its first text counts as slow.
     slow: Option<Duration>,
+    awaits: Answer,
     began: Moment,
     /// `None` once the call has ended.
     permit: Option<Permit>,
@@ -159,6 +162,7 @@ impl Running {
             place: place(start.target),
             pricing,
             slow: start.target.slow,
+            awaits: start.awaits,
             began,
             permit: Some(start.permit),
             attempt,
@@ -192,6 +196,9 @@ impl Running {
         if self.attempt.first_token.is_none() {
             let waited = self.clock.now().since(self.began);
             self.attempt.first_token = Some(waited);
+            if let Some(permit) = &self.permit {
+                permit.waited(self.awaits, waited);
+            }
             self.tell_slow(waited);
         }
         if let Some(permit) = &self.permit {

@@ -1,7 +1,6 @@
 //! The walk down the ladder.
 
 use domain::fault::{Fault, Kind, Origin, Retry};
-use domain::id::ProviderName;
 use domain::model::{RouteTier, Target, TargetKind, Tier};
 use domain::ports::{ChatModel, RelayError};
 use domain::time::Moment;
@@ -17,7 +16,9 @@ use crate::call;
 use crate::candidate;
 use crate::form::{Form, Pieces, Placed};
 use crate::router::Router;
+use hedge::Standing;
 
+mod hedge;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -98,26 +99,33 @@ impl<'a, F: Form> Walk<'a, F> {
     async fn tier(&mut self, rung: &Rung<'a>) -> Result<Answering<Pieces<F::Piece>>, Leave> {
         self.attempts.enter_tier();
         let request = self.ask.request.for_tier(rung.tier.overrides);
-        let mut untried: Vec<&Target> = rung.tier.targets.iter().collect();
-        let mut called: Vec<&ProviderName> = Vec::new();
+        let mut standing = Standing { untried: rung.tier.targets.iter().collect(), called: Vec::new() };
         let mut retry_index = 0;
-        let mut candidate = self.sibling(&mut untried, &called);
-        while let Some(Candidate { target, model, permit }) = candidate {
-            called.push(&target.provider);
+        let mut next = self.sibling(&mut standing);
+        while let Some(candidate) = next {
+            let target = candidate.target;
+            standing.called.push(&target.provider);
             self.attempts.start(place(target));
-            let error = match self.call(rung, Candidate { target, model, permit }, &request).await {
+            let ended = match self.hedge_after(target) {
+                None => place_call((self.router, self.ask), rung, candidate, &request).await,
+                // Boxed, as it holds two calls.
+                Some(after) => {
+                    Box::pin(self.hedged(rung, (candidate, &request), (after, &mut standing))).await
+                }
+            };
+            let error = match ended {
                 Ok(answering) => return Ok(answering),
                 Err(error) => error,
             };
             let fault = &error.error.fault;
-            let (next, retry) = (policy::next(fault), fault.retry);
+            let (then, retry) = (policy::next(fault), fault.retry);
             self.last = Some(error);
             self.last_tier = Some(tier_of(rung.tier, target));
-            candidate = match next {
+            next = match then {
                 Next::Stop => return Err(Leave::Stop),
-                Next::OtherTarget => self.sibling(&mut untried, &called),
+                Next::OtherTarget => self.sibling(&mut standing),
                 // Another target needs no wait.
-                Next::SameTarget => match self.sibling(&mut untried, &called) {
+                Next::SameTarget => match self.sibling(&mut standing) {
                     Some(sibling) => Some(sibling),
                     None => {
                         let wait = Wait { retry, retry_index, share: rung.share };
@@ -131,9 +139,9 @@ impl<'a, F: Form> Walk<'a, F> {
     }
 
     /// A target of the tier that was not called yet. A second call of a provider is a retry, whichever its target.
-    fn sibling(&mut self, untried: &mut Vec<&'a Target>, called: &[&ProviderName]) -> Option<Candidate<'a>> {
-        while let Some(target) = candidate::take(untried, &*self.router.parts.rng) {
-            let visit = if called.contains(&&target.provider) { Visit::Again } else { Visit::First };
+    fn sibling(&mut self, standing: &mut Standing<'a>) -> Option<Candidate<'a>> {
+        while let Some(target) = candidate::take(&mut standing.untried, &*self.router.parts.rng) {
+            let visit = if standing.called.contains(&&target.provider) { Visit::Again } else { Visit::First };
             match self.admit(target, visit) {
                 Ok(candidate) => return Some(candidate),
                 Err(why) => self.skipped.push(Skipped { target: target.id.clone(), why }),
@@ -143,7 +151,7 @@ impl<'a, F: Form> Walk<'a, F> {
     }
 
     fn admit(&self, target: &'a Target, visit: Visit) -> Result<Candidate<'a>, Why> {
-        let Router { parts, budgets } = self.router;
+        let Router { parts, budgets, .. } = self.router;
         if !self.attempts.may_start(place(target)) {
             return Err(Why::AttemptsUsedUp);
         }
@@ -159,7 +167,7 @@ impl<'a, F: Form> Walk<'a, F> {
 
     /// The same target again, after its wait; `None` when it may not be, or the wait does not fit.
     async fn again(&mut self, target: &'a Target, wait: Wait) -> Option<Candidate<'a>> {
-        let Router { parts, budgets } = self.router;
+        let Router { parts, budgets, .. } = self.router;
         if !self.attempts.may_start(place(target)) {
             return None;
         }
@@ -194,49 +202,6 @@ impl<'a, F: Form> Walk<'a, F> {
         None
     }
 
-    async fn call(
-        &self,
-        rung: &Rung<'_>,
-        candidate: Candidate<'_>,
-        request: &F::Tier,
-    ) -> Result<Answering<Pieces<F::Piece>>, RelayError> {
-        let Candidate { target, model, permit } = candidate;
-        let tier = tier_of(rung.tier, target);
-        let parts = &self.router.parts;
-        let running = Running::begin(Start {
-            clock: &parts.clock,
-            log: self.ask.log,
-            target,
-            tier,
-            model: self.ask.prices.get(&target.model),
-            turn_started: self.ask.started,
-            permit,
-        });
-        let attempt = running.n();
-        let place = self.ask.request.place(place(target));
-        let limits = parts.policy.limits(place, running.began(), rung.share);
-        let end = self.ask.request.end(&limits, running.began(), &parts.policy);
-        let start = F::start(request, model, Placed { model: target.model.clone(), deadline: end });
-        match call::open(start, running, limits).await {
-            Ok(mut opened) => {
-                opened.limits.end = end;
-                Ok(Answering {
-                    tier,
-                    tier_index: rung.index,
-                    model: target.model.clone(),
-                    target: target.id.clone(),
-                    attempt,
-                    stream: answer::stream(opened),
-                })
-            }
-            Err(error) => {
-                let (target, kind) = (&target.id, error.error.fault.kind.name());
-                tracing::warn!(target.id = %target, fault.kind = kind, attempt, %error, "`{target}` failed");
-                Err(error)
-            }
-        }
-    }
-
     fn unanswered(self, reason: Reason) -> Box<Unanswered> {
         let fault = match (&self.last, reason) {
             (Some(error), _) => error.error.fault,
@@ -259,6 +224,51 @@ impl<'a, F: Form> Walk<'a, F> {
             last_tier: self.last_tier,
             reply,
         })
+    }
+}
+
+/// Makes one call, up to its first text.
+async fn place_call<F: Form>(
+    (router, ask): (&Router, &Ask<'_, F>),
+    rung: &Rung<'_>,
+    candidate: Candidate<'_>,
+    request: &F::Tier,
+) -> Result<Answering<Pieces<F::Piece>>, RelayError> {
+    let Candidate { target, model, permit } = candidate;
+    let tier = tier_of(rung.tier, target);
+    let parts = &router.parts;
+    let running = Running::begin(Start {
+        clock: &parts.clock,
+        log: ask.log,
+        target,
+        tier,
+        model: ask.prices.get(&target.model),
+        turn_started: ask.started,
+        permit,
+        awaits: ask.request.awaits(),
+    });
+    let attempt = running.n();
+    let place = ask.request.place(place(target));
+    let limits = parts.policy.limits(place, running.began(), rung.share);
+    let end = ask.request.end(&limits, running.began(), &parts.policy);
+    let start = F::start(request, model, Placed { model: target.model.clone(), deadline: end });
+    match call::open(start, running, limits).await {
+        Ok(mut opened) => {
+            opened.limits.end = end;
+            Ok(Answering {
+                tier,
+                tier_index: rung.index,
+                model: target.model.clone(),
+                target: target.id.clone(),
+                attempt,
+                stream: answer::stream(opened),
+            })
+        }
+        Err(error) => {
+            let (target, kind) = (&target.id, error.error.fault.kind.name());
+            tracing::warn!(target.id = %target, fault.kind = kind, attempt, %error, "`{target}` failed");
+            Err(error)
+        }
     }
 }
 

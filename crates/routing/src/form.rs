@@ -3,12 +3,13 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use domain::chat::{ChatCall, ChatChunk, ChatRequest, Delivery, Done, RelayCall, RelayedPortion};
+use domain::chat::{ChatCall, ChatChunk, ChatRequest, Delivery, Done, RelayCall, RelayedPortion, Tools};
 use domain::id::ModelId;
 use domain::model::Overrides;
 use domain::ports::{BoxFuture, ChatModel, ModelError, RelayError};
 use domain::time::Moment;
 use futures_util::stream::Stream;
+use resilience::breakers::Answer;
 use resilience::policy::{self, Limits, Place};
 
 use crate::ask::Passing;
@@ -75,6 +76,12 @@ pub(crate) trait Form: Sync {
         placed: Placed,
     ) -> BoxFuture<'m, Result<Pieces<Self::Piece>, PieceError<Self>>>;
 
+    /// What the first text of its answer is.
+    fn awaits(&self) -> Answer;
+
+    /// Whether asking twice does no more than asking once, but for its cost.
+    fn leaves_nothing_behind(&self) -> bool;
+
     /// Where the call counts as running, for the limits of waiting.
     fn place(&self, place: Place) -> Place {
         place
@@ -108,6 +115,14 @@ impl Form for ChatRequest {
         let Placed { model: id, deadline } = placed;
         model.chat(ChatCall { model: id, request: Arc::clone(tier), deadline })
     }
+
+    fn awaits(&self) -> Answer {
+        Answer::Begun
+    }
+
+    fn leaves_nothing_behind(&self) -> bool {
+        true
+    }
 }
 
 /// A caller's request as a tier passes it on.
@@ -132,6 +147,17 @@ impl Form for Passing {
         let Placed { model: id, deadline } = placed;
         let relayed = Arc::clone(&tier.passing.relayed);
         model.relay(RelayCall { model: id, relayed, overrides: tier.overrides, deadline })
+    }
+
+    fn awaits(&self) -> Answer {
+        match self.relayed.delivery {
+            Delivery::Streamed => Answer::Begun,
+            Delivery::Whole => Answer::Whole,
+        }
+    }
+
+    fn leaves_nothing_behind(&self) -> bool {
+        self.relayed.tools == Tools::None
     }
 
     /// A provider that sends its answer in one piece is silent until it is whole.

@@ -10,6 +10,7 @@ use resilience::breaker::{Cause, Counts, Position};
 use resilience::breakers::{Breakers, Refusals};
 use resilience::budget::Budgets;
 use resilience::bulkhead;
+use resilience::hedge::{self, Hedges};
 use resilience::policy;
 
 use crate::ask::{Ask, Dispatched, Passing};
@@ -33,6 +34,7 @@ pub struct Parts {
 pub struct Router {
     pub(crate) parts: Parts,
     pub(crate) budgets: Budgets,
+    pub(crate) hedges: Hedges,
 }
 
 /// How a target is, for health reports, metrics and `doctor`.
@@ -64,7 +66,8 @@ impl Router {
     /// A router with full retry budgets.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self { budgets: Budgets::new(parts.policy.budget), parts }
+        let (budgets, hedges) = (Budgets::new(parts.policy.budget), Hedges::new(parts.policy.hedge));
+        Self { parts, budgets, hedges }
     }
 
     /// Walks the route's tiers until one sends text. Before that every failure is tried again or passed on to the
@@ -115,6 +118,12 @@ impl Router {
     #[must_use]
     pub fn breakers(&self) -> &Breakers {
         &self.parts.breakers
+    }
+
+    /// How many second calls there were beside slow ones.
+    #[must_use]
+    pub fn hedges(&self) -> hedge::Reading {
+        self.hedges.read()
     }
 
     /// Retries left in each provider's budget.

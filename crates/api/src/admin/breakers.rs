@@ -11,6 +11,7 @@ use domain::id::TargetId;
 use http::HeaderMap;
 use pipeline::parts::Pipeline;
 use resilience::breaker::Cause;
+use resilience::hedge;
 use resilience::shedding::RouteReading;
 use routing::TargetHealth;
 use serde_json::{Value, json};
@@ -22,7 +23,8 @@ pub(crate) async fn list(State(api): State<Arc<Api>>, headers: HeaderMap) -> Res
     let pipeline = api.pipeline(api.deadline(&headers)?).await?;
     let breakers: Vec<Value> = pipeline.router().health().iter().map(entry).collect();
     let routes: Vec<Value> = api.gate.read().routes.iter().map(route).collect();
-    Ok(Json(json!({ "breakers": breakers, "routes": routes })).into_response())
+    let hedges = hedges(pipeline.router().hedges());
+    Ok(Json(json!({ "breakers": breakers, "routes": routes, "hedges": hedges })).into_response())
 }
 
 /// A target as one segment, its slash written `%2F`.
@@ -68,6 +70,11 @@ fn route(reading: &RouteReading) -> Value {
         "requests_max": reading.limit,
         "waiting": reading.waiting,
     })
+}
+
+fn hedges(reading: hedge::Reading) -> Value {
+    let hedge::Reading { won, lost, failed, capped } = reading;
+    json!({ "won": won, "lost": lost, "failed": failed, "capped": capped })
 }
 
 fn milliseconds(wait: Duration) -> u64 {

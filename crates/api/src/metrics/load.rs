@@ -11,10 +11,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use resilience::breakers::Refusals;
-use resilience::shedding;
+use resilience::{hedge, shedding};
 use routing::TargetHealth;
 
-use super::{TargetLabels, without_unit};
+use super::{Calling, TargetLabels, without_unit};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
@@ -25,6 +25,11 @@ struct RouteLabels {
 struct ShedLabels {
     reason: &'static str,
     class: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HedgeLabels {
+    result: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -41,6 +46,7 @@ pub(super) struct Load {
     calls: Family<TargetLabels, Gauge>,
     calls_max: Family<TargetLabels, Gauge>,
     refused: Family<RefusedLabels, Counter>,
+    hedges: Family<HedgeLabels, Counter>,
     requests: Family<RouteLabels, Gauge>,
     requests_max: Family<RouteLabels, Gauge>,
     waiting: Family<RouteLabels, Gauge>,
@@ -62,6 +68,7 @@ impl Load {
         registry.register(metric::TARGET_CALLS, "Calls under way", self.calls.clone());
         registry.register(metric::TARGET_CALLS_MAX, "Most calls at once, as of now", self.calls_max.clone());
         registry.register(metric::TARGET_REFUSED, "Calls that were not made", self.refused.clone());
+        registry.register(metric::HEDGES, "Second calls beside slow ones", self.hedges.clone());
         let requests = "Requests that wait for their answer";
         registry.register(metric::ROUTE_REQUESTS, requests, self.requests.clone());
         let requests_max = "Most requests at once, as of now";
@@ -84,8 +91,12 @@ impl Load {
     }
 
     /// Takes over how targets and routes are now; those that are gone are no longer told of.
-    pub(super) fn take_over(&self, targets: &[TargetHealth], gate: &shedding::Reading) {
-        self.take_over_targets(targets);
+    pub(super) fn take_over(&self, calling: &Calling, gate: &shedding::Reading) {
+        self.take_over_targets(&calling.targets);
+        let hedge::Reading { won, lost, failed, capped } = calling.hedges;
+        for (result, n) in [("won", won), ("lost", lost), ("failed", failed), ("capped", capped)] {
+            self.hedges.get_or_create(&HedgeLabels { result }).inner().store(n, Ordering::Relaxed);
+        }
         for family in [&self.requests, &self.requests_max, &self.waiting] {
             family.clear();
         }

@@ -25,7 +25,8 @@ use domain::ports::{ChatModel, Clock, Ids, Records, Sessions};
 use providers::Translated;
 use registry::folder::Folder;
 use registry::routes::{
-    ModelConfig, OverridesConfig, RouteConfig, Settings, TargetConfig, TierConfig, TierName, UnknownUseCase,
+    HedgeName, ModelConfig, OverridesConfig, RouteConfig, Settings, TargetConfig, TierConfig, TierName,
+    UnknownUseCase,
 };
 use registry::snapshot::{BuildSettings, Current, Snapshot};
 use resilience::breakers::Breakers;
@@ -276,7 +277,7 @@ fn snapshot(tiers: &[TierName], unknown_use_case: UnknownUseCase) -> Snapshot {
         ]),
         routes: BTreeMap::from([(
             "standard".to_owned(),
-            RouteConfig { tiers: tiers.iter().map(tier).collect() },
+            RouteConfig { tiers: tiers.iter().map(tier).collect(), hedge: HedgeName::Off },
         )]),
         providers: vec!["cloud".to_owned(), "other".to_owned()],
         ..Settings::default()

@@ -6,12 +6,12 @@ use std::time::Duration;
 use domain::chat::Finish;
 use domain::fault::{Fault, Kind, Retry};
 use domain::interaction::AttemptResult;
-use domain::model::TargetKind;
+use domain::model::{Hedge, TargetKind};
 use domain::ports::{Clock, Rng};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use resilience::breaker::Position;
-use resilience::chance;
+use resilience::{chance, hedge};
 
 use super::tests::House;
 use crate::attempt::AttemptLog;
@@ -85,22 +85,29 @@ async fn caller(house: &House, seed: u64, rng: &Seeded) {
         assert!(n <= 2, "seed {seed}: {n} attempts in one tier");
     }
     let ended = attempts.iter().rev().skip(1);
-    let failed = |result| matches!(result, AttemptResult::Failed(_));
+    let n_answered = attempts.iter().filter(|attempt| attempt.result == AttemptResult::Answered).count();
+    assert!(n_answered <= 1, "seed {seed}: one answer at most");
+    // With a rival, the call that began last may be the one that lost.
+    let is_hedged = house.route.hedge == Hedge::On;
+    let is_followed = |result| is_hedged || matches!(result, AttemptResult::Failed(_));
     assert!(
-        ended.into_iter().all(|attempt| failed(attempt.result)),
+        ended.into_iter().all(|attempt| is_followed(attempt.result)),
         "seed {seed}: only failures are followed"
     );
 }
 
 #[test]
 fn every_outage_keeps_the_promises_and_ends() {
+    let mut hedged = 0;
     for seed in 0..500 {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-        runtime.expect("a runtime").block_on(outage(seed));
+        hedged += runtime.expect("a runtime").block_on(outage(seed));
     }
+    assert!(hedged > 100, "the outages must be eventful: {hedged} hedges");
 }
 
-async fn outage(seed: u64) {
+/// How many calls had a rival.
+async fn outage(seed: u64) -> u64 {
     let rng = Seeded::new(seed);
     let models: Vec<Arc<Scripted>> = (0..3)
         .map(|_| {
@@ -109,7 +116,10 @@ async fn outage(seed: u64) {
             Scripted::new(scripts)
         })
         .collect();
-    let house = House::new(&models.iter().collect::<Vec<_>>()).embed(2);
+    let mut house = House::eager(&models.iter().collect::<Vec<_>>()).embed(2);
+    if seed % 2 == 1 {
+        house.route.hedge = Hedge::On;
+    }
     let callers: Vec<Seeded> = (0..60).map(|_| Seeded::new(rng.next_u64())).collect();
     join_all(callers.iter().map(|rng| caller(&house, seed, rng))).await;
 
@@ -131,4 +141,6 @@ async fn outage(seed: u64) {
         }
         assert_eq!(house.router.health()[tier].position, Position::Closed, "seed {seed}");
     }
+    let hedge::Reading { won, lost, failed, .. } = house.router.hedges();
+    won + lost + failed
 }

@@ -8,7 +8,7 @@ use domain::chat::{ChatRequest, Finish, Message, Parameters, Role};
 use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::id::{ModelId, ProviderName, RouteName, TargetId};
 use domain::interaction::{Attempt, AttemptResult};
-use domain::model::{Cost, Model, Overrides, Prices, Route, RouteTier, Target, TargetKind, Tier};
+use domain::model::{Cost, Hedge, Model, Overrides, Prices, Route, RouteTier, Target, TargetKind, Tier};
 use domain::money::Nanos;
 use domain::ports::{ChatModel, Clock};
 use domain::time::Moment;
@@ -17,6 +17,7 @@ use futures_util::future::join_all;
 use resilience::breaker::{self, Cause, Position, Refused};
 use resilience::breakers::Breakers;
 use resilience::bulkhead;
+use resilience::hedge;
 use resilience::policy;
 
 use crate::ask::{Answering, Ask, Dispatched, Reason, Skip, Unanswered, Why};
@@ -53,6 +54,13 @@ impl House {
         )
     }
 
+    /// Hedges a tenth of the requests as soon as one answer is known, where its route says so.
+    pub(super) fn eager(models: &[&Arc<Scripted>]) -> Self {
+        let hedge = hedge::Config { percent: 10, calls_min: 1, ..hedge::Config::default() };
+        let policy = policy::Config { hedge, ..policy::Config::default() };
+        Self::with(models, Settings { breaker: breaker::Config::default(), policy })
+    }
+
     fn with(models: &[&Arc<Scripted>], settings: Settings) -> Self {
         let clock = Arc::new(PausedClock::new());
         let rng = Arc::new(Seeded::new(5));
@@ -68,7 +76,7 @@ impl House {
             targets: vec![remote(&format!("p{index}/m"), 1)],
             overrides: Overrides::default(),
         });
-        let route = Route { name: RouteName::from("standard"), tiers: tiers.collect() };
+        let route = Route { name: RouteName::from("standard"), tiers: tiers.collect(), hedge: Hedge::Off };
         Self { router: Router::new(parts), clock, route, catalogue: BTreeMap::new() }
     }
 

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::Bytes;
-use domain::chat::{Delivery, Dialect, FieldSpan, Relayed, UsageFrame};
+use domain::chat::{Delivery, Dialect, FieldSpan, Relayed, Tools, UsageFrame};
 use domain::model::Overrides;
 
 use super::chat::LimitField;
@@ -29,6 +29,8 @@ const INCLUDE_USAGE: &str = "include_usage";
 const MAX_TOKENS: &str = "max_tokens";
 const MAX_COMPLETION_TOKENS: &str = "max_completion_tokens";
 const TEMPERATURE: &str = "temperature";
+/// Fields that let a model, or its provider, do more than answer.
+const TOOLS: [&str; 4] = ["tools", "functions", "web_search_options", "mcp_servers"];
 const KNOWN: [&str; 6] = [MODEL, STREAM, STREAM_OPTIONS, MAX_TOKENS, MAX_COMPLETION_TOKENS, TEMPERATURE];
 
 /// A body that cannot be relayed.
@@ -76,7 +78,10 @@ pub fn read(body: Bytes) -> Result<Asked, RequestError> {
         None | Some(b"null") => UsageFrame::Unwanted,
         Some(options) => usage_frame(options)?,
     };
-    let relayed = Relayed { dialect: Dialect::OpenAiChat, fields, delivery, usage, body: body.clone() };
+    let names_tools = found.iter().any(|field| TOOLS.contains(&&*field.key));
+    let tools = if names_tools { Tools::Named } else { Tools::None };
+    let relayed =
+        Relayed { dialect: Dialect::OpenAiChat, fields, delivery, usage, tools, body: body.clone() };
     Ok(Asked { model, relayed })
 }
 
@@ -261,6 +266,19 @@ mod tests {
             ),
         ] {
             assert_eq!(patched(body, PLAIN), want);
+        }
+    }
+
+    #[test]
+    fn tools_are_seen_wherever_they_are_named() {
+        for (body, want) in [
+            (r#"{"model":"m","messages":[{"tools":1}]}"#, Tools::None),
+            (r#"{"model":"m","tools":[]}"#, Tools::Named),
+            (r#"{"functions":[{"name":"f"}],"model":"m"}"#, Tools::Named),
+            (r#"{"model":"m","web_search\u005foptions":{}}"#, Tools::Named),
+        ] {
+            let asked = read(Bytes::from_static(body.as_bytes())).expect("valid");
+            assert_eq!(asked.relayed.tools, want, "{body}");
         }
     }
 
