@@ -17,11 +17,12 @@ use domain::chat::{ChatCall, Delivery, RelayCall};
 use domain::fault::{Fault, Kind};
 use domain::id::ProviderName;
 use domain::ports::{BoxFuture, ChatModel, ChatStream, Clock, ModelError, RelayError, RelayedStream};
-use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method};
 use outbound::{Origin, OutboundError, Request, Response};
 use wire::openai::chat::{self, Call, LimitField};
 use wire::openai::failure::{self, Reply};
+use wire::retry_after;
 
 /// How long a provider may be silent. Each wait also ends at the call's own deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +118,8 @@ impl OpenAiCompatible {
     async fn refused(&self, response: Response, until: domain::time::Moment) -> RelayError {
         let status = response.status.as_u16();
         let until = until.min(self.clock.now().after(ERROR_TIME_MAX));
-        let retry_after = response.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let header = |name: &str| response.headers.get(name).and_then(|value| value.to_str().ok());
+        let retry_after = retry_after::told(header);
         let body = response.body.whole(ERROR_BYTES_MAX, until).await.unwrap_or_default();
         let fault = failure::classify(Reply { status, retry_after, body: &body, now: self.clock.wall() });
         let detail = format!("`{}` answered with status {status} ({})", self.provider, fault.kind.name());

@@ -8,7 +8,7 @@ use domain::id::{ContentHash, DocumentId};
 use domain::ports::{BoxFuture, Retriever, SearchError};
 use registry::folder::Folder;
 use registry::routes::{
-    ModelConfig, OverridesConfig, RouteConfig, Settings, TargetConfig, TierConfig, TierName,
+    HedgeName, ModelConfig, OverridesConfig, RouteConfig, Settings, TargetConfig, TierConfig, TierName,
 };
 use registry::snapshot::{BuildSettings, Snapshot};
 
@@ -32,7 +32,8 @@ pub(crate) fn snapshot(tiers: &[Vec<String>]) -> Snapshot {
         overrides: OverridesConfig::default(),
     };
     let provider = |model: &String| model.split('/').next().expect("a provider").to_owned();
-    let route = RouteConfig { tiers: tiers.iter().enumerate().map(tier).collect() };
+    let rungs = tiers.iter().enumerate().map(tier).collect();
+    let route = RouteConfig { tiers: rungs, hedge: HedgeName::Off };
     let priced = |model: &String| {
         let (input, output) = (Some(1.0), Some(1.0));
         let config = ModelConfig {

@@ -232,7 +232,9 @@ impl House {
                     format!("{unanswered:?} {unanswered} {}", format!("{reply:?}").replace(WORDS, ""));
                 return (word, shown);
             }
-            Err(refused @ Refused::NotRecorded(_)) => return (format!("{refused}"), String::new()),
+            Err(refused @ (Refused::NotRecorded(_) | Refused::Shed(_) | Refused::Incomplete(_))) => {
+                return (format!("{refused}"), String::new());
+            }
         };
         let (mut bytes, mut broken) = (Vec::new(), None);
         match relaying.answer {
