@@ -108,6 +108,10 @@ async fn a_download_is_continued_by_a_later_process() {
     assert_eq!(names(&paths.folder), [".lock", PLACE, "tiny.gguf.verified"]);
 }
 
+type Meanwhile<'a> = &'a dyn Fn(&Path);
+/// What happened meanwhile, how the server knows its file, what it does, from where it was asked.
+type Case<'a> = (&'a str, Meanwhile<'a>, Option<&'static str>, &'a [Act], &'a [u64]);
+
 #[tokio::test]
 async fn what_cannot_be_continued_starts_over() {
     let bent = |path: &Path| std::fs::write(path.join(PARTIAL), b"GGUX and t").unwrap();
@@ -121,9 +125,7 @@ async fn what_cannot_be_continued_starts_over() {
         std::fs::write(path.join(NOTE), note.replace(&sum(WEIGHTS), &sum(b"another"))).unwrap();
     };
     let nothing = |_: &Path| {};
-    // What happened meanwhile, how the server knows its file, what it does, from where it was asked.
-    type Meanwhile<'a> = &'a dyn Fn(&Path);
-    let table: [(&str, Meanwhile<'_>, Option<&'static str>, &[Act], &[u64]); 11] = [
+    let table: [Case<'_>; 11] = [
         ("the file has changed", &nothing, Some("\"v2\""), &[Act::Whole], &[10]),
         ("the server knows no ranges", &nothing, TAG, &[Act::WithoutRanges], &[10]),
         ("it no longer says what file it is", &nothing, None, &[Act::Whole], &[10]),
@@ -147,11 +149,13 @@ async fn what_cannot_be_continued_starts_over() {
     }
 }
 
+/// How the server knows its file, what it does, how often it is asked, what is left.
+type End<'a> = (&'a str, Option<&'static str>, &'a [Act], usize, usize);
+
 #[tokio::test]
 async fn tries_end_and_leave_what_may_be_continued() {
     let steps: Vec<Act> = (1..20).map(Act::UpTo).collect();
-    // How the server knows its file, what it does, how often it is asked, what is left.
-    let table: [(&str, Option<&'static str>, &[Act], usize, usize); 6] = [
+    let table: [End<'_>; 6] = [
         ("a byte each time", TAG, &steps, 5, 5),
         ("no byte more", TAG, &[Act::UpTo(4), Act::UpTo(4), Act::Whole], 2, 4),
         ("it goes away", TAG, &[Act::UpTo(4), Act::Down, Act::Whole], 2, 4),
