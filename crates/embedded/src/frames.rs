@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// The version of these frames; both sides refuse another.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// Most bytes of one frame.
 pub const FRAME_BYTES_MAX: usize = 1 << 20;
@@ -26,7 +26,7 @@ pub enum Down {
     },
     /// Second frame: the model to load.
     Load(Load),
-    /// An answer is wanted. Answers are made in the order of their frames.
+    /// An answer is wanted. At most [`Load::parallel`] are made at once; more wait in the order of their frames.
     Generate(Generate),
     /// The answer with this id is no longer wanted; it ends with `Failed` of kind `cancelled`, or has ended.
     Cancel {
@@ -42,10 +42,12 @@ pub enum Down {
 pub struct Load {
     /// The GGUF file.
     pub path: String,
-    /// Context in tokens, shared by all cached prefixes and the running answer.
+    /// Context in tokens, shared by all cached prefixes and the running answers.
     pub n_ctx: u32,
     /// Threads for computing; 0 lets the worker choose while it works (by what others leave, at most 8).
     pub threads: u32,
+    /// Answers made at once.
+    pub parallel: u32,
 }
 
 /// An answer that is wanted.
@@ -305,7 +307,7 @@ mod tests {
         nonsense.extend_from_slice(b"nope");
         assert!(take::<Down>(&mut bytes::BytesMut::from(&nonsense[..])).is_err());
         assert!(read::<Down>(&mut &nonsense[..3]).is_err(), "an end within a frame");
-        let huge = Down::Load(Load { path: "x".repeat(FRAME_BYTES_MAX), n_ctx: 1, threads: 1 });
+        let huge = Down::Load(Load { path: "x".repeat(FRAME_BYTES_MAX), n_ctx: 1, threads: 1, parallel: 1 });
         assert!(encode(&huge).is_err());
     }
 }

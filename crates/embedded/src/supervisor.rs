@@ -1,8 +1,8 @@
-//! Keeps a model's worker process alive and hands it one call at a time, behind the port `ChatModel`.
+//! Keeps a model's worker process alive and hands it a few calls at a time, behind the port `ChatModel`.
 //!
 //! Reading order: this file (configuration, handle, restarts), [`session`] (one worker's life), [`queue`]
 //! (calls that wait), [`link`] (the process and its pipes).
-//! A worker that ends fails the running call as `transient` and is started again; what cannot be loaded makes the
+//! A worker that ends fails the running calls as `transient` and is started again; what cannot be loaded makes the
 //! state [`State::Failed`], in which calls fail at once, and is tried again in the background.
 
 mod link;
@@ -11,7 +11,7 @@ mod session;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -38,6 +38,10 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(30);
 /// After so many ends in a row calls no longer wait for the next start.
 const LOSSES_MAX: u32 = 5;
 
+/// Answers made at once unless it is set otherwise: a common step of four costs about three times that of one, so each
+/// more makes all slower without more being made.
+pub const PARALLEL: usize = 4;
+
 /// How one worker is run.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -53,6 +57,8 @@ pub struct Config {
     pub n_ctx: u32,
     /// Threads; 0 lets the worker choose while it works.
     pub threads: u32,
+    /// Answers made at once; further calls wait.
+    pub parallel: usize,
     /// Calls that may wait.
     pub waiting_max: usize,
     /// How long loading may take: a gigabyte from a slow disk.
@@ -74,6 +80,7 @@ impl Config {
             memory_bytes: None,
             n_ctx: 4_096,
             threads: 0,
+            parallel: PARALLEL,
             waiting_max: 32,
             load_timeout: Duration::from_secs(120),
             ping_every: Duration::from_secs(2),
@@ -120,8 +127,8 @@ pub struct Status {
     pub last_exit: Option<String>,
     /// Calls that wait.
     pub n_waiting: usize,
-    /// Whether an answer is being made.
-    pub is_answering: bool,
+    /// Answers being made.
+    pub n_answering: usize,
 }
 
 /// A model that does not answer in time.
@@ -151,7 +158,7 @@ struct Shared {
     queue: Queue,
     state: watch::Sender<State>,
     past: Mutex<Past>,
-    is_answering: AtomicBool,
+    n_answering: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -166,12 +173,8 @@ impl Shared {
         self.state.send_replace(state);
     }
 
-    fn answer_begins(&self) {
-        self.is_answering.store(true, Ordering::Relaxed);
-    }
-
-    fn answer_ends(&self) {
-        self.is_answering.store(false, Ordering::Relaxed);
+    fn answering(&self, n: usize) {
+        self.n_answering.store(n, Ordering::Relaxed);
     }
 
     fn on_ready(&self, now: Moment) {
@@ -201,7 +204,7 @@ impl Supervisor {
             config,
             state: watch::Sender::new(State::Starting),
             past: Mutex::default(),
-            is_answering: AtomicBool::new(false),
+            n_answering: AtomicUsize::new(0),
         });
         let worker = Worker { shared: Arc::clone(&shared), clock: Arc::clone(&clock) };
         (Self { shared, clock, launcher }, worker)
@@ -315,7 +318,7 @@ impl Worker {
             restarts: past.restarts,
             last_exit: past.last_exit.clone(),
             n_waiting: self.shared.queue.len(),
-            is_answering: self.shared.is_answering.load(Ordering::Relaxed),
+            n_answering: self.shared.n_answering.load(Ordering::Relaxed),
         }
     }
 

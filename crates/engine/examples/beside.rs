@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for n_busy in 0..=2 {
         for (threads, name) in [(2, "2"), (0, "measured")] {
             // Before the neighbours: what the engine does not know yet is part of the figure.
-            let mut engine = Engine::new(&model, Config { n_ctx: 4_096, threads })?;
+            let mut engine = Engine::new(&model, Config { n_ctx: 4_096, threads, parallel: 1 })?;
             let mut busy = Vec::new();
             for _ in 0..n_busy {
                 busy.push(Busy(Command::new("/proc/self/exe").arg("spin").spawn()?));
@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn ask(engine: &mut Engine<'_>) -> Result<(i64, f64), Box<dyn std::error::Error>> {
     let message = |role: &str, text: String| Message { role: role.to_owned(), text };
     let started = ggml_time_us();
-    let mut answer = engine.begin(&Generate {
+    engine.begin(&Generate {
         id: 1,
         messages: vec![
             message("system", "The bank must tell you about fees before you open an account. ".repeat(26)),
@@ -58,15 +58,15 @@ fn ask(engine: &mut Engine<'_>) -> Result<(i64, f64), Box<dyn std::error::Error>
     })?;
     let mut first = None;
     loop {
-        match engine.advance(&mut answer)? {
-            Progress::Reading => {}
-            Progress::Text(_) => {
-                first.get_or_insert_with(ggml_time_us);
-            }
-            Progress::Done { usage, .. } => {
-                let first = first.unwrap_or(started);
-                let seconds = Duration::from_micros(u64::try_from(ggml_time_us() - first)?).as_secs_f64();
-                return Ok(((first - started) / 1_000, f64::from(usage.output.saturating_sub(1)) / seconds));
+        for (_, news) in engine.step() {
+            match news? {
+                Progress::Text(_) => _ = first.get_or_insert_with(ggml_time_us),
+                Progress::Done { usage, .. } => {
+                    let first = first.unwrap_or(started);
+                    let seconds = Duration::from_micros(u64::try_from(ggml_time_us() - first)?).as_secs_f64();
+                    let speed = f64::from(usage.output.saturating_sub(1)) / seconds;
+                    return Ok(((first - started) / 1_000, speed));
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use embedded::frames::{Generate, Message};
+use embedded::frames::{Generate, Message, Usage};
 use engine::generation::{Config, Engine, Progress};
 use engine::model::Model;
 
@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = Model::load(&path)?;
     println!("load average {}", std::fs::read_to_string("/proc/loadavg")?.trim());
     for threads in [1, 2] {
-        let mut engine = Engine::new(&model, Config { n_ctx: 4_096, threads })?;
+        let mut engine = Engine::new(&model, Config { n_ctx: 4_096, threads, parallel: 1 })?;
         let filler = "The bank must tell you about fees before you open an account. ".repeat(36);
         for (system, text) in [
             ("Answer in at most two sentences.", question.as_str()),
@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             (filler.as_str(), "What else should I know?"),
         ] {
             let message = |role: &str, text: &str| Message { role: role.to_owned(), text: text.to_owned() };
-            let mut answer = engine.begin(&Generate {
+            engine.begin(&Generate {
                 id: 1,
                 messages: vec![message("system", system), message("user", text)],
                 max_tokens: 64,
@@ -33,16 +33,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 deadline_ms: 600_000,
             })?;
             let mut said = String::new();
-            let usage = loop {
-                match engine.advance(&mut answer)? {
-                    Progress::Reading => {}
-                    Progress::Text(text) => said.push_str(&text),
-                    Progress::Done { text, usage, .. } => {
-                        said.push_str(&text);
-                        break usage;
+            let mut usage = Usage::default();
+            while !engine.is_idle() {
+                for (_, news) in engine.step() {
+                    match news? {
+                        Progress::Text(text) => said.push_str(&text),
+                        Progress::Done { text, usage: used, .. } => {
+                            said.push_str(&text);
+                            usage = used;
+                        }
                     }
                 }
-            };
+            }
             let speed = |n: u32, ms: u32| f64::from(n) * 1_000.0 / f64::from(ms.max(1));
             println!(
                 "{threads} thread(s): {} prompt tokens, {} cached, pp {:.0} tokens/s; {} answered, tg {:.1} tokens/s\n  {}",

@@ -1,41 +1,55 @@
-//! One answer, piece by piece: read the prompt behind what is cached of it, then token after token.
+//! Several answers at once, step by step: a step reads one token of each answer that is being generated and a piece
+//! of the prompt whose turn it is, in one batch.
+//!
+//! Reading order: [`Engine::begin`], [`Engine::step`], [`Engine::cancel`]. Prompts are read one after another, the
+//! shortest first; a prompt that waits is passed over only by as many tokens as are in front of it when it comes, so
+//! none starves.
 
 use std::num::NonZeroU32;
 
-use embedded::frames::{FailureKind, Finish, Generate, Usage};
+use embedded::frames::{FailureKind, Finish, Generate};
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::LlamaContextParams;
 use llama_cpp_2::context::session::LlamaStateSeqFlags;
 use llama_cpp_2::ggml_time_us;
 use llama_cpp_2::llama_batch::LlamaBatch;
-use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
 
+use crate::answer::{Answer, count};
+pub use crate::answer::{Failure, Progress};
 use crate::model::{LoadError, Model, backend, default_threads};
 use crate::prefix::{Slots, Token};
 use crate::template::Said;
-use crate::text::Outlet;
 use crate::threads::Threads;
 
-/// Prompts kept, each of another agent.
-const N_SLOTS: u32 = 4;
-/// Tokens of a prompt read at once: what a cancel waits for, half a second at 60 tokens/s. Measured on the 1.5B
-/// model, tokens per CPU second by piece: 22 (8), 34 (16), 36 (32), 39 (64), 40 (128). Fixed, because the rounding
-/// of the answer depends on it: the same prompt behind the same cache gives the same answer.
-const PIECE_TOKENS: usize = 32;
+/// Prompts kept besides those of the running answers, each of another agent.
+const N_KEPT: usize = 3;
+/// Tokens of a prompt that each thread reads at once while nothing is generated: what a cancel waits for, a second at
+/// 35 tokens/s and thread. Measured on the 1.5B model, tokens per CPU second by piece: 22 (8), 34 (16), 36 (32),
+/// 39 (64), 40 (128). Not by the speed, because the rounding of the answer depends on it: the same prompt behind the
+/// same cache, read by as many threads, gives the same answer.
+const PIECE_TOKENS_EACH: usize = 32;
+/// Bounds of a step's tokens while answers are generated, which all wait for it. With 16 of which 13 are a prompt's,
+/// the last of four prompts at once had its first token after 5.1 times the wait of one alone; with 24 after 4.8.
+const STEP_TOKENS: (usize, usize) = (24, 128);
+/// How long such a step may take by the measured speed.
+const STEP_SECONDS: f64 = 0.4;
 
 /// How to run a model.
 #[derive(Debug, Clone, Copy)]
 pub struct Config {
-    /// Context in tokens.
+    /// Context in tokens, shared by all answers and what is kept.
     pub n_ctx: u32,
     /// Threads; 0 for as many as others leave, at most [`default_threads`].
     pub threads: u32,
+    /// Answers made at once.
+    pub parallel: u32,
 }
 
-/// A model with its context and what is cached in it.
+/// A model with its context, what is cached in it and the answers being made.
 pub struct Engine<'m> {
     model: &'m Model,
+    config: Config,
     context: LlamaContext<'m>,
     batch: LlamaBatch<'static>,
     slots: Slots,
@@ -43,55 +57,24 @@ pub struct Engine<'m> {
     pub(crate) threads: Threads,
     /// Threads of `context`.
     n_threads: u32,
+    answers: Vec<Answer>,
+    /// Prompt tokens read so far.
+    n_read: u64,
+    /// Prompt tokens per second, as measured last.
+    speed: Option<f64>,
 }
 
-/// An answer being made.
-pub struct Answer {
+/// What happened to the answer with this id.
+pub type News = (u64, Result<Progress, Failure>);
+
+/// An answer's part of a batch.
+struct Share {
+    id: u64,
     slot: usize,
-    prompt: Vec<LlamaToken>,
-    sampler: LlamaSampler,
-    outlet: Outlet,
-    /// Sampled and not read yet.
-    pending: Option<LlamaToken>,
-    output_max: u32,
-    deadline_us: i64,
-    usage: Usage,
-    prompt_us: i64,
-    decode_us: i64,
-}
-
-/// What a piece of work brought.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// The prompt is being read.
-    Reading,
-    /// Text of one token; may be empty while a character or a possible stop text is incomplete.
-    Text(String),
-    /// The answer is whole.
-    Done {
-        /// The last text.
-        text: String,
-        /// Why it ended.
-        finish: Finish,
-        /// What it took.
-        usage: Usage,
-    },
-}
-
-/// An answer cannot be made.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{detail}")]
-pub struct Failure {
-    /// What kind of failure.
-    pub kind: FailureKind,
-    /// What happened; no text of the prompt.
-    pub detail: String,
-}
-
-impl Failure {
-    fn new(kind: FailureKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into() }
-    }
+    tokens: Vec<LlamaToken>,
+    is_prompt: bool,
+    /// Where in the batch its last token's logits are, if they are wanted.
+    logits: Option<i32>,
 }
 
 impl<'m> Engine<'m> {
@@ -104,17 +87,22 @@ impl<'m> Engine<'m> {
             0 => Threads::measured(default_threads()),
             threads => Threads::fixed(threads),
         };
+        let config = Config { parallel: config.parallel.max(1), ..config };
         let n_threads = threads.now();
-        let context = new_context(model, config.n_ctx, n_threads)?;
+        let context = new_context(model, config, n_threads)?;
         let n_ctx = usize::try_from(context.n_ctx()).unwrap_or(0);
         let mut engine = Self {
             model,
+            config,
             context,
-            batch: LlamaBatch::new(PIECE_TOKENS, 1),
-            slots: Slots::new(usize::try_from(N_SLOTS).unwrap_or(1), n_ctx),
+            batch: LlamaBatch::new(STEP_TOKENS.1, 1),
+            slots: Slots::new(n_slots(config), n_ctx),
             n_ctx,
             threads,
             n_threads,
+            answers: Vec::new(),
+            n_read: 0,
+            speed: None,
         };
         engine
             .warm_up()
@@ -134,9 +122,255 @@ impl<'m> Engine<'m> {
         self.n_threads
     }
 
+    /// Whether another answer may begin.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        count(self.answers.len()) < self.config.parallel
+    }
+
+    /// Whether nothing is to be done.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.answers.is_empty()
+    }
+
     /// Watches how busy the machine is; to be called now and then while nothing is computed.
     pub fn rest(&mut self) {
         self.threads.look();
+    }
+
+    /// Takes up an answer; nothing is computed yet.
+    ///
+    /// # Errors
+    /// [`Failure`] of kind caller when the prompt is too long or the template refuses it, of kind engine when
+    /// too many answers are being made.
+    pub fn begin(&mut self, call: &Generate) -> Result<(), Failure> {
+        if !self.has_room() {
+            return Err(Failure::new(FailureKind::Engine, "too many answers at once"));
+        }
+        let messages: Vec<Said> = call
+            .messages
+            .iter()
+            .map(|message| Said { role: message.role.clone(), text: message.text.clone() })
+            .collect();
+        let prompt = self
+            .model
+            .prompt(&messages)
+            .map_err(|error| Failure::new(FailureKind::Caller, error.to_string()))?;
+        let n_prompt = prompt.tokens.len();
+        if n_prompt == 0 || n_prompt >= self.n_ctx {
+            let detail =
+                format!("the prompt has {n_prompt} tokens, the context of this model {}", self.n_ctx);
+            return Err(Failure::new(FailureKind::Caller, detail));
+        }
+        let mut answer = Answer::new(call, prompt, self.n_ctx);
+        answer.turn = self.n_read + u64::from(count(n_prompt));
+        self.answers.push(answer);
+        Ok(())
+    }
+
+    /// Gives up the answer with this id; false when there is none.
+    pub fn cancel(&mut self, id: u64) -> bool {
+        self.remove(id).is_some()
+    }
+
+    /// Does one piece of work for all answers; says what it brought. Answers that only had their prompts read, or
+    /// wait, are not in it; those that ended are gone.
+    pub fn step(&mut self) -> Vec<News> {
+        let mut news = self.end_early();
+        self.choose_threads();
+        let reader = match self.next_reader() {
+            Ok(reader) => reader,
+            Err((id, failure)) => {
+                self.remove(id);
+                news.push((id, Err(failure)));
+                None
+            }
+        };
+        let mut shares = self.shares(reader);
+        if shares.is_empty() {
+            return news;
+        }
+        let started = ggml_time_us();
+        if let Err(failure) = self.decode(&mut shares) {
+            for share in shares {
+                self.clear(share.slot);
+                self.remove(share.id);
+                news.push((share.id, Err(failure.clone())));
+            }
+            return news;
+        }
+        self.measure(&shares, ggml_time_us() - started);
+        for share in shares {
+            let Some(answer) = self.answers.iter_mut().find(|answer| answer.id == share.id) else { continue };
+            let sampled = share.logits.map(|index| answer.sample(self.model, &self.context, index));
+            let took = ggml_time_us() - started;
+            if share.is_prompt {
+                answer.on_read(took)
+            } else {
+                answer.on_decoded(took)
+            }
+            let Some(progress) = sampled else { continue };
+            let progress = match progress {
+                // The figures are complete only now.
+                Progress::Done { text, finish, .. } => answer.done(text, finish),
+                text @ Progress::Text(_) => text,
+            };
+            if matches!(progress, Progress::Done { .. }) {
+                self.remove(share.id);
+            }
+            news.push((share.id, Ok(progress)));
+        }
+        news
+    }
+
+    /// Ends answers whose time is over, and those that may not say anything.
+    fn end_early(&mut self) -> Vec<News> {
+        let now = ggml_time_us();
+        let mut news = Vec::new();
+        for answer in &self.answers {
+            if answer.is_late(now) {
+                let failure = Failure::new(FailureKind::Timeout, "the embedded model took too long");
+                news.push((answer.id, Err(failure)));
+            } else if answer.output_max == 0 {
+                news.push((answer.id, Ok(answer.done(String::new(), Finish::Length))));
+            }
+        }
+        for (id, _) in &news {
+            self.remove(*id);
+        }
+        news
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Answer> {
+        let index = self.answers.iter().position(|answer| answer.id == id)?;
+        let answer = self.answers.remove(index);
+        if let Some(slot) = answer.slot {
+            self.slots.release(slot);
+        }
+        Some(answer)
+    }
+
+    /// The answer whose prompt is read now, with a sequence for it.
+    fn next_reader(&mut self) -> Result<Option<u64>, (u64, Failure)> {
+        let is_unread = |answer: &&Answer| match answer.slot {
+            Some(slot) => self.slots.len(slot) < answer.prompt.tokens.len(),
+            None => true,
+        };
+        let unread = || self.answers.iter().filter(is_unread);
+        let Some(first) = unread().min_by_key(|answer| answer.turn) else { return Ok(None) };
+        let (id, is_placed) = (first.id, first.slot.is_some());
+        // While there is no room for the first, those that have theirs go on; nobody else gets any.
+        let placed = unread().filter(|answer| answer.slot.is_some()).min_by_key(|answer| answer.turn);
+        let placed = placed.map(|answer| answer.id);
+        if is_placed {
+            return Ok(Some(id));
+        }
+        match self.place(id) {
+            Ok(true) => Ok(Some(id)),
+            Ok(false) => Ok(placed),
+            Err(failure) => Err((id, failure)),
+        }
+    }
+
+    /// Gives an answer a sequence with what is cached of its prompt; false while there is no room.
+    fn place(&mut self, id: u64) -> Result<bool, Failure> {
+        let Some(answer) = self.answers.iter_mut().find(|answer| answer.id == id) else { return Ok(false) };
+        let numbers: Vec<Token> = answer.prompt.tokens.iter().map(|token| token.0).collect();
+        let Some(plan) = self.slots.plan(&numbers, answer.prompt.head, answer.output_max) else {
+            return Ok(false);
+        };
+        let slot = plan.slot;
+        answer.place(slot, plan.keep);
+        if let Some(from) = plan.copy_from {
+            self.forget(slot, 0);
+            let kept = u32::try_from(plan.keep).ok();
+            let copied = self.context.copy_kv_cache_seq(sequence(from), sequence(slot), Some(0), kept);
+            copied.map_err(|error| Failure::new(FailureKind::Engine, error.to_string()))?;
+        }
+        for dropped in plan.drop {
+            self.forget(dropped, 0);
+        }
+        if !self.forget(slot, plan.keep) {
+            // This model cannot forget a part.
+            self.forget(slot, 0);
+            self.slots.keep(slot, 0);
+            if let Some(answer) = self.answers.iter_mut().find(|answer| answer.id == id) {
+                answer.place(slot, 0);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What each answer has to read in this step.
+    fn shares(&mut self, reader: Option<u64>) -> Vec<Share> {
+        let mut shares = Vec::new();
+        for answer in &mut self.answers {
+            let Some(slot) = answer.slot.filter(|_| !answer.pending.is_empty()) else { continue };
+            let tokens = std::mem::take(&mut answer.pending);
+            shares.push(Share { id: answer.id, slot, tokens, is_prompt: false, logits: Some(0) });
+        }
+        let n_generated = shares.iter().map(|share| share.tokens.len()).sum();
+        let piece = self.piece_tokens(n_generated);
+        let reading = self.answers.iter().find(|answer| Some(answer.id) == reader);
+        if let Some((answer, slot)) = reading.and_then(|answer| Some((answer, answer.slot?))) {
+            let left = answer.prompt.tokens.get(self.slots.len(slot)..).unwrap_or_default();
+            let tokens = left.get(..piece.min(left.len())).unwrap_or_default().to_vec();
+            let logits = (tokens.len() == left.len()).then_some(0);
+            shares.push(Share { id: answer.id, slot, tokens, is_prompt: true, logits });
+        }
+        shares
+    }
+
+    /// Prompt tokens to read beside `n_generated` others.
+    fn piece_tokens(&self, n_generated: usize) -> usize {
+        let (least, most) = STEP_TOKENS;
+        if n_generated == 0 {
+            return usize::try_from(self.n_threads).unwrap_or(1).saturating_mul(PIECE_TOKENS_EACH).min(most);
+        }
+        let bearable = self.speed.map_or(least, |speed| tokens_in(speed * STEP_SECONDS));
+        // Whole tiles of the matrix products: a step of 17 costs nearly as much as one of 24.
+        (bearable / 8 * 8).clamp(least, most).saturating_sub(n_generated).max(8)
+    }
+
+    /// Reads the shares in one batch.
+    fn decode(&mut self, shares: &mut [Share]) -> Result<(), Failure> {
+        self.batch.clear();
+        for share in shares.iter_mut() {
+            let first = self.slots.len(share.slot);
+            for (index, token) in share.tokens.iter().enumerate() {
+                let wants_logits = share.logits.is_some() && index + 1 == share.tokens.len();
+                let position = i32::try_from(first + index).unwrap_or(i32::MAX);
+                if wants_logits {
+                    share.logits = Some(self.batch.n_tokens());
+                }
+                self.batch
+                    .add(*token, position, &[sequence(share.slot)], wants_logits)
+                    .map_err(|error| Failure::new(FailureKind::Engine, error.to_string()))?;
+            }
+        }
+        self.threads.begin();
+        let decoded = self.context.decode(&mut self.batch);
+        self.threads.end();
+        decoded.map_err(|error| {
+            Failure::new(FailureKind::Engine, format!("llama.cpp could not go on: {error}"))
+        })?;
+        for share in shares {
+            let numbers: Vec<Token> = share.tokens.iter().map(|token| token.0).collect();
+            self.slots.extend(share.slot, &numbers);
+        }
+        Ok(())
+    }
+
+    /// Learns the speed of reading from a step with a piece of a prompt in it.
+    fn measure(&mut self, shares: &[Share], us: i64) {
+        let n: usize = shares.iter().map(|share| share.tokens.len()).sum();
+        if let Some(piece) = shares.iter().find(|share| share.is_prompt) {
+            self.n_read += u64::from(count(piece.tokens.len()));
+            if n >= STEP_TOKENS.0 {
+                self.speed = Some(per_second(n, us));
+            }
+        }
     }
 
     /// Computes with as many threads as the others leave. A context keeps the number that it was made with, so a new
@@ -153,6 +387,7 @@ impl<'m> Engine<'m> {
                 tracing::debug!(threads = n_threads, "computing with {n_threads} threads");
                 self.context = context;
                 self.n_threads = n_threads;
+                self.speed = None;
             }
             // No memory for it, or a model whose state cannot be copied: go on as before.
             None => self.threads.fix(self.n_threads),
@@ -160,7 +395,7 @@ impl<'m> Engine<'m> {
     }
 
     fn taken_over(&self, n_threads: u32) -> Option<LlamaContext<'m>> {
-        let mut context = new_context(self.model, count(self.n_ctx), n_threads).ok()?;
+        let mut context = new_context(self.model, self.config, n_threads).ok()?;
         for slot in self.slots.in_use() {
             let state = self.context.state_seq_get(sequence(slot), LlamaStateSeqFlags::empty()).ok()?;
             context.state_seq_set(&state, sequence(slot)).ok()?;
@@ -170,142 +405,9 @@ impl<'m> Engine<'m> {
 
     /// Reads a piece to get the weights into memory.
     fn warm_up(&mut self) -> Result<(), Failure> {
-        self.decode(0, &[LlamaToken(0); PIECE_TOKENS], Logits::Last)?;
+        let tokens = vec![LlamaToken(0); PIECE_TOKENS_EACH];
+        self.decode(&mut [Share { id: 0, slot: 0, tokens, is_prompt: true, logits: Some(0) }])?;
         self.clear(0);
-        Ok(())
-    }
-
-    /// Plans an answer; nothing is computed yet.
-    ///
-    /// # Errors
-    /// [`Failure`] of kind caller when the prompt is too long or the template refuses it.
-    pub fn begin(&mut self, call: &Generate) -> Result<Answer, Failure> {
-        let messages: Vec<Said> = call
-            .messages
-            .iter()
-            .map(|message| Said { role: message.role.clone(), text: message.text.clone() })
-            .collect();
-        let prompt = self
-            .model
-            .prompt(&messages)
-            .map_err(|error| Failure::new(FailureKind::Caller, error.to_string()))?;
-        let n_prompt = prompt.tokens.len();
-        if n_prompt == 0 || n_prompt >= self.n_ctx {
-            let detail =
-                format!("the prompt has {n_prompt} tokens, the context of this model {}", self.n_ctx);
-            return Err(Failure::new(FailureKind::Caller, detail));
-        }
-        let room = (self.n_ctx - n_prompt).min(usize::try_from(call.max_tokens).unwrap_or(usize::MAX));
-        let numbers: Vec<Token> = prompt.tokens.iter().map(|token| token.0).collect();
-        let plan = self.slots.plan(&numbers, prompt.head, room);
-        for slot in plan.drop {
-            self.forget(slot, 0);
-        }
-        if let Some(from) = plan.copy_from {
-            self.forget(plan.slot, 0);
-            let kept = u32::try_from(plan.keep).ok();
-            let copied = self.context.copy_kv_cache_seq(sequence(from), sequence(plan.slot), Some(0), kept);
-            copied.map_err(|error| Failure::new(FailureKind::Engine, error.to_string()))?;
-        } else if !self.forget(plan.slot, plan.keep) {
-            self.clear(plan.slot);
-        }
-        Ok(Answer {
-            slot: plan.slot,
-            usage: Usage {
-                input: count(n_prompt),
-                cached: count(self.slots.len(plan.slot)),
-                ..Usage::default()
-            },
-            prompt: prompt.tokens,
-            sampler: sampler(call),
-            outlet: Outlet::new(&call.stop),
-            pending: None,
-            output_max: count(room),
-            deadline_us: ggml_time_us().saturating_add(
-                i64::try_from(call.deadline_ms).unwrap_or(i64::MAX / 1_000).saturating_mul(1_000),
-            ),
-            prompt_us: 0,
-            decode_us: 0,
-        })
-    }
-
-    /// Does one piece of work for `answer`: some of its prompt, or one token.
-    ///
-    /// # Errors
-    /// [`Failure`] when its time is over or llama.cpp fails; the answer is over then.
-    pub fn advance(&mut self, answer: &mut Answer) -> Result<Progress, Failure> {
-        let started = ggml_time_us();
-        if started >= answer.deadline_us {
-            return Err(Failure::new(FailureKind::Timeout, "the embedded model took too long"));
-        }
-        if answer.output_max == 0 {
-            return Ok(answer.done(String::new(), Finish::Length));
-        }
-        let read = self.slots.len(answer.slot);
-        if let Some(left) = answer.prompt.get(read..).filter(|left| !left.is_empty()) {
-            let n = left.len().min(PIECE_TOKENS);
-            let is_last = n == left.len();
-            let piece = left.get(..n).unwrap_or_default().to_vec();
-            self.decode(answer.slot, &piece, if is_last { Logits::Last } else { Logits::None })?;
-            answer.prompt_us += ggml_time_us() - started;
-            if !is_last {
-                return Ok(Progress::Reading);
-            }
-        } else if let Some(token) = answer.pending.take() {
-            self.decode(answer.slot, &[token], Logits::Last)?;
-        }
-        let token = answer.sampler.sample(&self.context, -1);
-        let progress = self.take(answer, token);
-        if answer.usage.output > 0 {
-            answer.decode_us += ggml_time_us() - started;
-        }
-        Ok(match progress {
-            // The figures are complete only now.
-            Progress::Done { text, finish, .. } => answer.done(text, finish),
-            other => other,
-        })
-    }
-
-    /// Deals with a sampled token.
-    fn take(&self, answer: &mut Answer, token: LlamaToken) -> Progress {
-        if self.model.ends(token) {
-            let text = std::mem::take(&mut answer.outlet).finish();
-            return answer.done(text, Finish::Stop);
-        }
-        answer.usage.output += 1;
-        let release = answer.outlet.push(&self.model.bytes(token));
-        if release.is_stopped {
-            return answer.done(release.text, Finish::Stop);
-        }
-        if answer.usage.output >= answer.output_max {
-            let rest = std::mem::take(&mut answer.outlet).finish();
-            return answer.done(release.text + &rest, Finish::Length);
-        }
-        answer.pending = Some(token);
-        Progress::Text(release.text)
-    }
-
-    /// Reads `tokens` into `slot`. After a failure the slot is empty.
-    fn decode(&mut self, slot: usize, tokens: &[LlamaToken], logits: Logits) -> Result<(), Failure> {
-        self.choose_threads();
-        let first = self.slots.len(slot);
-        self.batch.clear();
-        for (index, token) in tokens.iter().enumerate() {
-            let wants_logits = logits == Logits::Last && index + 1 == tokens.len();
-            let position = i32::try_from(first + index).unwrap_or(i32::MAX);
-            self.batch
-                .add(*token, position, &[sequence(slot)], wants_logits)
-                .map_err(|error| Failure::new(FailureKind::Engine, error.to_string()))?;
-        }
-        self.threads.begin();
-        let decoded = self.context.decode(&mut self.batch);
-        self.threads.end();
-        if let Err(error) = decoded {
-            self.clear(slot);
-            return Err(Failure::new(FailureKind::Engine, format!("llama.cpp could not go on: {error}")));
-        }
-        let numbers: Vec<Token> = tokens.iter().map(|token| token.0).collect();
-        self.slots.extend(slot, &numbers);
         Ok(())
     }
 
@@ -323,66 +425,40 @@ impl<'m> Engine<'m> {
     }
 }
 
-fn new_context(model: &Model, n_ctx: u32, n_threads: u32) -> Result<LlamaContext<'_>, LoadError> {
+fn new_context(model: &Model, config: Config, n_threads: u32) -> Result<LlamaContext<'_>, LoadError> {
     let n_threads = i32::try_from(n_threads).unwrap_or(1);
-    let n_batch = u32::try_from(PIECE_TOKENS).unwrap_or(32);
+    let n_batch = count(STEP_TOKENS.1);
     let params = LlamaContextParams::default()
-        .with_n_ctx(NonZeroU32::new(n_ctx))
+        .with_n_ctx(NonZeroU32::new(config.n_ctx))
         .with_n_batch(n_batch)
         .with_n_ubatch(n_batch)
-        .with_n_seq_max(N_SLOTS)
-        // Without it each sequence has a quarter of the context, and copying part of one ends the process.
+        .with_n_seq_max(count(n_slots(config)))
+        // Without it each sequence has its part of the context, and copying part of one ends the process.
         .with_kv_unified(true)
         .with_n_threads(n_threads)
         .with_n_threads_batch(n_threads);
     model
         .llama
         .new_context(backend(), params)
-        .map_err(|error| LoadError::Context { n_ctx, reason: error.to_string() })
+        .map_err(|error| LoadError::Context { n_ctx: config.n_ctx, reason: error.to_string() })
 }
 
-/// Whether the last token's logits are wanted.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Logits {
-    None,
-    Last,
-}
-
-impl Answer {
-    fn done(&self, text: String, finish: Finish) -> Progress {
-        let milliseconds = |us: i64| u32::try_from(us / 1_000).unwrap_or(0);
-        let usage = Usage {
-            prompt_ms: milliseconds(self.prompt_us),
-            decode_ms: milliseconds(self.decode_us),
-            ..self.usage
-        };
-        Progress::Done { text, finish, usage }
-    }
-}
-
-/// Greedy at temperature 0, else seeded sampling from the nucleus. No repeat penalty: answers copy numbers.
-fn sampler(call: &Generate) -> LlamaSampler {
-    if call.temperature <= 0.0 {
-        return LlamaSampler::greedy();
-    }
-    let mut chain = Vec::new();
-    if let Some(top_p) = call.top_p.filter(|top_p| *top_p < 1.0) {
-        chain.push(LlamaSampler::top_p(top_p.max(0.0), 1));
-    }
-    chain.push(LlamaSampler::temp(call.temperature.min(2.0)));
-    let seed = call
-        .seed
-        .unwrap_or_else(|| std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), call.id));
-    // Both halves count; llama.cpp takes 32 bits, of which all ones mean "random".
-    let folded = u32::try_from((seed ^ (seed >> 32)) & 0xffff_ffff).unwrap_or(0);
-    chain.push(LlamaSampler::dist(folded.min(u32::MAX - 1)));
-    LlamaSampler::chain(chain, true)
+/// Sequences: one for each running answer and some to keep.
+fn n_slots(config: Config) -> usize {
+    N_KEPT + usize::try_from(config.parallel).unwrap_or(1)
 }
 
 fn sequence(slot: usize) -> i32 {
     i32::try_from(slot).unwrap_or(0)
 }
 
-fn count(n: usize) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
+/// Whole tokens, for pieces of a prompt.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+fn tokens_in(tokens: f64) -> usize {
+    tokens as usize
+}
+
+fn per_second(n: usize, us: i64) -> f64 {
+    let us = u32::try_from(us.max(1)).unwrap_or(u32::MAX);
+    f64::from(count(n)) * 1_000_000.0 / f64::from(us)
 }

@@ -1,10 +1,11 @@
 //! The inside of a model worker: llama.cpp behind the frames of `embedded`. The only crate that links C++.
 //!
-//! Reading order: [`worker`] (the process: frames in, frames out), [`generation`] (one answer, piece by piece),
-//! [`prefix`] (which cached prompt to build on), [`template`] (messages to text), [`text`] (tokens to text),
-//! [`model`] (loading), [`threads`] (how many compute).
+//! Reading order: [`worker`] (the process: frames in, frames out), [`generation`] (several answers, step by step),
+//! [`answer`] (one of them), [`prefix`] (which cached prompt to build on), [`threads`] (how many compute),
+//! [`template`] (messages to text), [`text`] (tokens to text), [`model`] (loading).
 #![deny(missing_docs)]
 
+mod answer;
 pub mod generation;
 pub mod model;
 mod prefix;

@@ -32,7 +32,7 @@ fn engine() -> Engine<'static> {
     static MAKING: Mutex<()> = Mutex::new(());
     let model = model();
     let _making = MAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    Engine::new(model, Config { n_ctx: 1_024, threads: 1 }).unwrap()
+    Engine::new(model, Config { n_ctx: 1_024, threads: 1, parallel: 4 }).unwrap()
 }
 
 const RULES: &str = "You are the assistant of a bank. You answer questions about accounts, cards and fees in one short sentence. You never guess and never promise anything that is not in the text.";
@@ -52,15 +52,30 @@ fn call(system: &str, question: &str) -> Generate {
 }
 
 fn run(engine: &mut Engine<'_>, call: &Generate) -> Result<(String, Finish, Usage), Failure> {
-    let mut answer = engine.begin(call)?;
-    let mut said = String::new();
-    loop {
-        match engine.advance(&mut answer)? {
-            Progress::Reading => {}
-            Progress::Text(text) => said.push_str(&text),
-            Progress::Done { text, finish, usage } => return Ok((said + &text, finish, usage)),
+    let calls = std::slice::from_ref(call);
+    run_all(engine, calls).pop().expect("one call, one end")
+}
+
+type Ended = Result<(String, Finish, Usage), Failure>;
+
+/// Begins all calls and steps until each has ended.
+fn run_all(engine: &mut Engine<'_>, calls: &[Generate]) -> Vec<Ended> {
+    let mut ended: Vec<Option<Ended>> = calls.iter().map(|call| engine.begin(call).err().map(Err)).collect();
+    let mut said = vec![String::new(); calls.len()];
+    while !engine.is_idle() {
+        for (id, news) in engine.step() {
+            let index = calls.iter().position(|call| call.id == id).unwrap();
+            assert!(ended[index].is_none(), "{id} ends once");
+            match news {
+                Ok(Progress::Text(text)) => said[index].push_str(&text),
+                Ok(Progress::Done { text, finish, usage }) => {
+                    ended[index] = Some(Ok((said[index].clone() + &text, finish, usage)));
+                }
+                Err(failure) => ended[index] = Some(Err(failure)),
+            }
         }
     }
+    ended.into_iter().map(|ended| ended.expect("each ends")).collect()
 }
 
 #[test]
@@ -83,22 +98,129 @@ fn other_threads_take_over_in_the_middle_and_say_the_same() {
     let call = call(RULES, "What is a checking account?");
     let (want, _, usage) = run(&mut engine(), &call).unwrap();
     let mut engine = engine();
-    let mut answer = engine.begin(&call).unwrap();
+    engine.begin(&call).unwrap();
     let mut said = String::new();
     for step in 0.. {
         engine.threads.fix(1 + step % 2);
-        match engine.advance(&mut answer).unwrap() {
-            Progress::Reading => {}
-            Progress::Text(text) => said.push_str(&text),
-            Progress::Done { text, .. } => {
-                said.push_str(&text);
-                break;
-            }
+        for (_, news) in engine.step() {
+            let (Progress::Text(text) | Progress::Done { text, .. }) = news.unwrap();
+            said.push_str(&text);
+        }
+        if engine.is_idle() {
+            break;
         }
     }
     assert_eq!(said, want);
     let (again, _, cached) = run(&mut engine, &call).unwrap();
     assert_eq!((again, cached.cached), (want, usage.input - 1), "what was cached is still known");
+}
+
+fn four() -> Vec<Generate> {
+    let questions = [
+        "What is a checking account?",
+        "Say the alphabet.",
+        "Name three colours and three animals.",
+        "Who was the first president of the United States?",
+    ];
+    let calls = questions.iter().zip(1..);
+    calls.map(|(question, id)| Generate { id, ..call(RULES, question) }).collect()
+}
+
+#[test]
+fn four_at_once_each_say_their_own_and_share_the_prefix() {
+    let calls = four();
+    let alone: Vec<_> = calls.iter().map(|call| run(&mut engine(), call).unwrap()).collect();
+    let together = run_all(&mut engine(), &calls);
+    let mut n_alone = 0;
+    for (alone, together) in alone.iter().zip(together) {
+        let (text, _, usage) = together.unwrap();
+        // Sums of a larger batch are rounded otherwise, so the ends may part.
+        let beginning: String = alone.0.chars().take(10).collect();
+        assert!(text.starts_with(&beginning), "{text} / {}", alone.0);
+        assert_eq!(usage.input, alone.2.input);
+        assert!(usage.output > 0 && usage.output <= 24, "{usage:?}");
+        n_alone += u32::from(usage.cached < 20);
+    }
+    assert_eq!(n_alone, 1, "one reads the system prompt for all");
+}
+
+#[test]
+fn one_of_four_is_cancelled_one_is_late_one_too_long_and_the_others_end_well() {
+    let mut calls = four();
+    calls[1] = Generate { id: 2, max_tokens: 300, ..call(RULES, "Tell me a very long story about banks.") };
+    calls[2].deadline_ms = 0;
+    let mut engine = engine();
+    let too_long = Generate { id: 9, ..call(RULES, &"fee ".repeat(2_000)) };
+    engine.begin(&calls[0]).unwrap();
+    engine.begin(&calls[1]).unwrap();
+    engine.begin(&calls[2]).unwrap();
+    assert_eq!(engine.begin(&too_long).unwrap_err().kind, FailureKind::Caller);
+    engine.begin(&calls[3]).unwrap();
+    assert_eq!(engine.begin(&too_long).unwrap_err().kind, FailureKind::Engine, "no fifth");
+    let mut ends = Vec::new();
+    let mut n_said = 0;
+    loop {
+        if n_said == 3 {
+            assert!(engine.cancel(2));
+            assert!(!engine.cancel(2), "it is gone");
+            n_said += 1;
+        }
+        for (id, news) in engine.step() {
+            match news {
+                Ok(Progress::Text(_)) if id == 2 => n_said += 1,
+                Ok(Progress::Text(_)) => {}
+                Ok(Progress::Done { usage, .. }) => ends.push((id, usage.output > 0)),
+                Err(failure) => {
+                    assert_eq!((id, failure.kind), (3, FailureKind::Timeout));
+                    ends.push((id, false));
+                }
+            }
+        }
+        if engine.is_idle() {
+            break;
+        }
+    }
+    ends.sort_unstable();
+    assert_eq!(ends, [(1, true), (3, false), (4, true)]);
+    assert_eq!(n_said, 4, "nothing more of what was cancelled");
+}
+
+#[test]
+fn what_does_not_fit_beside_the_others_waits_for_them() {
+    let mut engine = engine();
+    let big = |id| Generate { id, max_tokens: 16, ..call("Be brief.", &"Tell me about fees. ".repeat(110)) };
+    let calls = [big(1), big(2), Generate { id: 3, ..call(RULES, "Hi") }];
+    let mut order = Vec::new();
+    for call in &calls {
+        engine.begin(call).unwrap();
+    }
+    while !engine.is_idle() {
+        order.extend(engine.step().into_iter().filter_map(|(id, news)| match news.unwrap() {
+            Progress::Done { usage, .. } => Some((id, usage.input > 400)),
+            Progress::Text(_) => None,
+        }));
+    }
+    assert_eq!(order, [(3, false), (1, true), (2, true)], "the short one first, then one after the other");
+}
+
+#[test]
+fn a_long_prompt_is_read_although_short_ones_keep_coming() {
+    let mut engine = engine();
+    let long = Generate { id: 1, max_tokens: 4, ..call("Be brief.", &"Tell me about fees. ".repeat(60)) };
+    engine.begin(&long).unwrap();
+    let mut last_id = 1;
+    for _ in 0..200 {
+        while engine.has_room() {
+            last_id += 1;
+            let short = Generate { id: last_id, max_tokens: 1, ..call(RULES, &format!("{last_id}?")) };
+            engine.begin(&short).unwrap();
+        }
+        if engine.step().iter().any(|(id, news)| *id == 1 && news.is_ok()) {
+            assert!(last_id > 4, "some were let through: {last_id}");
+            return;
+        }
+    }
+    unreachable!("it starved behind {last_id} others");
 }
 
 #[test]
@@ -191,7 +313,7 @@ fn hosted(path: PathBuf) -> Hosted {
     let thread = std::thread::spawn(move || serve(&inbox, &mut out));
     to.send(Down::Hello { protocol: PROTOCOL }).unwrap();
     let path = path.to_string_lossy().into_owned();
-    to.send(Down::Load(Load { path, n_ctx: 512, threads: 1 })).unwrap();
+    to.send(Down::Load(Load { path, n_ctx: 512, threads: 1, parallel: 1 })).unwrap();
     Hosted { to, from, thread }
 }
 

@@ -1,4 +1,4 @@
-//! The worker process: frames on stdin, frames on the stdout it was given, one answer at a time between them.
+//! The worker process: frames on stdin, frames on the stdout it was given, the answers between them.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use embedded::frames::{self, Down, FailureKind, Generate, PROTOCOL, Ready, Up};
 
-use crate::generation::{Answer, Config, Engine, Progress};
+use crate::generation::{Config, Engine, Progress};
 use crate::model::{LoadError, Model};
 
 /// Answers that may wait inside the worker; the supervisor sends far fewer.
@@ -100,7 +100,7 @@ pub(crate) fn serve(inbox: &Receiver<Down>, out: &mut impl Write) -> Result<(), 
         Err(_) => return Ok(()),
     };
     let model = Model::load(Path::new(&load.path)).or_else(|error| refuse(out, error))?;
-    let config = Config { n_ctx: load.n_ctx, threads: load.threads };
+    let config = Config { n_ctx: load.n_ctx, threads: load.threads, parallel: load.parallel };
     let engine = Engine::new(&model, config).or_else(|error| refuse(out, error))?;
     let ready = Ready {
         protocol: PROTOCOL,
@@ -109,7 +109,7 @@ pub(crate) fn serve(inbox: &Receiver<Down>, out: &mut impl Write) -> Result<(), 
         template_hash: model.template_hash().to_owned(),
     };
     frames::write(out, &Up::Ready(ready))?;
-    Service { engine, inbox, out, running: None, waiting: VecDeque::new() }.run()
+    Service { engine, inbox, out, waiting: VecDeque::new() }.run()
 }
 
 /// Tells the server why there will be no model.
@@ -122,14 +122,13 @@ struct Service<'a, W> {
     engine: Engine<'a>,
     inbox: &'a Receiver<Down>,
     out: &'a mut W,
-    running: Option<(u64, Answer)>,
     waiting: VecDeque<Generate>,
 }
 
 impl<W: Write> Service<'_, W> {
     fn run(mut self) -> Result<(), WorkerError> {
         loop {
-            let is_idle = self.running.is_none() && self.waiting.is_empty();
+            let is_idle = self.engine.is_idle() && self.waiting.is_empty();
             let frame = if is_idle {
                 self.inbox.recv().map_err(|_| TryRecvError::Disconnected)
             } else {
@@ -157,13 +156,9 @@ impl<W: Write> Service<'_, W> {
                 Ok(())
             }
             Down::Cancel { id } => {
-                let is_running = self.running.as_ref().is_some_and(|(running, _)| *running == id);
                 let n_waiting = self.waiting.len();
                 self.waiting.retain(|call| call.id != id);
-                if is_running {
-                    self.running = None;
-                }
-                if is_running || self.waiting.len() < n_waiting {
+                if self.engine.cancel(id) || self.waiting.len() < n_waiting {
                     self.fail(id, FailureKind::Cancelled, "cancelled")?;
                 }
                 Ok(())
@@ -172,28 +167,23 @@ impl<W: Write> Service<'_, W> {
         }
     }
 
-    /// One piece of work on the running answer, or the beginning of the next.
+    /// Takes up what there is room for, and does one piece of work for all.
     fn work(&mut self) -> Result<(), WorkerError> {
-        let Some((id, mut answer)) = self.running.take() else {
-            let Some(call) = self.waiting.pop_front() else { return Ok(()) };
-            match self.engine.begin(&call) {
-                Ok(answer) => self.running = Some((call.id, answer)),
-                Err(failure) => self.fail(call.id, failure.kind, &failure.detail)?,
+        while self.engine.has_room() {
+            let Some(call) = self.waiting.pop_front() else { break };
+            if let Err(failure) = self.engine.begin(&call) {
+                self.fail(call.id, failure.kind, &failure.detail)?;
             }
-            return Ok(());
-        };
-        match self.engine.advance(&mut answer) {
-            Ok(Progress::Done { text, finish, usage }) => {
-                self.send_text(id, text)?;
-                self.send(&Up::Done { id, finish, usage })?;
-            }
-            Ok(progress) => {
-                if let Progress::Text(text) = progress {
+        }
+        for (id, news) in self.engine.step() {
+            match news {
+                Ok(Progress::Text(text)) => self.send_text(id, text)?,
+                Ok(Progress::Done { text, finish, usage }) => {
                     self.send_text(id, text)?;
+                    self.send(&Up::Done { id, finish, usage })?;
                 }
-                self.running = Some((id, answer));
+                Err(failure) => self.fail(id, failure.kind, &failure.detail)?,
             }
-            Err(failure) => self.fail(id, failure.kind, &failure.detail)?,
         }
         Ok(())
     }

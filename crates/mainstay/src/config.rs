@@ -30,6 +30,8 @@ pub(crate) const SETTINGS_FILE: &str = "mainstay.toml";
 pub(crate) const EMBEDDED_MODELS_FILE: &str = "models.toml";
 /// Sources of models are not asked more often than this.
 const FETCH_AGAIN_MIN: Duration = Duration::from_secs(1);
+/// Most answers that one model makes at once: each step of one waits for the steps of all.
+const PARALLEL_MAX: usize = 16;
 /// The version of the settings' grammar.
 const SCHEMA: u32 = 1;
 
@@ -141,6 +143,8 @@ pub(crate) struct EmbeddedConfig {
     pub(crate) context: u32,
     /// Threads of the worker; 0 means as many as other processes leave cores for, measured while it works, 8 at most.
     pub(crate) threads: u32,
+    /// Answers that the model makes at once, 1 to 16; further ones wait. They share the context window.
+    pub(crate) parallel: usize,
     /// At most so long after a failed fetch a model is fetched again (half of it at least); doubled for each further
     /// failure, up to 10 minutes.
     #[serde(with = "resilience::duration_text")]
@@ -149,7 +153,13 @@ pub(crate) struct EmbeddedConfig {
 
 impl Default for EmbeddedConfig {
     fn default() -> Self {
-        Self { model: "auto".to_owned(), context: 4_096, threads: 0, fetch_again: Duration::from_secs(30) }
+        Self {
+            model: "auto".to_owned(),
+            context: 4_096,
+            threads: 0,
+            parallel: embedded::supervisor::PARALLEL,
+            fetch_again: Duration::from_secs(30),
+        }
     }
 }
 
@@ -268,6 +278,10 @@ impl Config {
             let reason = "[server] request_timeout and connections_max must be more than 0".to_owned();
             return Err(layers.problem(&["server"], reason));
         }
+        if !(1..=PARALLEL_MAX).contains(&self.embedded.parallel) {
+            let reason = format!("[embedded] parallel must be 1 to {PARALLEL_MAX}");
+            return Err(layers.problem(&["embedded", "parallel"], reason));
+        }
         if self.embedded.fetch_again < FETCH_AGAIN_MIN {
             let reason = format!("[embedded] fetch_again must be {FETCH_AGAIN_MIN:?} or more");
             return Err(layers.problem(&["embedded", "fetch_again"], reason));
@@ -383,6 +397,7 @@ mod tests {
             (format!("schema = 1\n{route}[server]\nport = 1\n"), Some(6), "port"),
             (format!("schema = 1\n[storage]\nurl = \"mysql:x\"\n{route}"), Some(3), "sqlite:PATH"),
             (format!("schema = 1\n[embedded]\nmodel = \"gpt-9\"\n{route}"), Some(3), "gpt-9"),
+            (format!("schema = 1\n[embedded]\nparallel = 0\n{route}"), Some(3), "1 to 16"),
             (format!("schema = 1\n[embedded]\nfetch_again = \"9ms\"\n{route}"), Some(3), "1s or more"),
             (
                 format!(

@@ -208,6 +208,7 @@ fn worker_config(wanted: &Wanted, name: &str, folder: &Path) -> anyhow::Result<s
     let mut config = supervisor::Config::new(name, folder.join(&file.name), command);
     config.n_ctx = wanted.config.context;
     config.threads = wanted.config.threads;
+    config.parallel = wanted.config.parallel;
     config.memory_bytes = Some(model.memory_bytes(wanted.config.context));
     Ok(config)
 }

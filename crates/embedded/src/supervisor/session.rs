@@ -10,6 +10,8 @@ use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::ports::{Clock, ModelError};
 use domain::time::Moment;
 use domain::token::{TokenCount, Usage};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +38,7 @@ pub(super) struct Session<'a> {
     link: Link,
     log: Lines,
     received: BytesMut,
-    running: Option<Running>,
+    running: Vec<Running>,
     last_id: u64,
     /// Since when a ping is unanswered.
     pinged: Option<Moment>,
@@ -44,11 +46,18 @@ pub(super) struct Session<'a> {
     is_ready: bool,
 }
 
-/// The answer being made.
+/// An answer being made.
 struct Running {
     id: u64,
     reply: Reply,
     deadline: Moment,
+}
+
+impl Running {
+    fn fail(&self, fault: Fault, detail: impl Into<String>) {
+        // A closed reply means that nobody wants to know.
+        _ = self.reply.try_send(Err(ModelError { fault, detail: detail.into() }));
+    }
 }
 
 /// What happened next.
@@ -57,7 +66,7 @@ enum Event {
     Frame(io::Result<Option<Up>>),
     Log(String),
     Call(Waiting),
-    Dropped,
+    Dropped(u64),
     Timer,
 }
 
@@ -70,7 +79,7 @@ impl<'a> Session<'a> {
             link,
             log: Lines::new(log),
             received: BytesMut::new(),
-            running: None,
+            running: Vec::new(),
             last_id: 0,
             pinged: None,
             next_ping: clock.now(),
@@ -85,6 +94,7 @@ impl<'a> Session<'a> {
             path: config.model.to_string_lossy().into_owned(),
             n_ctx: config.n_ctx,
             threads: config.threads,
+            parallel: u32::try_from(config.parallel).unwrap_or(u32::MAX),
         });
         let load_until = self.clock.now().after(config.load_timeout);
         let mut problem = None;
@@ -102,7 +112,7 @@ impl<'a> Session<'a> {
                 Event::Frame(Ok(None)) => Some(String::new()),
                 Event::Frame(Err(error)) => Some(format!("it sends nonsense: {error}")),
                 Event::Call(call) => self.start(call).await,
-                Event::Dropped => self.cancel().await,
+                Event::Dropped(id) => self.cancel(id).await,
                 Event::Timer => self.on_timer(load_until).await,
             };
         }
@@ -111,14 +121,14 @@ impl<'a> Session<'a> {
 
     async fn next(&mut self, shutdown: &CancellationToken, load_until: Moment) -> Event {
         let timer = self.timer(load_until);
-        let is_free = self.is_ready && self.running.is_none();
-        let running = self.running.as_ref().map(|running| running.reply.clone());
+        let is_free = self.is_ready && self.running.len() < self.shared.config.parallel;
+        let dropped = first_closed(self.running.iter().map(|running| (running.id, running.reply.clone())));
         tokio::select! {
             biased;
             () = shutdown.cancelled() => Event::Shutdown,
             frame = receive_frame(&mut self.link.output, &mut self.received) => Event::Frame(frame),
             line = self.log.next() => Event::Log(line),
-            () = closed(running) => Event::Dropped,
+            id = dropped => Event::Dropped(id),
             call = self.shared.queue.pop(), if is_free => Event::Call(call),
             () = self.clock.sleep_until(timer) => Event::Timer,
         }
@@ -129,7 +139,7 @@ impl<'a> Session<'a> {
             return load_until;
         }
         let silent = self.pinged.map(|since| since.after(self.shared.config.pong_timeout));
-        let deadline = self.running.as_ref().map(|running| running.deadline);
+        let deadline = self.running.iter().map(|running| running.deadline).min();
         [Some(self.next_ping), silent, deadline].into_iter().flatten().min().unwrap_or(self.next_ping)
     }
 
@@ -144,10 +154,10 @@ impl<'a> Session<'a> {
         if self.pinged.is_some_and(|since| now >= since.after(pong_timeout)) {
             return Some(format!("it was silent for {pong_timeout:.0?}"));
         }
-        if self.running.as_ref().is_some_and(|running| now >= running.deadline) {
-            let problem =
-                self.cancel_with(Fault::provider(Kind::Timeout), "the embedded model took too long");
-            if let Some(problem) = problem.await {
+        while let Some(late) = self.running.iter().find(|running| now >= running.deadline) {
+            let id = late.id;
+            late.fail(Fault::provider(Kind::Timeout), "the embedded model took too long");
+            if let Some(problem) = self.cancel(id).await {
                 return Some(problem);
             }
         }
@@ -187,8 +197,8 @@ impl<'a> Session<'a> {
             call.fail(too_large(), "the prompt is too long for the embedded model");
             return None;
         };
-        self.running = Some(Running { id: self.last_id, reply: call.reply, deadline: call.deadline });
-        self.shared.answer_begins();
+        self.running.push(Running { id: self.last_id, reply: call.reply, deadline: call.deadline });
+        self.shared.answering(self.running.len());
         self.write(&bytes).await.err().map(no_frames)
     }
 
@@ -227,10 +237,9 @@ impl<'a> Session<'a> {
                 self.finish(id);
             }
             Up::Failed { id, kind, detail } => {
-                if let Some(running) = self.running.as_ref().filter(|running| running.id == id) {
-                    _ = running.reply.try_send(Err(ModelError { fault: kind.into(), detail }));
+                if let Some(running) = self.finish(id) {
+                    running.fail(kind.into(), detail);
                 }
-                self.finish(id);
             }
         }
         None
@@ -238,29 +247,29 @@ impl<'a> Session<'a> {
 
     /// Chunks of answers that were given up are dropped.
     fn forward(&self, id: u64, chunk: ChatChunk) {
-        if let Some(running) = self.running.as_ref().filter(|running| running.id == id) {
+        if let Some(running) = self.running.iter().find(|running| running.id == id) {
             _ = running.reply.try_send(Ok(chunk));
         }
     }
 
-    fn finish(&mut self, id: u64) {
-        if self.running.as_ref().is_some_and(|running| running.id == id) {
-            self.running = None;
-            self.shared.answer_ends();
-        }
+    fn finish(&mut self, id: u64) -> Option<Running> {
+        let index = self.running.iter().position(|running| running.id == id)?;
+        let running = self.running.remove(index);
+        self.shared.answering(self.running.len());
+        Some(running)
     }
 
-    async fn cancel(&mut self) -> Option<String> {
-        let running = self.running.take()?;
-        self.shared.answer_ends();
-        self.send_or_problem(&Down::Cancel { id: running.id }).await
+    async fn cancel(&mut self, id: u64) -> Option<String> {
+        self.finish(id)?;
+        self.send_or_problem(&Down::Cancel { id }).await
     }
 
-    async fn cancel_with(&mut self, fault: Fault, detail: &str) -> Option<String> {
-        if let Some(running) = &self.running {
-            _ = running.reply.try_send(Err(ModelError { fault, detail: detail.to_owned() }));
+    /// Ends all answers being made.
+    fn fail_running(&mut self, fault: Fault, detail: &str) {
+        for running in self.running.drain(..) {
+            running.fail(fault, detail);
         }
-        self.cancel().await
+        self.shared.answering(0);
     }
 
     async fn send_or_problem(&mut self, frame: &Down) -> Option<String> {
@@ -288,13 +297,7 @@ impl<'a> Session<'a> {
 
     /// Ends the worker in order: its input closes, and it has a moment to go.
     async fn stop(mut self) -> End {
-        if let Some(running) = self.running.take() {
-            _ = running.reply.try_send(Err(ModelError {
-                fault: Fault::unavailable(),
-                detail: "the server is stopping".to_owned(),
-            }));
-        }
-        self.shared.answer_ends();
+        self.fail_running(Fault::unavailable(), "the server is stopping");
         self.link.input = Box::new(tokio::io::sink());
         self.end_process(Duration::from_secs(2)).await;
         End::Shutdown
@@ -303,13 +306,7 @@ impl<'a> Session<'a> {
     /// Deals with a worker that is gone or has to go.
     async fn lose(mut self, problem: String) -> End {
         // Who waits must hear of it at once, not after the process was laid to rest.
-        if let Some(running) = self.running.take() {
-            _ = running.reply.try_send(Err(ModelError {
-                fault: Fault::provider(Kind::Transient),
-                detail: "the embedded model's worker ended".to_owned(),
-            }));
-        }
-        self.shared.answer_ends();
+        self.fail_running(Fault::provider(Kind::Transient), "the embedded model's worker ended");
         let patience = if problem.is_empty() { Duration::from_secs(2) } else { Duration::ZERO };
         let how = self.end_process(patience).await;
         let detail = match (self.is_ready, problem.is_empty()) {
@@ -367,11 +364,19 @@ fn no_frames(error: io::Error) -> String {
     }
 }
 
-/// Ends when the receiver of `reply` is gone; never without one.
-async fn closed(reply: Option<Reply>) {
-    match reply {
-        Some(reply) => reply.closed().await,
-        None => std::future::pending().await,
+/// Ends when the receiver of one of `replies` is gone, with its id; never without one.
+fn first_closed(replies: impl Iterator<Item = (u64, Reply)>) -> impl Future<Output = u64> {
+    let mut closed: FuturesUnordered<_> = replies
+        .map(|(id, reply)| async move {
+            reply.closed().await;
+            id
+        })
+        .collect();
+    async move {
+        match closed.next().await {
+            Some(id) => id,
+            None => std::future::pending().await,
+        }
     }
 }
 

@@ -43,8 +43,8 @@ impl Clock for PausedClock {
 enum Script {
     /// Answers every call with three deltas.
     Answers,
-    /// Sends one delta of the first call and is killed.
-    DiesInTheMiddle,
+    /// Sends one delta of each of so many calls and is killed.
+    DiesAfter(usize),
     /// Cannot load.
     LoadFails,
     /// Ends while loading.
@@ -132,6 +132,7 @@ impl Side {
         if matches!(script, Script::TalksNonsense) {
             _ = self.output.write_all(&[255; 16]).await;
         }
+        let mut n_calls = 0;
         loop {
             let frame = self.next().await;
             match (script, frame) {
@@ -142,9 +143,12 @@ impl Side {
                     let usage = Usage { input: 9, cached: 4, output: 3, ..Usage::default() };
                     self.send(Up::Done { id: call.id, finish: frames::Finish::Stop, usage }).await;
                 }
-                (Script::DiesInTheMiddle, Down::Generate(call)) => {
+                (Script::DiesAfter(n), Down::Generate(call)) => {
                     self.send(Up::Delta { id: call.id, text: "Yes".to_owned(), n_tokens: 1 }).await;
-                    return "killed (signal 9)".to_owned();
+                    n_calls += 1;
+                    if n_calls == n {
+                        return "killed (signal 9)".to_owned();
+                    }
                 }
                 (Script::Endless, Down::Generate(call)) => {
                     self.send(Up::Delta { id: call.id, text: "Yes".to_owned(), n_tokens: 1 }).await;
@@ -275,11 +279,11 @@ async fn calls_wait_for_loading_and_are_answered_one_after_the_other() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_stream_is_cancelled_and_the_next_call_starts() {
-    let house = house(&[Script::Endless], |_| {});
+    let house = house(&[Script::Endless], |config| config.parallel = 1);
     let mut first = house.call(MINUTE).await.unwrap();
     assert_eq!(first.next().await.unwrap().unwrap(), ChatChunk::Delta("Yes".to_owned()));
     let mut second = house.call(MINUTE).await.unwrap();
-    assert!(house.worker.status().is_answering);
+    assert_eq!(house.worker.status().n_answering, 1);
     assert_eq!(house.worker.status().n_waiting, 1);
     drop(first);
     assert_eq!(second.next().await.unwrap().unwrap(), ChatChunk::Delta("Yes".to_owned()));
@@ -288,7 +292,7 @@ async fn a_dropped_stream_is_cancelled_and_the_next_call_starts() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_dropped_while_waiting_never_reaches_the_worker() {
-    let house = house(&[Script::Endless], |_| {});
+    let house = house(&[Script::Endless], |config| config.parallel = 1);
     let mut first = house.call(MINUTE).await.unwrap();
     first.next().await.unwrap().unwrap();
     drop(house.call(MINUTE).await.unwrap());
@@ -301,7 +305,7 @@ async fn a_call_dropped_while_waiting_never_reaches_the_worker() {
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_killed_in_the_middle_fails_its_call_at_once_and_comes_back() {
-    let house = house(&[Script::DiesInTheMiddle, Script::Answers], |_| {});
+    let house = house(&[Script::DiesAfter(1), Script::Answers], |_| {});
     house.ready().await;
     let mut stream = house.call(MINUTE).await.unwrap();
     stream.next().await.unwrap().unwrap();
@@ -318,6 +322,51 @@ async fn a_worker_killed_in_the_middle_fails_its_call_at_once_and_comes_back() {
     let status = house.worker.status();
     assert_eq!((status.state, status.restarts), (State::Ready, 1));
     assert_eq!(status.last_exit.as_deref(), Some("killed (signal 9)"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_many_calls_are_answered_at_once_and_the_next_waits_for_one_of_them() {
+    let house = house(&[Script::Endless], |config| config.parallel = 3);
+    house.ready().await;
+    let mut running = Vec::new();
+    for _ in 0..3 {
+        let mut stream = house.call(MINUTE).await.unwrap();
+        assert_eq!(stream.next().await.unwrap().unwrap(), ChatChunk::Delta("Yes".to_owned()));
+        running.push(stream);
+    }
+    let mut fourth = house.call(Duration::from_secs(30)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let status = house.worker.status();
+    assert_eq!((status.n_answering, status.n_waiting), (3, 1));
+    drop(running.remove(1));
+    assert_eq!(fourth.next().await.unwrap().unwrap(), ChatChunk::Delta("Yes".to_owned()));
+    assert!(house.received.lock().contains(&Down::Cancel { id: 2 }));
+    let error = fourth.next().await.unwrap().unwrap_err();
+    assert_eq!(error.fault.kind, Kind::Timeout, "its own deadline");
+    assert_eq!(house.worker.status().n_answering, 2, "which ended no other");
+    assert!(house.received.lock().contains(&Down::Cancel { id: 4 }));
+    assert!(!house.received.lock().contains(&Down::Cancel { id: 1 }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_killed_with_four_answers_fails_each_of_them_once() {
+    let house = house(&[Script::DiesAfter(4), Script::Answers], |config| config.parallel = 4);
+    house.ready().await;
+    let mut streams = Vec::new();
+    for _ in 0..5 {
+        streams.push(house.call(MINUTE).await.unwrap());
+    }
+    let fifth = streams.pop().unwrap();
+    for stream in streams {
+        let chunks: Vec<_> = stream.collect().await;
+        assert_eq!(chunks.len(), 2, "{chunks:?}");
+        assert!(matches!(&chunks[0], Ok(ChatChunk::Delta(text)) if text == "Yes"));
+        let error = chunks[1].as_ref().unwrap_err();
+        assert_eq!((error.fault.kind, error.fault.retry), (Kind::Transient, Retry::Here));
+    }
+    assert_eq!(text_of(fifth).await.unwrap(), "Yes, up to $250,000.", "it waited and lost nothing");
+    let status = house.worker.status();
+    assert_eq!((status.restarts, status.n_answering), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -343,7 +392,7 @@ async fn what_cannot_be_loaded_fails_calls_at_once_and_recovers_by_itself() {
 
 #[tokio::test(start_paused = true)]
 async fn waiting_calls_leave_at_their_deadline_and_running_ones_are_cancelled() {
-    let house = house(&[Script::Endless], |_| {});
+    let house = house(&[Script::Endless], |config| config.parallel = 1);
     house.ready().await;
     let running = house.call(Duration::from_secs(9)).await.unwrap();
     let waiting = house.call(Duration::from_secs(3)).await.unwrap();
@@ -362,7 +411,7 @@ async fn waiting_calls_leave_at_their_deadline_and_running_ones_are_cancelled() 
 
 #[tokio::test(start_paused = true)]
 async fn a_full_queue_refuses_unless_some_of_it_was_given_up() {
-    let house = house(&[Script::Endless], |config| config.waiting_max = 2);
+    let house = house(&[Script::Endless], |config| (config.parallel, config.waiting_max) = (1, 2));
     house.ready().await;
     let mut running = house.call(MINUTE).await.unwrap();
     running.next().await.unwrap().unwrap();
@@ -409,7 +458,7 @@ async fn a_worker_that_keeps_ending_stops_taking_calls() {
 
 #[tokio::test(start_paused = true)]
 async fn shutdown_ends_the_worker_and_tells_everyone() {
-    let house = house(&[Script::Endless], |_| {});
+    let house = house(&[Script::Endless], |config| config.parallel = 1);
     house.ready().await;
     let mut running = house.call(MINUTE).await.unwrap();
     running.next().await.unwrap().unwrap();

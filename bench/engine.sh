@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# The embedded engine beside a plain C++ loop over the same llama.h and the same libraries, and beside other work.
+# Writes bench/results/…-engine.md. See bench/README.md.
+#   bench/engine.sh                        the default model, 3 rounds
+#   MODEL=smollm2-135m ROUNDS=1 PROMPT=128 ANSWER=16 BESIDE=no bench/engine.sh      a quick look
+# FILE names a GGUF file in place of MODEL; SEQUENCES and THREADS the columns; BESIDE=no leaves out the other work.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. bench/result.sh
+model="${MODEL:-qwen2.5-coder-1.5b}"
+models="${MODELS:-${CARGO_TARGET_DIR:-target}/test-data/models}"
+rounds=${ROUNDS:-3} prompt=${PROMPT:-256} answer=${ANSWER:-48}
+sequences=${SEQUENCES:-1 4} threads=${THREADS:-1 2}
+
+cargo="${CARGO:-cargo}"
+"$cargo" build --release --locked -p engine --example work --example beside >&2
+examples="${CARGO_TARGET_DIR:-target}/release/examples"
+if [ -z "${FILE:-}" ]; then
+  build mainstay
+  "$bin/mainstay" models pull --folder "$models" "$model" >&2
+  FILE="$(ls "$models/$model"/*.gguf)"
+fi
+
+# The sources and libraries of llama.cpp that the build used.
+sources="$("$cargo" metadata --format-version 1 --locked | grep -o '"manifest_path":"[^"]*llama-cpp-sys-2[^"]*"' | cut -d'"' -f4)"
+sources="$(dirname "$sources")/llama.cpp"
+libraries="$("$cargo" build --release --locked -p engine --message-format json 2>/dev/null |
+  grep '"build-script-executed"' | grep 'llama-cpp-sys-2' | grep -o '"out_dir":"[^"]*"' | cut -d'"' -f4)/lib"
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+g++ -O2 -std=c++17 bench/engine/loop.cpp -o "$work/loop" -I "$sources/include" -I "$sources/ggml/include" \
+  -L "$libraries" -lllama -lggml -lggml-cpu -lggml-base -lpthread
+
+# median FILE COLUMN
+median() { awk -v column="$2" '{ print $column }' "$1" | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+
+measure() {
+  local round n_threads n_sequences cell
+  for round in $(seq "$rounds"); do
+    for n_threads in $threads; do
+      for n_sequences in $sequences; do
+        cell="$n_threads-$n_sequences"
+        "$work/loop" "$FILE" "$n_threads" "$n_sequences" "$prompt" "$answer" >>"$work/loop-$cell"
+        "$examples/work" "$FILE" "$n_threads" "$n_sequences" "$prompt" "$answer" >>"$work/engine-$cell"
+        echo "round $round, threads $n_threads, sequences $n_sequences: loop $(tail -1 "$work/loop-$cell"), engine $(tail -1 "$work/engine-$cell")" >&2
+      done
+    done
+  done
+  echo "Prompts of $prompt tokens, answers of $answer; medians of $rounds rounds; tokens per second."
+  echo "Asked: each ratio at least 0.95; the worst first token of four at once at most 5 × alone."
+  echo
+  echo "| threads | at once | prompt C++ | prompt engine | ratio | answer C++ | answer engine | ratio | whole: ratio | worst first token ms |"
+  echo "|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+  for n_threads in $threads; do
+    for n_sequences in $sequences; do
+      cell="$n_threads-$n_sequences"
+      awk -v threads="$n_threads" -v n="$n_sequences" -v p="$prompt" -v d="$answer" \
+        -v c1="$(median "$work/loop-$cell" 1)" -v c2="$(median "$work/loop-$cell" 2)" \
+        -v e1="$(median "$work/engine-$cell" 1)" -v e2="$(median "$work/engine-$cell" 2)" \
+        -v worst="$(median "$work/engine-$cell" 3)" 'BEGIN {
+          cp = n * p / c1 * 1e6; ep = n * p / e1 * 1e6
+          ca = n * (d - 1) / (c2 - c1) * 1e6; ea = n * (d - 1) / (e2 - e1) * 1e6
+          printf "| %d | %d | %.1f | %.1f | %.3f | %.1f | %.1f | %.3f | %.3f | %.0f |\n",
+            threads, n, cp, ep, ep / cp, ca, ea, ea / ca, c2 / e2, worst / 1000
+        }'
+    done
+  done
+  if [ "${BESIDE:-yes}" = yes ]; then
+    echo
+    echo "Beside processes that never stop, with two fixed threads and with as many as they leave:"
+    echo
+    "$examples/beside" "$FILE"
+  fi
+}
+
+written="$work/result"
+{
+  result_header "The embedded engine"
+  echo "| model file | $(basename "$FILE") |"
+  echo "| libraries | $(basename "$(dirname "$sources")"), as the build made them |"
+  echo
+} >"$written"
+measure >>"$written"
+result="$(result_file engine)"
+cp "$written" "$result"
+cat "$result"
