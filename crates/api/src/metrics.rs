@@ -1,6 +1,7 @@
 //! `/metrics`: what is counted, in the OpenMetrics text format.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -87,6 +88,8 @@ pub struct Calling {
     pub targets: Vec<TargetHealth>,
     /// Second calls beside slow ones.
     pub hedges: hedge::Reading,
+    /// Records that were to follow their replies and could not be written, since the start.
+    pub records_lost: u64,
 }
 
 /// Everything that is counted.
@@ -104,6 +107,8 @@ pub struct Metrics {
     guardrail: Family<ActionLabels, Counter>,
     regenerations: Counter,
     unrecorded: Counter,
+    /// Records lost after their replies that `unrecorded` counts already.
+    lost: AtomicU64,
     steps: Histograms<StepLabels>,
     load: Load,
 }
@@ -132,6 +137,7 @@ impl Default for Metrics {
             guardrail: Family::default(),
             regenerations: Counter::default(),
             unrecorded: Counter::default(),
+            lost: AtomicU64::new(0),
             steps: Family::new_with_constructor(step_histogram),
             load: Load::default(),
         };
@@ -200,6 +206,8 @@ impl Metrics {
         let gauges = self.gauges.lock().clone();
         let calling = gauges.map(|gauges| gauges.calling()).unwrap_or_default();
         self.load.take_over(&calling, &gate.read());
+        let known = self.lost.swap(calling.records_lost, Ordering::Relaxed);
+        self.unrecorded.inc_by(calling.records_lost.saturating_sub(known));
         let mut text = String::new();
         encode(&mut text, &self.registry.lock())?;
         Ok(text)

@@ -41,8 +41,12 @@ impl Checkup for ServerCheckup {
 
 impl Gauges for ServerCheckup {
     fn calling(&self) -> Calling {
-        let calling = |router: &Router| Calling { targets: router.health(), hedges: router.hedges() };
-        self.assembly.get().map(|assembly| calling(&assembly.router)).unwrap_or_default()
+        let calling = |assembly: &Arc<Assembly>| Calling {
+            targets: assembly.router.health(),
+            hedges: assembly.router.hedges(),
+            records_lost: assembly.pipeline.records_lost(),
+        };
+        self.assembly.get().map(calling).unwrap_or_default()
     }
 }
 

@@ -153,6 +153,8 @@ pub(crate) struct Parts {
     pub(crate) place: Place,
     base_path: String,
     secret: Option<(HeaderName, HeaderValue)>,
+    /// The secret alone, to find it in what comes back.
+    concealed: Option<Secret>,
     pub(crate) pool: Pool,
 }
 
@@ -180,9 +182,13 @@ impl Origin {
             None => None,
             Some((name, form)) => Some((name.clone(), header_value(form)?)),
         };
+        let concealed = config
+            .secret
+            .as_ref()
+            .map(|(_, SecretForm::Bearer(secret) | SecretForm::Plain(secret))| secret.clone());
         let pool = Pool::new(&shared.config);
         let base_path = url.path().trim_end_matches('/').to_owned();
-        Ok(Self { shared, parts: Arc::new(Parts { place, base_path, secret, pool }) })
+        Ok(Self { shared, parts: Arc::new(Parts { place, base_path, secret, concealed, pool }) })
     }
 
     /// Scheme, host and port, as `https://api.openai.com:443`.
@@ -223,6 +229,15 @@ impl Origin {
     ) -> Result<Response, OutboundError> {
         let request = self.complete(request)?;
         self.shared.exchange(&self.parts, request, deadline).await
+    }
+
+    /// `text` with this origin's secret as `***`, wherever it stands: some servers repeat it in their errors.
+    #[must_use]
+    pub fn conceal(&self, text: &str) -> String {
+        match self.parts.concealed.as_ref().map(Secret::expose) {
+            Some(secret) if !secret.is_empty() => text.replace(secret, "***"),
+            _ => text.to_owned(),
+        }
     }
 
     /// Adds what the origin knows: the whole path, the host and the secret, which nothing in `request` overrides.
@@ -309,6 +324,14 @@ mod tests {
     fn an_origin_prints_without_its_secret() {
         let origin = origin("http://127.0.0.1:9/v1/", Reach::Private, Some("sk-live")).expect("an origin");
         assert_eq!(format!("{origin:?}"), r#"Origin { place: "http://127.0.0.1:9", .. }"#);
+    }
+
+    #[test]
+    fn its_secret_is_found_in_what_comes_back() {
+        let keyed = origin("http://127.0.0.1:9/v1/", Reach::Private, Some("changeme")).expect("an origin");
+        assert_eq!(keyed.conceal("Bearer changeme, changeme!"), "Bearer ***, ***!");
+        let bare = origin("http://127.0.0.1:9/v1/", Reach::Private, None).expect("an origin");
+        assert_eq!(bare.conceal("changeme"), "changeme");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! transaction. One by one they would cost the core more than the request itself.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use domain::interaction::FinishedTurn;
@@ -18,6 +19,7 @@ const GATHER: Duration = Duration::from_millis(20);
 #[derive(Default)]
 pub(crate) struct Later {
     records: Mutex<Unwritten>,
+    n_lost: AtomicU64,
 }
 
 #[derive(Default)]
@@ -49,7 +51,7 @@ impl Later {
                 loop {
                     clock.sleep_until(clock.now().after(GATHER)).await;
                     let Some(turns) = later.next() else { return };
-                    write(store.as_ref(), turns).await;
+                    later.write(store.as_ref(), turns).await;
                 }
             });
         }
@@ -59,7 +61,19 @@ impl Later {
     /// Writes what waits, at once; what the task is writing is queued in the store already.
     pub(crate) async fn flush(&self, store: &dyn Records) {
         let turns = std::mem::take(&mut self.records.lock().waiting);
-        write(store, turns).await;
+        self.write(store, turns).await;
+    }
+
+    /// Records that could not be written, since the start.
+    pub(crate) fn n_lost(&self) -> u64 {
+        self.n_lost.load(Ordering::Relaxed)
+    }
+
+    async fn write(&self, store: &dyn Records, turns: Vec<FinishedTurn>) {
+        for (id, error) in store.record_all(turns).await {
+            self.n_lost.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(interaction.id = %id, %error, "a record was lost");
+        }
     }
 
     /// What waits now; `None` ends the task that writes.
@@ -69,11 +83,5 @@ impl Later {
         records.n_writing = turns.len();
         records.has_writer = !turns.is_empty();
         records.has_writer.then_some(turns)
-    }
-}
-
-async fn write(store: &dyn Records, turns: Vec<FinishedTurn>) {
-    for (id, error) in store.record_all(turns).await {
-        tracing::error!(interaction.id = %id, %error, "a record was lost");
     }
 }

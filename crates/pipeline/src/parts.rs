@@ -108,6 +108,12 @@ impl Pipeline {
         &self.parts.router
     }
 
+    /// Records that were to follow their replies and could not be written, since the start.
+    #[must_use]
+    pub fn records_lost(&self) -> u64 {
+        self.later.n_lost()
+    }
+
     /// The records, for reading them back.
     #[must_use]
     pub fn records(&self) -> &dyn Records {

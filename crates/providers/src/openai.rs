@@ -123,7 +123,7 @@ impl OpenAiCompatible {
         let body = response.body.whole(ERROR_BYTES_MAX, until).await.unwrap_or_default();
         let fault = failure::classify(Reply { status, retry_after, body: &body, now: self.clock.wall() });
         let detail = format!("`{}` answered with status {status} ({})", self.provider, fault.kind.name());
-        let reply = failure::words(status, &body).map(Box::new);
+        let reply = failure::words(status, &body, &|text| self.origin.conceal(text)).map(Box::new);
         RelayError { error: ModelError { fault, detail }, reply }
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use domain::chat::{
-    ChatCall, ChatChunk, ChatRequest, Delivery, Done, Finish, RelayCall, Relayed, RelayedPortion, UsageFrame,
+    ChatCall, ChatChunk, ChatRequest, Delivery, Done, ErrorReply, Finish, RelayCall, Relayed, RelayedPortion,
+    UsageFrame,
 };
 use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::ports::{BoxFuture, ChatModel, ChatStream, Clock, Ids, ModelError, RelayError, RelayedStream};
@@ -35,7 +36,8 @@ impl Translated {
             model: call.model.to_string(),
         };
         let RelayCall { model, relayed, deadline, .. } = call;
-        let answer = self.model.chat(ChatCall { model, request: Arc::new(request), deadline }).await?;
+        let answer =
+            self.model.chat(ChatCall { model, request: Arc::new(request), deadline }).await.map_err(told)?;
         Ok(match relayed.delivery {
             Delivery::Whole => Box::pin(stream::once(whole(answer, encoder))),
             Delivery::Streamed => streamed(answer, encoder, &relayed),
@@ -54,11 +56,13 @@ impl ChatModel for Translated {
 }
 
 /// The request as texts, with the tier's parameters.
-fn request(call: &RelayCall) -> Result<ChatRequest, ModelError> {
-    let inbound = inbound::read(&call.relayed.body).map_err(|error| ModelError {
+fn request(call: &RelayCall) -> Result<ChatRequest, RelayError> {
+    let inbound = inbound::read(&call.relayed.body).map_err(|error| {
         // Another model may well understand it.
-        fault: Fault { origin: Origin::Caller, kind: Kind::Caller, retry: Retry::Elsewhere },
-        detail: format!("`{}` cannot take the request: {error}", call.model),
+        let fault = Fault { origin: Origin::Caller, kind: Kind::Caller, retry: Retry::Elsewhere };
+        let reply = refusal(error.to_string(), ("unsupported_value", error.field()));
+        let detail = format!("`{}` cannot take the request: {error}", call.model);
+        RelayError { error: ModelError { fault, detail }, reply: Some(Box::new(reply)) }
     })?;
     let mut request = inbound.request();
     let parameters = &mut request.parameters;
@@ -69,10 +73,29 @@ fn request(call: &RelayCall) -> Result<ChatRequest, ModelError> {
     Ok(request)
 }
 
+/// What is told when the request itself is the reason.
+fn refusal(message: String, (code, field): (&str, Option<&str>)) -> ErrorReply {
+    ErrorReply {
+        status: 400,
+        message,
+        kind: None,
+        parameter: field.map(str::to_owned),
+        code: Some(code.to_owned()),
+    }
+}
+
+/// `error`, with its words where the request itself is the reason: the model is ours, so nothing in them is a
+/// stranger's.
+fn told(error: ModelError) -> RelayError {
+    let reply = (error.fault.kind == Kind::Caller)
+        .then(|| Box::new(refusal(error.detail.clone(), ("invalid_request", Some("messages")))));
+    RelayError { error, reply }
+}
+
 async fn whole(mut answer: ChatStream, encoder: Encoder) -> Result<RelayedPortion, RelayError> {
     let mut text = String::new();
     while let Some(chunk) = answer.next().await {
-        match chunk? {
+        match chunk.map_err(told)? {
             ChatChunk::Delta(delta) => text.push_str(&delta),
             ChatChunk::Done { finish: Finish::Stop, .. } if text.is_empty() => return Err(empty().into()),
             ChatChunk::Done { finish, usage } => {
@@ -135,7 +158,7 @@ impl Speaking {
                     self.answer = None;
                     return Some(Ok(self.done(Done { finish, usage })));
                 }
-                Some(Err(error)) => return Some(Err(error.into())),
+                Some(Err(error)) => return Some(Err(told(error))),
                 None => return Some(Err(cut().into())),
             }
         }
@@ -211,10 +234,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_the_requests_own_fault_is_told_in_words() {
+        let fault = Fault { origin: Origin::Caller, kind: Kind::Caller, retry: Retry::Never };
+        for reply in [Reply::Refuse(fault), Reply::Steps(vec![Step::Fail(fault)])] {
+            let (refused, _) = relay(WHOLE, reply).await;
+            let refused = refused.expect_err("too long");
+            assert_eq!(refused.reply.expect("words for the caller").message, refused.error.detail);
+        }
+    }
+
+    #[tokio::test]
     async fn what_it_cannot_do_is_for_another_model() {
         let image = WHOLE.replace("\"Hi\"", r#"[{"type":"image_url","image_url":{}}]"#);
         let (refused, calls) = relay(&image, Reply::text("x")).await;
-        let fault = refused.expect_err("an image").error.fault;
+        let refused = refused.expect_err("an image");
+        let words = refused.reply.expect("words for the caller");
+        assert_eq!((words.status, words.parameter.as_deref()), (400, Some("messages")));
+        assert!(words.message.contains("only text"), "{}", words.message);
+        let fault = refused.error.fault;
         assert_eq!((fault.kind, fault.retry, calls.len()), (Kind::Caller, Retry::Elsewhere, 0));
         for (steps, want) in [
             (vec![Step::Done(Finish::Stop, None)], Kind::Transient),

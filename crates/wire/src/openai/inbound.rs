@@ -110,6 +110,9 @@ pub fn read(body: &[u8]) -> Result<Inbound, InboundError> {
     let body: Body =
         serde_json::from_slice(body).map_err(|error| InboundError::Unreadable(error.to_string()))?;
     let refuse = |field, reason| Err(InboundError::Unsupported { field, reason });
+    if body.messages.is_empty() {
+        return refuse("messages", "at least one message");
+    }
     if body.n.is_some_and(|n| n != 1) {
         return refuse("n", "one answer at a time");
     }
@@ -181,7 +184,7 @@ mod tests {
                 stop: vec!["END".to_owned()]
             }
         );
-        let bare = read(br#"{"messages":[]}"#).expect("valid").request();
+        let bare = read(br#"{"messages":[{"role":"user","content":"Hi"}]}"#).expect("valid").request();
         assert_eq!(bare.parameters, Parameters::default());
     }
 
@@ -189,10 +192,11 @@ mod tests {
     fn what_cannot_be_done_is_named() {
         for (body, want) in [
             ("{}", "messages"),
-            (r#"{"messages":[],"n":2}"#, "`n`"),
-            (r#"{"messages":[],"temperature":3}"#, "`temperature`"),
-            (r#"{"messages":[],"top_p":-1}"#, "`top_p`"),
-            (r#"{"messages":[],"max_tokens":0}"#, "`max_tokens`"),
+            (r#"{"messages":[]}"#, "at least one"),
+            (r#"{"messages":[{"role":"user"}],"n":2}"#, "`n`"),
+            (r#"{"messages":[{"role":"user"}],"temperature":3}"#, "`temperature`"),
+            (r#"{"messages":[{"role":"user"}],"top_p":-1}"#, "`top_p`"),
+            (r#"{"messages":[{"role":"user"}],"max_tokens":0}"#, "`max_tokens`"),
             (r#"{"messages":[{"role":"tool","content":"x"}]}"#, "`messages`"),
             (r#"{"messages":[{"role":"user","content":[{"type":"image_url"}]}]}"#, "only text"),
         ] {

@@ -206,6 +206,10 @@ async fn a_record_that_cannot_be_written_is_told_before_the_end() {
             }
             (OnFailure::Answer, Durability::Async) => {
                 assert!(is_whole && rest.is_empty(), "the reply does not wait: {rest:?}");
+                assert!(whole.is_ok());
+                house.pipeline.parts.tasks.close();
+                house.pipeline.parts.tasks.wait().await;
+                assert_eq!(house.pipeline.records_lost(), 2);
                 continue;
             }
         }
