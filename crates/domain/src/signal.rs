@@ -26,6 +26,21 @@ pub mod step {
     pub const RECORD: &str = "record";
     /// Takes feedback.
     pub const FEEDBACK: &str = "collect_feedback";
+    /// All, for reading records.
+    pub const ALL: [&str; 12] = [
+        ADMIT,
+        CAPTURE,
+        GUARD_INPUT,
+        INTENT,
+        CLARITY,
+        RETRIEVE,
+        GENERATE,
+        GUARD_OUTPUT,
+        VALIDATE,
+        QUALITY,
+        RECORD,
+        FEEDBACK,
+    ];
 }
 
 /// Metrics, with their units in their names.

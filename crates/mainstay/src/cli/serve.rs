@@ -1,5 +1,7 @@
 //! `mainstay serve`: the server.
 
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,9 +64,8 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::default());
     let (ready, pipeline) = watch::channel(None);
     let stop = Stop::default();
-    let resilience = settings.resilience;
-    let gate = Gate::new((resilience.shedding, resilience.memory), Arc::clone(&clock) as _);
-    let gate = Arc::new(gate);
+    let shedding = (settings.resilience.shedding, settings.resilience.memory);
+    let gate = Arc::new(Gate::new(shedding, Arc::clone(&clock) as _));
     let api = Arc::new(Api {
         config: server.clone(),
         clock: Arc::clone(&clock) as _,
@@ -104,17 +105,28 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     // Only now: with no model to wait for, this makes the server ready.
     assembly.tasks.spawn(models::start(Arc::clone(&assembly), wanted));
     assembly.tasks.spawn(watching::run(source, Arc::clone(&assembly), shutdown.clone()));
-    let took_ms = clock.now().0.as_millis();
-    tracing::info!(
-        "mainstay {} answers on http://{address} (started in {took_ms} ms)",
-        env!("CARGO_PKG_VERSION")
-    );
-    tracing::info!("no key exists: the server is open to this machine, and only to it");
+    tell_started(address, clock.now().0);
 
     tokio::select! {
         () = &mut serving => bail!("the port closed"),
         () = signals.next() => {}
     }
+    drain(serving, &stop, &mut signals).await;
+    if tokio::time::timeout(CLOSING, assembly.close()).await.is_err() {
+        tracing::error!("the store or a model did not close within {} s; they are left", CLOSING.as_secs());
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn tell_started(address: SocketAddr, took: Duration) {
+    let (version, took_ms) = (env!("CARGO_PKG_VERSION"), took.as_millis());
+    tracing::info!("mainstay {version} answers on http://{address} (started in {took_ms} ms)");
+    tracing::info!("no key exists: the server is open to this machine, and only to it");
+}
+
+/// Lets what is under way finish, until its time is over or a second signal comes.
+async fn drain(mut serving: Pin<&mut impl Future<Output = ()>>, stop: &Stop, signals: &mut Signals) {
     tracing::info!("stopping: requests under way may finish; a second signal ends them at once");
     stop.ask();
     tokio::select! {
@@ -124,11 +136,6 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
             serving.await;
         }
     }
-    if tokio::time::timeout(CLOSING, assembly.close()).await.is_err() {
-        tracing::error!("the store or a model did not close within {} s; they are left", CLOSING.as_secs());
-    }
-    tracing::info!("stopped");
-    Ok(())
 }
 
 /// Loads the configuration and joins the parts; the models are sent for when it can answer.
