@@ -108,7 +108,7 @@ fn parse(text: &str) -> Value {
 
 /// The code of a problem, or of an error in OpenAI's shape.
 fn code(error: &Value) -> String {
-    error["code"].as_str().or(error["error"]["code"].as_str()).unwrap_or_default().to_owned()
+    error["code"].as_str().or_else(|| error["error"]["code"].as_str()).unwrap_or_default().to_owned()
 }
 
 /// What the last events of a stream say.
