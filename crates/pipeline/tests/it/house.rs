@@ -19,8 +19,8 @@ pub(crate) const PASSAGE: &str = "Deposits at an insured bank are covered up to 
 pub(crate) const STATIC: &str = "We cannot answer now.";
 
 /// Agents `general` (with knowledge) and `chat` (without), on one route whose tiers have these models; the last tier
-/// may be `embedded/default`.
-pub(crate) fn snapshot(tiers: &[Vec<String>]) -> Snapshot {
+/// may be `embedded/default`. A call of the others is slow from `slow_ms` on.
+pub(crate) fn snapshot(tiers: &[Vec<String>], slow_ms: Option<u64>) -> Snapshot {
     let target = |model: &String| TargetConfig { model: model.clone(), weight: 1 };
     let tier = |(index, models): (usize, &Vec<String>)| TierConfig {
         name: match models.first().map(String::as_str) {
@@ -41,7 +41,7 @@ pub(crate) fn snapshot(tiers: &[Vec<String>]) -> Snapshot {
             price_output_per_million: output,
             price_as_of: None,
             context: None,
-            slow_ms: None,
+            slow_ms,
         };
         (model.clone(), config)
     };

@@ -46,6 +46,14 @@ enum Way {
     Generate,
 }
 
+/// Who stands below the provider that misbehaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Below {
+    /// Another provider, which answers.
+    Second,
+    Nobody,
+}
+
 /// Two providers, the first of which misbehaves, and the pipeline before them.
 struct House {
     first: Upstream,
@@ -82,8 +90,8 @@ fn provider(
 
 /// How long a fault takes on the clock: until the first token's limit, or until the time of the tier is over. An
 /// answer in one piece has no other limit.
-fn stalls(behaviour: &Behaviour, way: Way, with_second: bool) -> Duration {
-    let share = Duration::from_secs(if with_second { 31 } else { 61 });
+fn stalls(behaviour: &Behaviour, way: Way, below: Below) -> Duration {
+    let share = Duration::from_secs(if below == Below::Second { 31 } else { 61 });
     match (behaviour, way) {
         (Behaviour::HangAfterFinish, _) => Duration::from_secs(2),
         (Behaviour::Hang(_) | Behaviour::Comments, Way::Streamed | Way::Generate) => {
@@ -96,10 +104,10 @@ fn stalls(behaviour: &Behaviour, way: Way, with_second: bool) -> Duration {
 }
 
 impl House {
-    fn new(behaviour: &Behaviour, way: Way, with_second: bool) -> Self {
+    fn new(behaviour: &Behaviour, way: Way, below: Below) -> Self {
         let first = Upstream::start(behaviour.clone());
-        let second =
-            with_second.then(|| Upstream::start(Behaviour::Answer(testkit::upstream::Answer::of(SECOND))));
+        let answers = Behaviour::Answer(testkit::upstream::Answer::of(SECOND));
+        let second = (below == Below::Second).then(|| Upstream::start(answers));
         let clock = ManualClock::new();
         let port: Arc<dyn Clock> = Arc::new(clock.clone());
         // While the clock runs fast, connecting must not look slow.
@@ -131,7 +139,7 @@ impl House {
         let pipeline = Arc::new(Pipeline::new(Parts {
             clock: port,
             ids: Arc::new(CountingIds::new()) as Arc<dyn Ids>,
-            current: Arc::new(Current::new(house::snapshot(&tiers))),
+            current: Arc::new(Current::new(house::snapshot(&tiers, None))),
             gate,
             router: Arc::new(router),
             retriever: Arc::new(OnePassage),
@@ -140,7 +148,7 @@ impl House {
             config: RecordsConfig::default(),
             tasks: TaskTracker::new(),
         }));
-        let stalls = stalls(behaviour, way, with_second);
+        let stalls = stalls(behaviour, way, below);
         Self { first, second, clock, client, pipeline, stalls }
     }
 
@@ -375,10 +383,10 @@ fn hurried(name: &str, behaviour: Behaviour) -> Behaviour {
     }
 }
 
-async fn check(name: &str, behaviour: &Behaviour, way: Way, with_second: bool) -> String {
-    let house = House::new(behaviour, way, with_second);
+async fn check(name: &str, behaviour: &Behaviour, way: Way, below: Below) -> String {
+    let house = House::new(behaviour, way, below);
     let (word, shown) = house.in_time(house.ask(way)).await;
-    let at = format!("{name} {way:?} {with_second}");
+    let at = format!("{name} {way:?} {below:?}");
     assert!(!shown.contains("canary"), "{at} shows the key: {shown}");
     assert!(!shown.contains(WORDS), "{at} shows the provider's words: {shown}");
     let (n_first, n_second) = (house.first.calls(), house.second.as_ref().map_or(0, Upstream::calls));
@@ -418,9 +426,9 @@ async fn every_fault_ends_in_the_right_answer_or_the_right_error() {
             let (behaviour, again) = (behaviour.clone(), behaviour.clone());
             cases.push(
                 async move {
-                    assert_eq!(check(name, &behaviour, way, true).await, want, "{name} {way:?}");
+                    assert_eq!(check(name, &behaviour, way, Below::Second).await, want, "{name} {way:?}");
                     assert_eq!(
-                        check(name, &again, way, false).await,
+                        check(name, &again, way, Below::Nobody).await,
                         alone(name, way, want),
                         "{name} {way:?} alone"
                     );

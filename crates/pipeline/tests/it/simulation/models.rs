@@ -1,0 +1,368 @@
+//! Models that do what the weather says, and watch who calls them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::chat::{ChatCall, ChatChunk, Finish};
+use domain::fault::{Fault, Kind, Origin, Retry};
+use domain::id::TargetId;
+use domain::ports::{BoxFuture, ChatModel, ChatStream, ModelError};
+use domain::token::{TokenCount, Usage};
+use futures_util::stream;
+use parking_lot::Mutex;
+use resilience::breaker::Position;
+use routing::Router;
+use testkit::SeededRng;
+
+use super::options::Weather;
+use super::turns::{Call, CallEnd, marked};
+use super::world::{Chance, World};
+use crate::house::PASSAGE;
+
+/// All models, over all restarts.
+pub(crate) struct Models {
+    world: Arc<World>,
+    rng: SeededRng,
+    weather: Mutex<BTreeMap<String, Weather>>,
+    n_calls: Mutex<u64>,
+}
+
+impl Models {
+    pub(crate) fn new(world: &Arc<World>) -> Arc<Self> {
+        let weather = world.options.models().map(|model| (model.clone(), Weather::Fair)).collect();
+        Arc::new(Self {
+            world: Arc::clone(world),
+            rng: world.rng(2),
+            weather: Mutex::new(weather),
+            n_calls: Mutex::new(0),
+        })
+    }
+
+    /// Changes what the model at `index` does from now on.
+    pub(crate) fn set(&self, index: usize, weather: Weather) {
+        let model = self.world.options.models().nth(index).expect("one of the options'");
+        self.world.note(format_args!("`{model}` is {weather:?}"));
+        self.weather.lock().insert(model.clone(), weather);
+    }
+
+    pub(crate) fn clear_up(&self) {
+        self.world.note(format_args!("all models are {:?}", Weather::Fair));
+        self.weather.lock().values_mut().for_each(|weather| *weather = Weather::Fair);
+    }
+}
+
+/// One thing that a model does in a call.
+#[derive(Debug, Clone)]
+enum Act {
+    Wait(Duration),
+    Accept,
+    Say(String),
+    Fail(Fault),
+    Hang,
+    Done,
+}
+
+/// The models as one process reaches them.
+pub(crate) struct Reached {
+    models: Arc<Models>,
+    /// What its breakers promise is looked at with each call.
+    router: Mutex<Option<Arc<Router>>>,
+    open: Arc<Mutex<BTreeMap<TargetId, Open>>>,
+    /// First attempts and retries of each provider.
+    tries: Mutex<BTreeMap<String, (u64, u64)>>,
+}
+
+/// The calls under way of one target.
+#[derive(Debug, Default, Clone, Copy)]
+struct Open {
+    n_calls: u32,
+    /// The probe under way, and of which opening.
+    probe: Option<(u64, u32)>,
+}
+
+impl Reached {
+    pub(crate) fn new(models: &Arc<Models>) -> Arc<Self> {
+        Arc::new(Self {
+            models: Arc::clone(models),
+            router: Mutex::new(None),
+            open: Arc::default(),
+            tries: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn watch(&self, router: &Arc<Router>) {
+        *self.router.lock() = Some(Arc::clone(router));
+    }
+
+    /// Calls under way.
+    pub(crate) fn n_open(&self) -> u32 {
+        self.open.lock().values().map(|open| open.n_calls).sum()
+    }
+
+    /// Retries of a provider are a share of its first attempts, and a few more.
+    fn budget(&self, turn: u64, target: &TargetId) {
+        let world = &self.models.world;
+        let provider_of =
+            |target: &TargetId| target.as_str().split('/').next().unwrap_or_default().to_owned();
+        let (provider, tier) = (provider_of(target), world.options.tier_of(target.as_str()));
+        let is_again = |call: &Call| call.tier == tier && provider_of(&call.target) == provider;
+        let is_retry = world.turns.with(turn, |seen| seen.walk().iter().any(is_again)) == Some(true);
+        let mut tries = self.tries.lock();
+        let (first, retries) = tries.entry(provider.clone()).or_default();
+        if is_retry {
+            *retries += 1;
+        } else {
+            *first += 1;
+        }
+        let config = &world.options.policy.budget;
+        let most = *first * u64::from(config.percent) / 100 + u64::from(config.burst);
+        world.promise(*retries <= most, || {
+            format!("`{provider}` was called again {retries} times, at most {most}")
+        });
+    }
+
+    /// A call arrives: it must be one that may be made.
+    fn arrive(&self, call: &ChatCall) -> Arrived {
+        let world = &self.models.world;
+        let target = TargetId::from(call.model.as_str());
+        let n = {
+            let mut n_calls = self.models.n_calls.lock();
+            *n_calls += 1;
+            *n_calls
+        };
+        let text = call.request.messages.last().map(|message| message.text.as_str()).unwrap_or_default();
+        let turn = marked(text).expect("every request says which turn it is of");
+        world.note(format_args!("call {n} of `{target}` for turn {turn}"));
+        let mut probing = None;
+        let router = self.router.lock().clone();
+        if let Some(router) = router {
+            world.observe(&router);
+            let reading = router.breakers().read(&target);
+            let is_open = matches!(reading.position, Position::Open { .. });
+            world.promise(!is_open, || format!("call {n}: the breaker of `{target}` is open"));
+            world.promise(reading.quota_until.is_none(), || {
+                format!("call {n}: `{target}` asked to slow down")
+            });
+            if reading.position == Position::HalfOpen {
+                probing = Some(reading.opens);
+            }
+        }
+        self.budget(turn, &target);
+        let mut open = self.open.lock();
+        let open = open.entry(target.clone()).or_default();
+        if let (Some(opens), Some((other, of))) = (probing, open.probe) {
+            world.promise(opens != of, || format!("calls {other} and {n} both probe `{target}`"));
+        }
+        open.probe = probing.map(|opens| (n, opens)).or(open.probe);
+        open.n_calls += 1;
+        let most = world.options.bulkhead.calls_max;
+        world.promise(open.n_calls <= most, || {
+            format!("{} calls of `{target}` at once, at most {most}", open.n_calls)
+        });
+        let seen = Call {
+            n,
+            tier: world.options.tier_of(target.as_str()),
+            target: target.clone(),
+            has_text: false,
+            end: CallEnd::Open,
+        };
+        super::promises::called(world, turn, seen);
+        Arrived {
+            world: Arc::clone(world),
+            open: Arc::clone(&self.open),
+            target,
+            turn,
+            n,
+            end: CallEnd::Dropped,
+        }
+    }
+}
+
+/// A call under way; dropped, it is over.
+struct Arrived {
+    world: Arc<World>,
+    open: Arc<Mutex<BTreeMap<TargetId, Open>>>,
+    target: TargetId,
+    turn: u64,
+    n: u64,
+    end: CallEnd,
+}
+
+impl Arrived {
+    fn over(&mut self, end: CallEnd) {
+        self.end = end;
+    }
+
+    fn has_text(&self) -> bool {
+        let mut has_text = false;
+        self.tell(|call| has_text = call.has_text);
+        has_text
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut Call)) {
+        let n = self.n;
+        self.world.turns.with(self.turn, |seen| seen.calls.iter_mut().find(|call| call.n == n).map(change));
+    }
+}
+
+impl Drop for Arrived {
+    fn drop(&mut self) {
+        self.world.note(format_args!("call {} ends: {:?}", self.n, self.end));
+        let end = self.end;
+        self.tell(|call| call.end = end);
+        let mut open = self.open.lock();
+        let open = open.entry(self.target.clone()).or_default();
+        open.n_calls -= 1;
+        if open.probe.is_some_and(|(n, _)| n == self.n) {
+            open.probe = None;
+        }
+    }
+}
+
+impl ChatModel for Reached {
+    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, ModelError>> {
+        let mut arrived = self.arrive(&call);
+        let weather = self.models.weather.lock().get(call.model.as_str()).copied().unwrap_or(Weather::Fair);
+        let has_passage = call.request.messages.iter().any(|message| message.text.contains(PASSAGE));
+        let answer = if has_passage { grounded() } else { sentences(arrived.n) };
+        let acts = script(&self.models.rng, weather, &answer);
+        Box::pin(async move {
+            let mut acts = acts.into_iter();
+            loop {
+                match acts.next() {
+                    Some(Act::Wait(wait)) => arrived.world.sleep(wait).await,
+                    Some(Act::Hang) | None => std::future::pending().await,
+                    Some(Act::Fail(fault)) => {
+                        arrived.over(CallEnd::Failed(fault.kind));
+                        return Err(failed(fault));
+                    }
+                    Some(Act::Accept | Act::Say(_) | Act::Done) => return Ok(speak(acts, arrived)),
+                }
+            }
+        })
+    }
+}
+
+fn speak(acts: std::vec::IntoIter<Act>, arrived: Arrived) -> ChatStream {
+    Box::pin(stream::unfold((acts, arrived), |(mut acts, mut arrived)| async move {
+        loop {
+            let item = match acts.next() {
+                Some(Act::Wait(wait)) => {
+                    arrived.world.sleep(wait).await;
+                    continue;
+                }
+                Some(Act::Accept) => continue,
+                Some(Act::Hang) => std::future::pending().await,
+                Some(Act::Say(text)) => {
+                    arrived.tell(|call| call.has_text = true);
+                    Ok(ChatChunk::Delta(text))
+                }
+                Some(Act::Fail(fault)) => {
+                    arrived.over(CallEnd::Failed(fault.kind));
+                    Err(failed(fault))
+                }
+                Some(Act::Done) => {
+                    // An answer without a word is none.
+                    let has_text = arrived.has_text();
+                    arrived.over(if has_text { CallEnd::Answered } else { CallEnd::Failed(Kind::Transient) });
+                    let usage = Usage { input: TokenCount(10), output: TokenCount(20), ..Usage::default() };
+                    Ok(ChatChunk::Done { finish: Finish::Stop, usage: Some(usage) })
+                }
+                None => {
+                    arrived.over(CallEnd::Failed(Kind::Truncated));
+                    return None;
+                }
+            };
+            return Some((item, (acts, arrived)));
+        }
+    }))
+}
+
+fn failed(fault: Fault) -> ModelError {
+    ModelError { fault, detail: format!("simulated {} failure", fault.kind.name()) }
+}
+
+/// The name of a call in its answer: letters, so that no check of numbers looks at it.
+pub(crate) fn name(n: u64) -> String {
+    let letter = |digit: u32| char::from(b'a' + u8::try_from(digit).expect("a decimal digit"));
+    format!("call{}", n.to_string().chars().filter_map(|c| c.to_digit(10)).map(letter).collect::<String>())
+}
+
+/// What a call says where nothing has to be true.
+pub(crate) fn sentences(n: u64) -> Vec<String> {
+    let name = name(n);
+    ["first", "second", "third", "last"]
+        .map(|part| format!("Here {name} says its {part} sentence. "))
+        .to_vec()
+}
+
+/// What a call says where a passage stands before it.
+fn grounded() -> Vec<String> {
+    PASSAGE.split_inclusive(". ").map(str::to_owned).collect()
+}
+
+/// What a model does in a call.
+fn script(rng: &SeededRng, weather: Weather, answer: &[String]) -> Vec<Act> {
+    let quick = Act::Wait(rng.millis(1, 400));
+    let say = |n: usize| answer.iter().take(n).cloned().map(Act::Say);
+    let whole = || [vec![Act::Accept], say(answer.len()).collect(), vec![Act::Done]].concat();
+    let fault = Fault::provider;
+    let wait = rng.millis(0, 20_000);
+    match weather {
+        Weather::Fair => [vec![quick], whole()].concat(),
+        Weather::Brownout(percent) if rng.percent(percent) => any(rng, answer),
+        Weather::Brownout(_) => [vec![quick], whole()].concat(),
+        Weather::Down => vec![quick, Act::Fail(fault(Kind::Transient))],
+        Weather::Retired => vec![quick, Act::Fail(fault(Kind::RouteFatal))],
+        Weather::Throttling if rng.percent(50) => vec![quick, Act::Fail(fault(Kind::Throttled))],
+        Weather::Throttling => {
+            vec![quick, Act::Fail(Fault { retry: Retry::After(wait), ..fault(Kind::Throttled) })]
+        }
+        Weather::Silent if rng.percent(50) => vec![Act::Hang],
+        Weather::Silent => vec![quick, Act::Accept, Act::Hang],
+        Weather::Breaking => {
+            let n = usize::try_from(rng.below(4)).expect("few");
+            let end = match rng.below(3) {
+                0 => vec![Act::Fail(fault(Kind::Transient))],
+                1 => vec![Act::Hang],
+                _ => Vec::new(),
+            };
+            [vec![quick, Act::Accept], say(n).collect(), end].concat()
+        }
+        Weather::Slow => {
+            let mut acts = vec![Act::Wait(wait), Act::Accept];
+            for said in say(answer.len()) {
+                acts.extend([Act::Wait(rng.millis(0, 5_000)), said]);
+            }
+            acts.push(Act::Done);
+            acts
+        }
+    }
+}
+
+/// Anything that can go wrong.
+fn any(rng: &SeededRng, answer: &[String]) -> Vec<Act> {
+    let weather = [
+        Weather::Down,
+        Weather::Down,
+        Weather::Throttling,
+        Weather::Silent,
+        Weather::Breaking,
+        Weather::Breaking,
+        Weather::Slow,
+    ];
+    let quick = Act::Wait(rng.millis(1, 400));
+    match rng.below(20) {
+        0 => vec![quick, Act::Fail(Fault::provider(Kind::Caller))],
+        1 => vec![quick, Act::Fail(Fault::provider(Kind::Content))],
+        2 => vec![quick, Act::Fail(Fault::provider(Kind::RouteFatal))],
+        3 => vec![quick, Act::Accept, Act::Done],
+        4 => {
+            let (origin, kind) = (Origin::Mainstay, Kind::Unavailable);
+            vec![Act::Fail(Fault { origin, kind, retry: Retry::After(Duration::from_secs(5)) })]
+        }
+        5 => vec![quick, Act::Accept, Act::Fail(Fault::provider(Kind::Timeout))],
+        _ => script(rng, rng.pick(&weather), answer),
+    }
+}

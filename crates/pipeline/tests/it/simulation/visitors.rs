@@ -1,0 +1,597 @@
+//! Those who ask: on every way, with little time or much; some leave, some ask the same again. Each looks hard at what
+//! it gets.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::feedback::{Feedback, FeedbackKind};
+use domain::id::{AgentName, FeedbackId, InteractionId, SessionId, TargetId};
+use domain::interaction::{Door, Interaction, Outcome};
+use domain::model::Route;
+use domain::ports::Clock;
+use domain::time::Moment;
+use futures_util::StreamExt;
+use parking_lot::Mutex;
+use pipeline::feedback::Taken;
+use pipeline::listener::{Event, Listener};
+use pipeline::parts::{Durability, OnFailure};
+use pipeline::relay::{Answer, Broken, Observer, Passed, Refused, RelayTurn, hash};
+use pipeline::turn::{Recorded, Reply, Turn, TurnError};
+use registry::clients::Named;
+use resilience::breaker::Position;
+use testkit::SeededRng;
+use tokio::sync::mpsc;
+
+use super::bugs::Bug;
+use super::disk::{Disk, DiskWas};
+use super::process::{Machine, Process};
+use super::promises::{self, Extent};
+use super::turns::{Seen, Way, mark, numbered};
+use super::world::{Chance, World};
+use crate::house::STATIC;
+
+/// What visitors share, over all restarts.
+pub(crate) struct Lobby {
+    world: Arc<World>,
+    last_turn: Mutex<u64>,
+    /// Sessions that someone has begun.
+    sessions: Mutex<BTreeMap<u64, SessionId>>,
+    /// Interactions that were acknowledged, with the text that their customer has.
+    acknowledged: Mutex<BTreeMap<String, Acknowledged>>,
+    feedback: Mutex<Vec<String>>,
+}
+
+struct Acknowledged {
+    /// The hash of what was replied.
+    response: String,
+    /// Whether it was only said to be on its way.
+    is_late: bool,
+}
+
+impl Lobby {
+    pub(crate) fn new(world: &Arc<World>) -> Self {
+        Self {
+            world: Arc::clone(world),
+            last_turn: Mutex::new(0),
+            sessions: Mutex::default(),
+            acknowledged: Mutex::default(),
+            feedback: Mutex::default(),
+        }
+    }
+
+    fn next_turn(&self) -> u64 {
+        let mut last = self.last_turn.lock();
+        *last += 1;
+        *last
+    }
+
+    pub(crate) fn n_turns(&self) -> u64 {
+        *self.last_turn.lock()
+    }
+
+    fn acknowledge(&self, interaction: &Interaction) {
+        let is_late =
+            self.world.options.records.durability == Durability::Async && interaction.case.is_none();
+        let response = interaction.response_hash.as_str().to_owned();
+        let acknowledged = Acknowledged { response, is_late };
+        self.acknowledged.lock().insert(interaction.id.as_str().to_owned(), acknowledged);
+    }
+
+    /// The process was killed: what was on its way may be lost.
+    pub(crate) fn crashed(&self) {
+        self.acknowledged.lock().retain(|_, acknowledged| !acknowledged.is_late);
+        for seen in self.world.turns.all().values_mut().filter(|seen| seen.n_records == 0) {
+            seen.wants_records = None;
+        }
+    }
+
+    /// What was acknowledged is on disk once, and nothing is there twice.
+    pub(crate) fn check(&self, disk: &Disk) {
+        let world = &self.world;
+        let counts = disk.counts();
+        for (id, n) in &counts {
+            world.promise(*n == 1, || format!("{id} is on disk {n} times"));
+        }
+        // A late record may have met a disk that was ill.
+        let was_ill = disk.was(Moment::default()) == DiskWas::Ill;
+        for (id, acknowledged) in self.acknowledged.lock().iter() {
+            let is_kept = counts.contains_key(id);
+            world.promise(is_kept || (acknowledged.is_late && was_ill), || {
+                format!("{id} was acknowledged and is lost")
+            });
+            if let Some(record) = disk.records(id).first() {
+                let kept = record.interaction.response_hash.as_str();
+                world.promise(kept == acknowledged.response, || format!("{id} is kept with another answer"));
+            }
+        }
+        for id in self.feedback.lock().iter() {
+            let n = disk.n_feedback(id);
+            world.promise(n == 1, || format!("feedback {id} was acknowledged and is on disk {n} times"));
+        }
+    }
+}
+
+/// How a request ended for its visitor.
+enum Ended<T> {
+    With(T),
+    /// The visitor left.
+    Left,
+    /// The process went.
+    CutOff,
+}
+
+/// A message of a session, to be asked again with the same id.
+#[derive(Clone)]
+struct Message {
+    id: String,
+    session: Option<SessionId>,
+    /// When it was asked first.
+    since: Moment,
+    turns: Vec<u64>,
+    /// Its answer, where it was recorded.
+    answer: Option<String>,
+}
+
+/// Someone who asks.
+struct Visitor<'a> {
+    machine: &'a Machine,
+    index: u64,
+    rng: SeededRng,
+    /// How often it leaves before it has its answer.
+    leaving_percent: u64,
+    n_messages: u64,
+    last_message: Option<Message>,
+}
+
+/// Comes, asks, goes.
+pub(crate) async fn visit(machine: &Machine, index: u64) {
+    let visitors = &machine.world.options.visitors;
+    let rng = machine.world.rng(100 + index);
+    let mut visitor = Visitor {
+        machine,
+        index,
+        rng,
+        leaving_percent: visitors.leaving_percent,
+        n_messages: 0,
+        last_message: None,
+    };
+    for _ in 0..visitors.n_requests_each {
+        machine.world.sleep(visitor.rng.millis(0, visitors.think_ms)).await;
+        Box::pin(visitor.ask()).await;
+    }
+}
+
+/// All is well: every model answers when it is asked alone, and every way leads to the first of them.
+pub(crate) async fn all_answer(machine: &Machine) {
+    let options = &machine.world.options;
+    let longest = options.breaker.open_max + options.breaker.open_max / 10;
+    machine.world.sleep(longest.max(options.breaker.quota_max).max(options.bulkhead.forget)).await;
+    let rng = machine.world.rng(99);
+    let mut visitor =
+        Visitor { machine, index: 99, rng, leaving_percent: 0, n_messages: 0, last_message: None };
+    for model in options.models() {
+        let process = machine.process().await;
+        let snapshot = process.pipeline.current().pin();
+        let Ok(Named::Route(route)) = snapshot.named(model) else { panic!("`{model}` can be named") };
+        let turn = visitor.begin(Way::Whole, Duration::from_secs(60));
+        let ended = visitor.relay(&process, turn, Some(route)).await;
+        let is_answered = matches!(ended, Ended::With(true));
+        machine.world.promise(is_answered, || format!("`{model}` does not answer again"));
+        let position = process.router.breakers().read(&TargetId::from(model.as_str())).position;
+        machine
+            .world
+            .promise(position == Position::Closed, || format!("`{model}` answers and is {position:?}"));
+    }
+    for way in [Way::Generate, Way::Live, Way::Query, Way::Whole, Way::Streamed] {
+        let process = machine.process().await;
+        let turn = visitor.begin(way, Duration::from_secs(60));
+        let is_answered = match way {
+            Way::Whole | Way::Streamed => {
+                matches!(visitor.relay(&process, turn, None).await, Ended::With(true))
+            }
+            Way::Generate | Way::Live | Way::Query => {
+                let reply = visitor.run(&process, turn, way).await;
+                matches!(reply, Ended::With(Some((Outcome::Answered, Recorded::Yes))))
+            }
+        };
+        machine.world.promise(is_answered, || format!("{way:?} is not answered and recorded again"));
+    }
+}
+
+impl Visitor<'_> {
+    fn world(&self) -> &World {
+        &self.machine.world
+    }
+
+    fn begin(&self, way: Way, limit: Duration) -> u64 {
+        let turn = self.machine.lobby.next_turn();
+        let started = self.world().now();
+        let deadline = started.after(limit);
+        let seen = Seen {
+            way,
+            started,
+            deadline,
+            calls: Vec::new(),
+            has_released: false,
+            n_records: 0,
+            wants_records: None,
+        };
+        self.world().turns.begin(turn, seen);
+        self.world().note(format_args!("visitor {} asks turn {turn}, {way:?} within {limit:?}", self.index));
+        turn
+    }
+
+    fn seen(&self, turn: u64) -> Seen {
+        self.world().turns.with(turn, |seen| seen.clone()).expect("it was begun")
+    }
+
+    async fn ask(&mut self) {
+        let process = self.machine.process().await;
+        let limit = self.rng.millis(1_000, self.world().options.visitors.deadline_ms);
+        let ways =
+            [Way::Generate, Way::Live, Way::Query, Way::Query, Way::Whole, Way::Streamed, Way::Streamed];
+        let way = self.rng.pick(&ways);
+        let turn = self.begin(way, limit);
+        self.world().observe(&process.router);
+        match way {
+            Way::Whole | Way::Streamed => {
+                self.relay(&process, turn, None).await;
+            }
+            Way::Generate | Way::Live | Way::Query => {
+                self.run(&process, turn, way).await;
+            }
+        }
+        self.world().note(format_args!("visitor {} is done with turn {turn}", self.index));
+    }
+
+    /// Waits for `work`, as long as this visitor does and its process lives.
+    async fn wait<T>(&self, process: &Process, turn: u64, work: impl Future<Output = T>) -> Ended<T> {
+        let _serving = process.serving.token();
+        let seen = self.seen(turn);
+        let is_leaving = self.rng.percent(self.leaving_percent);
+        let patience = match is_leaving {
+            true => self.rng.millis(0, 3_000),
+            false => promises::ends_by(self.world(), &seen).since(seen.started),
+        };
+        let mut work: Pin<Box<dyn Future<Output = T> + '_>> = Box::pin(work);
+        let ended = tokio::select! {
+            biased;
+            () = process.gone.cancelled() => Ended::CutOff,
+            done = &mut work => Ended::With(done),
+            () = self.world().sleep(patience) => Ended::Left,
+        };
+        if let Ended::Left = ended {
+            self.world().note(format_args!("visitor {} leaves turn {turn}", self.index));
+            self.world().promise(is_leaving, || format!("turn {turn} has no end"));
+            if self.world().bug == Some(Bug::LostPermit) {
+                std::mem::forget(work);
+            }
+        }
+        ended
+    }
+
+    /// A turn of an agent; how it ended, where it has a reply of its own.
+    async fn run(&mut self, process: &Process, turn: u64, way: Way) -> Ended<Option<(Outcome, Recorded)>> {
+        let seen = self.seen(turn);
+        let session_slot = self.rng.below(self.world().options.visitors.n_sessions);
+        let message = (way == Way::Query).then(|| self.message(session_slot, turn));
+        let agent = if way == Way::Query && self.rng.percent(40) { "general" } else { "chat" };
+        let asked = Turn {
+            interaction: InteractionId::new(format!("int_{turn:032x}")),
+            door: if way == Way::Query { Door::Query } else { Door::Generate },
+            text: format!("Up to what amount is a deposit insured? {}", mark(turn)),
+            agent: Some(AgentName::from(agent)),
+            session: message.as_ref().and_then(|message| message.session.clone()),
+            user_id: None,
+            message_id: message.as_ref().map(|message| message.id.clone()),
+            metadata: None,
+            max_tokens: None,
+            temperature: None,
+            deadline: seen.deadline,
+        };
+        self.last_message = message;
+        let session = asked.session.clone();
+        let work = async {
+            match way {
+                Way::Live => self.listen(process, turn, asked).await,
+                _ => (process.pipeline.run(asked, Listener::Silent).await, String::new()),
+            }
+        };
+        let (reply, released) = match self.wait(process, turn, work).await {
+            Ended::With(done) => done,
+            Ended::Left => return Ended::Left,
+            Ended::CutOff => return Ended::CutOff,
+        };
+        self.world().observe(&process.router);
+        let reply = match reply {
+            Ok(reply) => reply,
+            Err(error) => {
+                self.refused(turn, &error, session.as_ref());
+                return Ended::With(None);
+            }
+        };
+        self.replied(turn, &reply, &released);
+        let is_kept = reply.recorded == Recorded::Yes && !self.is_late();
+        if let Some(message) = &mut self.last_message {
+            message.session.clone_from(&reply.interaction.session);
+            message.answer = is_kept.then(|| reply.response.clone());
+        }
+        if let (Way::Query, Some(session)) = (way, &reply.interaction.session) {
+            self.machine.lobby.sessions.lock().entry(session_slot).or_insert_with(|| session.clone());
+        }
+        if self.rng.percent(10) {
+            self.rate(process, &reply.interaction).await;
+        }
+        Ended::With(Some((reply.interaction.outcome, reply.recorded)))
+    }
+
+    fn is_late(&self) -> bool {
+        self.world().options.records.durability == Durability::Async
+    }
+
+    /// A new message, or the last one again.
+    fn message(&mut self, session_slot: u64, turn: u64) -> Message {
+        let again =
+            self.last_message.take().filter(|message| message.session.is_some() && self.rng.percent(30));
+        let mut message = again.unwrap_or_else(|| {
+            self.n_messages += 1;
+            Message {
+                id: format!("visitor{}-{}", self.index, self.n_messages),
+                session: self.machine.lobby.sessions.lock().get(&session_slot).cloned(),
+                since: self.world().now(),
+                turns: Vec::new(),
+                answer: None,
+            }
+        });
+        message.turns.push(turn);
+        message
+    }
+
+    async fn listen(&self, process: &Process, turn: u64, asked: Turn) -> (Result<Reply, TurnError>, String) {
+        let (sender, mut events) = mpsc::channel(16);
+        let running = process.pipeline.run(asked, Listener::Live(sender));
+        let reading = async {
+            let mut released = String::new();
+            while let Some(event) = events.recv().await {
+                if let Event::Text(text) = event {
+                    released.push_str(&text);
+                    self.world().turns.with(turn, |seen| seen.has_released = true);
+                }
+            }
+            released
+        };
+        futures_util::join!(running, reading)
+    }
+
+    fn refused(&self, turn: u64, error: &TurnError, session: Option<&SessionId>) {
+        let world = self.world();
+        world.note(format_args!("turn {turn} gets no reply: {error}"));
+        let seen = self.seen(turn);
+        let disk = self.machine.disk.was(seen.started);
+        promises::in_time(world, turn, &seen, disk);
+        let may_be = match error {
+            TurnError::NotRecorded => {
+                disk == DiskWas::Ill && world.options.records.on_failure == OnFailure::Refuse
+            }
+            TurnError::SessionBusy => session.is_some(),
+            TurnError::UnknownUseCase { .. } => false,
+        };
+        world.promise(may_be, || format!("turn {turn} gets no reply: {error}"));
+    }
+
+    fn replied(&self, turn: u64, reply: &Reply, released: &str) {
+        let world = self.world();
+        let Reply { interaction, response, recorded } = reply;
+        world.note(format_args!(
+            "turn {turn} is {} by {:?}, recorded: {recorded:?}",
+            interaction.outcome.name(),
+            interaction.model_used
+        ));
+        let seen = self.seen(turn);
+        let disk = self.machine.disk.was(seen.started);
+        promises::in_time(world, turn, &seen, disk);
+        promises::told(world, turn, *recorded, disk);
+        world.promise(response.starts_with(released), || {
+            format!("turn {turn}: what was released is taken back")
+        });
+        if numbered(interaction.id.as_str()) != Some(turn) {
+            return self.repeated(turn, reply);
+        }
+        world.turns.with(turn, |seen| seen.wants_records = Some(1));
+        if *recorded == Recorded::Yes {
+            self.machine.lobby.acknowledge(interaction);
+        }
+        if let Some(message) = self.last_message.as_ref().filter(|_| seen.way == Way::Query) {
+            let is_new = message.answer.is_none() || self.machine.disk.was(message.since) == DiskWas::Ill;
+            world.promise(is_new, || format!("turn {turn} was answered before, and is made again"));
+        }
+        match interaction.outcome {
+            Outcome::Answered => {
+                let is_broken_live =
+                    seen.way == Way::Live && seen.calls.last().is_some_and(|call| !is_whole(call));
+                let extent = if is_broken_live { Extent::Beginning } else { Extent::Whole };
+                promises::text_of_one_call(world, turn, response, extent);
+            }
+            Outcome::Degraded => {
+                world.promise(response.contains(STATIC), || format!("turn {turn} is degraded: {response}"));
+                if released.is_empty() {
+                    let route = route(&self.machine.world);
+                    promises::had_no_one_to_ask(world, turn, &seen, &route);
+                }
+            }
+            other => world.promise(false, || format!("turn {turn} ends {}", other.name())),
+        }
+    }
+
+    /// The answer to the same message, given before.
+    fn repeated(&self, turn: u64, reply: &Reply) {
+        let world = self.world();
+        world.turns.with(turn, |seen| seen.wants_records = Some(0));
+        let before = numbered(reply.interaction.id.as_str()).unwrap_or_default();
+        let message = self.last_message.as_ref();
+        let is_same = message.is_some_and(|message| message.turns.contains(&before));
+        world.promise(is_same, || format!("turn {turn} is answered with turn {before}"));
+        // On a slow disk the record of an earlier answer may land after that of a later one.
+        let steady = message.filter(|message| self.machine.disk.was(message.since) == DiskWas::Well);
+        let answer = steady.and_then(|message| message.answer.as_ref());
+        let is_as_before = answer.is_none_or(|answer| *answer == reply.response);
+        world.promise(is_as_before, || format!("turn {turn} is answered again, and otherwise"));
+    }
+
+    async fn rate(&self, process: &Process, interaction: &Interaction) {
+        let id = format!("fbk_{}_{}", self.index, interaction.id);
+        let feedback = Feedback {
+            id: FeedbackId::from(id.as_str()),
+            interaction: interaction.id.clone(),
+            session: None,
+            kind: FeedbackKind::Explicit,
+            rating: Some(5),
+            thumb: None,
+            comments: None,
+            signal: None,
+            metadata: None,
+            at: self.world().clock.wall(),
+        };
+        let work = process.pipeline.collect_feedback(feedback);
+        tokio::select! {
+            biased;
+            () = process.gone.cancelled() => {}
+            taken = work => if let Ok(Taken::Kept(_)) = taken {
+                let mut kept = self.machine.lobby.feedback.lock();
+                if !kept.contains(&id) {
+                    kept.push(id);
+                }
+            },
+        }
+    }
+
+    /// A bare model, or the route of the agents; whether it was answered, and recorded.
+    async fn relay(&self, process: &Process, turn: u64, route: Option<Arc<Route>>) -> Ended<bool> {
+        let seen = self.seen(turn);
+        let snapshot = process.pipeline.current().pin();
+        let route = route.unwrap_or_else(|| Arc::clone(&snapshot.default_agent.route));
+        let stream = if seen.way == Way::Streamed { ",\"stream\":true" } else { "" };
+        let body =
+            format!(r#"{{"model":"x","messages":[{{"role":"user","content":"{}"}}]{stream}}}"#, mark(turn));
+        let body = Bytes::from(body);
+        let asked = RelayTurn {
+            interaction: InteractionId::new(format!("int_{turn:032x}")),
+            route: Arc::clone(&route),
+            snapshot,
+            request_hash: hash(&body),
+            relayed: Arc::new(wire::openai::relay::read(body).expect("valid").relayed),
+            deadline: seen.deadline,
+            streams_until: None,
+            observer: Arc::new(Unobserved),
+        };
+        let work = async {
+            match process.pipeline.relay(asked).await {
+                Ok(relaying) => {
+                    promises::in_time(self.world(), turn, &seen, self.machine.disk.was(seen.started));
+                    self.read(turn, relaying.answer).await
+                }
+                Err(Refused::Unanswered(unanswered)) => {
+                    self.world().note(format_args!("turn {turn} is unanswered: {unanswered}"));
+                    self.unanswered(process, turn, &route);
+                    false
+                }
+                Err(Refused::NotRecorded(error)) => {
+                    self.refused(turn, &error, None);
+                    false
+                }
+            }
+        };
+        self.wait(process, turn, work).await
+    }
+
+    fn unanswered(&self, process: &Process, turn: u64, route: &Route) {
+        let world = self.world();
+        world.observe(&process.router);
+        let seen = self.seen(turn);
+        world.turns.with(turn, |seen| seen.wants_records = Some(1));
+        promises::in_time(world, turn, &seen, self.machine.disk.was(seen.started));
+        let ids =
+            |targets: &[domain::model::Target]| targets.iter().map(|target| target.id.clone()).collect();
+        let tiers: Vec<Vec<TargetId>> = route.tiers.iter().map(|tier| ids(&tier.targets)).collect();
+        promises::had_no_one_to_ask(world, turn, &seen, &tiers);
+    }
+
+    async fn read(&self, turn: u64, answer: Answer) -> bool {
+        let world = self.world();
+        let (mut text, mut broken, mut recorded) = (String::new(), None, Recorded::Yes);
+        match answer {
+            Answer::Whole(whole) => {
+                text = String::from_utf8(whole.bytes.to_vec()).expect("text");
+                recorded = whole.recorded;
+            }
+            Answer::Streamed(mut stream) => {
+                while let Some(passed) = stream.next().await {
+                    world.promise(broken.is_none(), || format!("turn {turn} goes on after its end"));
+                    match passed {
+                        Passed::Bytes(bytes) => {
+                            world.turns.with(turn, |seen| seen.has_released = true);
+                            text.push_str(std::str::from_utf8(&bytes).expect("text"));
+                        }
+                        Passed::Unrecorded => recorded = Recorded::No,
+                        Passed::Broken(reason) => broken = Some(reason),
+                    }
+                }
+            }
+        }
+        self.passed(turn, &text, (broken, recorded))
+    }
+
+    /// A relayed answer has come to its end: whether it is whole and recorded.
+    fn passed(&self, turn: u64, text: &str, (broken, recorded): (Option<Broken>, Recorded)) -> bool {
+        let world = self.world();
+        world.note(format_args!("turn {turn} has its answer: {broken:?}, recorded: {recorded:?}"));
+        let seen = self.seen(turn);
+        let disk = self.machine.disk.was(seen.started);
+        promises::told(world, turn, recorded, disk);
+        world.turns.with(turn, |seen| seen.wants_records = Some(1));
+        let is_whole = match seen.way {
+            Way::Streamed => text.ends_with("data: [DONE]\n\n"),
+            _ => true,
+        };
+        world.promise(is_whole == broken.is_none(), || {
+            format!("turn {turn}: end marker {is_whole}, and {broken:?}")
+        });
+        if matches!(broken, Some(Broken::NotRecorded)) {
+            let may_be = disk == DiskWas::Ill && world.options.records.on_failure == OnFailure::Refuse;
+            world.promise(may_be, || format!("turn {turn} is not recorded on a good disk"));
+        }
+        let content: String =
+            text.split("\"content\":\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let extent = if is_whole { Extent::Whole } else { Extent::Beginning };
+        promises::text_of_one_call(world, turn, &content, extent);
+        if is_whole && recorded == Recorded::Yes {
+            let id = format!("int_{turn:032x}");
+            let hash = hash(text.as_bytes());
+            let is_late = self.is_late();
+            let acknowledged = Acknowledged { response: hash.as_str().to_owned(), is_late };
+            self.machine.lobby.acknowledged.lock().insert(id, acknowledged);
+        }
+        is_whole && recorded == Recorded::Yes
+    }
+}
+
+/// Whether a call came to a good end.
+fn is_whole(call: &super::turns::Call) -> bool {
+    call.end == super::turns::CallEnd::Answered
+}
+
+/// The route of the agents.
+fn route(world: &World) -> Vec<Vec<TargetId>> {
+    let ids = |tier: &Vec<String>| tier.iter().map(|model| TargetId::from(model.as_str())).collect();
+    world.options.tiers.iter().map(ids).collect()
+}
+
+struct Unobserved;
+
+impl Observer for Unobserved {
+    fn finished(&self, _: &Interaction) {}
+    fn not_recorded(&self) {}
+}
