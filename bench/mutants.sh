@@ -19,7 +19,7 @@ a lost permit|crates/resilience/src/breakers.rs|self.settle(Outcome::Ignored);|
 a retry after the first byte|crates/pipeline/src/steps/generate.rs|End::BrokenOff(reason) if !draft.is_released()|End::BrokenOff(reason)
 a record written twice|crates/pipeline/src/relay/ledger.rs|self.is_closed = true;|
 a record of a caller who left is lost|crates/pipeline/src/run/leaving.rs|parts.tasks.spawn_on(writing, &runtime);|drop((writing, &parts.tasks, runtime));
-a reply before its record|crates/pipeline/src/steps/record.rs|parts.config.durability == Durability::Async && finished.interaction.case.is_none()|finished.interaction.case.is_none()
+a reply before its record|crates/pipeline/src/steps/record.rs|let may_be_late = parts.config.durability == Durability::Async|let may_be_late = (parts.config.durability == Durability::Async \|\| parts.config.durability == Durability::Commit)
 no retry budget|crates/routing/src/dispatch.rs|let why = if budgets.withdraw(target.provider.as_str()) {|let why = if budgets.withdraw(target.provider.as_str()) \|\| true {
 a tier that takes all the time|crates/resilience/src/deadline.rs|let usable = self.remaining(now).saturating_sub(DEGRADED_RESERVE);|let usable = self.remaining(now) + DEGRADED_RESERVE;
 a breaker forgotten over a restart|crates/resilience/src/breaker.rs|breaker.state = State::Open { until: now.after(left) };|breaker.state = State::Open { until: now.after(left - left) };

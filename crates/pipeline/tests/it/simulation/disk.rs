@@ -11,9 +11,10 @@ use std::time::Duration;
 use domain::feedback::{Feedback, FeedbackFilter};
 use domain::id::{InteractionId, SessionId};
 use domain::interaction::{FinishedTurn, Interaction, InteractionFilter};
-use domain::ports::{BoxFuture, BreakerEntry, BreakerLog, Records, Sessions, StoreError};
+use domain::ports::{BoxFuture, BreakerEntry, BreakerLog, Clock, Records, Sessions, StoreError};
 use domain::session::{Session, SessionRequest};
 use domain::time::{Moment, Timestamp};
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use routing::Router;
 use testkit::SeededRng;
@@ -58,6 +59,8 @@ struct State {
     /// Written, but only in memory; by the number of the write.
     unsynced: BTreeMap<u64, Row>,
     n_writes: u64,
+    /// When the writes under way will all be done: they are done in their order.
+    busy_until: Moment,
     /// Counts ends of processes: what one of them still wanted to write is never written.
     n_ends: u64,
 }
@@ -115,6 +118,16 @@ impl Row {
     }
 }
 
+/// What came of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Written {
+    Kept,
+    /// It was about an interaction that is not there.
+    Nothing,
+}
+
+/// How long a write takes at most while the disk is slow.
+pub(crate) const SLOWEST_WRITE: Duration = Duration::from_secs(12);
 /// How long a write waits for another process's lock.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 
@@ -126,6 +139,7 @@ impl Disk {
             synced: Synced::default(),
             unsynced: BTreeMap::new(),
             n_writes: 0,
+            busy_until: Moment::default(),
             n_ends: 0,
         };
         let (rng, writing) = (world.rng(1), TaskTracker::new());
@@ -136,7 +150,8 @@ impl Disk {
         self.world.note(format_args!("the disk is {mood:?}"));
         let mut state = self.state.lock();
         if state.mood != DiskMood::Well {
-            state.ill_until = Some(self.world.now());
+            // What waits behind a slow write is slow too.
+            state.ill_until = Some(self.world.now().max(state.busy_until));
         }
         state.mood = mood;
     }
@@ -191,7 +206,7 @@ impl Disk {
     }
 
     /// Writes a row; on disk when it returns, unless a planted bug says so too early.
-    async fn write(&self, row: Row) -> Result<(), StoreError> {
+    async fn write(&self, row: Row) -> Result<Written, StoreError> {
         let unavailable = |why: &str| Err(StoreError::Unavailable(why.to_owned()));
         match self.mood() {
             DiskMood::Busy => return Err(StoreError::Busy),
@@ -209,16 +224,21 @@ impl Disk {
         if self.state.lock().n_ends != n_ends {
             return Err(StoreError::Closed);
         }
-        let Some(n) = self.put(row) else { return Ok(()) };
+        let Some(n) = self.put(row) else { return Ok(Written::Kept) };
         if self.world.bug == Some(Bug::FsyncSkipped) {
             // The kernel writes it back in its own time.
-            return Ok(());
+            return Ok(Written::Kept);
         }
         let wait = match self.mood() {
             DiskMood::Slow => self.rng.millis(100, 12_000),
             _ => self.rng.millis(0, 8),
         };
-        self.world.sleep(wait).await;
+        let due = {
+            let mut state = self.state.lock();
+            state.busy_until = state.busy_until.max(self.world.now().after(wait));
+            state.busy_until
+        };
+        self.world.clock.sleep_until(due).await;
         self.sync(n)
     }
 
@@ -237,15 +257,20 @@ impl Disk {
         Some(n)
     }
 
-    fn sync(&self, n: u64) -> Result<(), StoreError> {
+    fn sync(&self, n: u64) -> Result<Written, StoreError> {
         let mut state = self.state.lock();
         // A process that has ended syncs nothing.
         let Some(row) = state.unsynced.remove(&n) else { return Err(StoreError::Closed) };
         if state.mood == DiskMood::SyncFails {
             return Err(StoreError::Unavailable("fsync: input/output error".to_owned()));
         }
+        if let Row::Feedback(feedback) = &row
+            && !state.synced.turns.contains_key(feedback.interaction.as_str())
+        {
+            return Ok(Written::Nothing);
+        }
         state.synced.push(row);
-        Ok(())
+        Ok(Written::Kept)
     }
 
     /// Everything that was written reaches the platter, as it does in the end when the power stays.
@@ -290,7 +315,7 @@ impl Store {
     }
 
     /// A write as by a thread of its own: it goes on when nobody waits for it.
-    async fn write(&self, row: Row) -> Result<(), StoreError> {
+    async fn write(&self, row: Row) -> Result<Written, StoreError> {
         self.alive().await;
         let (reply, answer) = oneshot::channel();
         let disk = Arc::clone(&self.disk);
@@ -332,8 +357,16 @@ impl Records for Store {
         Box::pin(async move {
             self.alive().await;
             self.recorded(&turn);
-            self.write(Row::Turn(Arc::new(turn))).await
+            self.write(Row::Turn(Arc::new(turn))).await.map(drop)
         })
+    }
+
+    fn record_all(&self, turns: Vec<FinishedTurn>) -> BoxFuture<'_, Vec<(InteractionId, StoreError)>> {
+        let record = move |turn: FinishedTurn| async move {
+            let id = turn.interaction.id.clone();
+            self.record(turn).await.err().map(|error| (id, error))
+        };
+        Box::pin(async move { join_all(turns.into_iter().map(record)).await.into_iter().flatten().collect() })
     }
 
     fn interaction<'a>(
@@ -349,13 +382,7 @@ impl Records for Store {
     }
 
     fn add_feedback(&self, feedback: Feedback) -> BoxFuture<'_, Result<bool, StoreError>> {
-        Box::pin(async move {
-            let id = feedback.interaction.clone();
-            if self.read(|disk| disk.records(id.as_str()).is_empty()).await? {
-                return Ok(false);
-            }
-            self.write(Row::Feedback(feedback)).await.map(|()| true)
-        })
+        Box::pin(async move { Ok(self.write(Row::Feedback(feedback)).await? == Written::Kept) })
     }
 
     fn feedback(&self, _: FeedbackFilter) -> BoxFuture<'_, Result<Vec<Feedback>, StoreError>> {
@@ -377,7 +404,7 @@ impl BreakerLog for Store {
     }
 
     fn save(&self, entry: BreakerEntry) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.write(Row::Breaker(entry)))
+        Box::pin(async move { self.write(Row::Breaker(entry)).await.map(drop) })
     }
 }
 

@@ -26,7 +26,7 @@ use testkit::SeededRng;
 use tokio::sync::mpsc;
 
 use super::bugs::Bug;
-use super::disk::{Disk, DiskWas};
+use super::disk::{Disk, DiskWas, SLOWEST_WRITE};
 use super::process::{Machine, Process};
 use super::promises::{self, Extent};
 use super::turns::{Seen, Way, mark, numbered};
@@ -168,7 +168,8 @@ pub(crate) async fn visit(machine: &Machine, index: u64) {
 pub(crate) async fn all_answer(machine: &Machine) {
     let options = &machine.world.options;
     let longest = options.breaker.open_max + options.breaker.open_max / 10;
-    machine.world.sleep(longest.max(options.breaker.quota_max).max(options.bulkhead.forget)).await;
+    let settled = longest.max(options.breaker.quota_max).max(options.bulkhead.forget).max(SLOWEST_WRITE);
+    machine.world.sleep(settled).await;
     let rng = machine.world.rng(99);
     let mut visitor =
         Visitor { machine, index: 99, rng, leaving_percent: 0, n_messages: 0, last_message: None };
@@ -314,7 +315,7 @@ impl Visitor<'_> {
             }
         };
         self.replied(turn, &reply, &released);
-        let is_kept = reply.recorded == Recorded::Yes && !self.is_late();
+        let is_kept = reply.recorded == Recorded::Yes;
         if let Some(message) = &mut self.last_message {
             message.session.clone_from(&reply.interaction.session);
             message.answer = is_kept.then(|| reply.response.clone());
@@ -455,16 +456,39 @@ impl Visitor<'_> {
             metadata: None,
             at: self.world().clock.wall(),
         };
-        let work = process.pipeline.collect_feedback(feedback);
-        tokio::select! {
-            biased;
-            () = process.gone.cancelled() => {}
-            taken = work => if let Ok(Taken::Kept(_)) = taken {
+        let disk = self.machine.disk.was(Moment::default());
+        let taken = match self.patiently(process, process.pipeline.collect_feedback(feedback)).await {
+            Ended::With(taken) => taken,
+            Ended::Left | Ended::CutOff => return,
+        };
+        match taken {
+            Ok(Taken::Kept(_)) => {
                 let mut kept = self.machine.lobby.feedback.lock();
                 if !kept.contains(&id) {
                     kept.push(id);
                 }
-            },
+            }
+            Ok(Taken::UnknownInteraction) => {
+                let is_known = self.machine.lobby.acknowledged.lock().contains_key(interaction.id.as_str());
+                self.world().promise(!is_known || disk == DiskWas::Ill, || {
+                    format!("{} was acknowledged, and feedback on it does not know it", interaction.id)
+                });
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Waits for `work` for a while, or until the process goes.
+    async fn patiently<T>(&self, process: &Process, work: impl Future<Output = T>) -> Ended<T> {
+        let _serving = process.serving.token();
+        let is_leaving = self.rng.percent(self.leaving_percent);
+        let patience = if is_leaving { self.rng.millis(0, 30) } else { Duration::from_secs(60) };
+        let mut work: Pin<Box<dyn Future<Output = T> + '_>> = Box::pin(work);
+        tokio::select! {
+            biased;
+            () = process.gone.cancelled() => Ended::CutOff,
+            done = &mut work => Ended::With(done),
+            () = self.world().sleep(patience) => Ended::Left,
         }
     }
 
@@ -496,6 +520,10 @@ impl Visitor<'_> {
                 Err(Refused::Unanswered(unanswered)) => {
                     self.world().note(format_args!("turn {turn} is unanswered: {unanswered}"));
                     self.unanswered(process, turn, &route);
+                    false
+                }
+                Err(Refused::Incomplete(error)) => {
+                    self.world().promise(false, || format!("turn {turn} is answered in part: {error}"));
                     false
                 }
                 Err(Refused::NotRecorded(error)) => {
