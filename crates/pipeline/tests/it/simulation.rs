@@ -136,7 +136,7 @@ fn a_seed_is_the_same_in_every_byte() {
 }
 
 /// What must happen in some seed, else the promises say little.
-const EVENTS: [&str; 24] = [
+const EVENTS: [&str; 28] = [
     "opened 1 times",
     "opened 2 times",
     "opened 0 times",
@@ -161,6 +161,10 @@ const EVENTS: [&str; 24] = [
     "ends: PowerCut",
     "jumps by -86400 s",
     "the disk is SyncFails",
+    "is escalated by",
+    "the configuration is read anew",
+    "is reset",
+    "is Wrong",
 ];
 
 #[test]

@@ -71,6 +71,8 @@ pub(crate) struct Reached {
     open: Arc<Mutex<BTreeMap<TargetId, Open>>>,
     /// First attempts and retries of each provider.
     tries: Mutex<BTreeMap<String, (u64, u64)>>,
+    /// The turn of each session that a model is called for, and how many calls it has.
+    talking: Arc<Mutex<BTreeMap<String, (u64, u32)>>>,
 }
 
 /// The calls under way of one target.
@@ -88,6 +90,7 @@ impl Reached {
             router: Mutex::new(None),
             open: Arc::default(),
             tries: Mutex::default(),
+            talking: Arc::default(),
         })
     }
 
@@ -98,6 +101,34 @@ impl Reached {
     /// Calls under way.
     pub(crate) fn n_open(&self) -> u32 {
         self.open.lock().values().map(|open| open.n_calls).sum()
+    }
+
+    /// Someone closed the breaker of the model at `index`: what is under way is no probe any more.
+    pub(crate) fn reset(&self, index: usize) {
+        let model = self.models.world.options.models().nth(index).expect("one of the options'");
+        self.models.world.note(format_args!("the breaker of `{model}` is reset"));
+        let target = TargetId::from(model.as_str());
+        if let Some(open) = self.open.lock().get_mut(&target) {
+            open.probe = None;
+        }
+        if let Some(router) = &*self.router.lock() {
+            let is_known = router.breakers().reset(&target);
+            self.models.world.promise(is_known, || format!("`{target}` has no breaker"));
+        }
+    }
+
+    /// One turn of a session at a time.
+    fn talk(&self, turn: u64) -> Option<String> {
+        let world = &self.models.world;
+        let session = world.turns.with(turn, |seen| seen.session.clone())??;
+        let mut talking = self.talking.lock();
+        let (other, n_calls) = talking.entry(session.clone()).or_insert((turn, 0));
+        world.promise(*other == turn || *n_calls == 0, || {
+            format!("turns {other} and {turn} of {session} at once")
+        });
+        *n_calls = if *other == turn { *n_calls + 1 } else { 1 };
+        *other = turn;
+        Some(session)
     }
 
     /// Retries of a provider are a share of its first attempts, and a few more.
@@ -168,9 +199,12 @@ impl Reached {
             end: CallEnd::Open,
         };
         super::promises::called(world, turn, seen);
+        let session = self.talk(turn);
         Arrived {
             world: Arc::clone(world),
             open: Arc::clone(&self.open),
+            talking: Arc::clone(&self.talking),
+            session,
             target,
             turn,
             n,
@@ -183,6 +217,8 @@ impl Reached {
 struct Arrived {
     world: Arc<World>,
     open: Arc<Mutex<BTreeMap<TargetId, Open>>>,
+    talking: Arc<Mutex<BTreeMap<String, (u64, u32)>>>,
+    session: Option<String>,
     target: TargetId,
     turn: u64,
     n: u64,
@@ -211,6 +247,11 @@ impl Drop for Arrived {
         self.world.note(format_args!("call {} ends: {:?}", self.n, self.end));
         let end = self.end;
         self.tell(|call| call.end = end);
+        if let Some(session) = &self.session
+            && let Some((_, n_calls)) = self.talking.lock().get_mut(session)
+        {
+            *n_calls -= 1;
+        }
         let mut open = self.open.lock();
         let open = open.entry(self.target.clone()).or_default();
         open.n_calls -= 1;
@@ -225,7 +266,11 @@ impl ChatModel for Reached {
         let mut arrived = self.arrive(&call);
         let weather = self.models.weather.lock().get(call.model.as_str()).copied().unwrap_or(Weather::Fair);
         let has_passage = call.request.messages.iter().any(|message| message.text.contains(PASSAGE));
-        let answer = if has_passage { grounded() } else { sentences(arrived.n) };
+        let answer = match (has_passage, weather) {
+            (true, Weather::Wrong) => vec![format!("{WRONG} ")],
+            (true, _) => grounded(),
+            (false, _) => sentences(arrived.n),
+        };
         let acts = script(&self.models.rng, weather, &answer);
         Box::pin(async move {
             let mut acts = acts.into_iter();
@@ -297,6 +342,9 @@ pub(crate) fn sentences(n: u64) -> Vec<String> {
         .to_vec()
 }
 
+/// No passage says so.
+pub(crate) const WRONG: &str = "Deposits at an insured bank are covered up to $900,000 per depositor.";
+
 /// What a call says where a passage stands before it.
 fn grounded() -> Vec<String> {
     PASSAGE.split_inclusive(". ").map(str::to_owned).collect()
@@ -310,7 +358,7 @@ fn script(rng: &SeededRng, weather: Weather, answer: &[String]) -> Vec<Act> {
     let fault = Fault::provider;
     let wait = rng.millis(0, 20_000);
     match weather {
-        Weather::Fair => [vec![quick], whole()].concat(),
+        Weather::Fair | Weather::Wrong => [vec![quick], whole()].concat(),
         Weather::Brownout(percent) if rng.percent(percent) => any(rng, answer),
         Weather::Brownout(_) => [vec![quick], whole()].concat(),
         Weather::Down => vec![quick, Act::Fail(fault(Kind::Transient))],

@@ -50,6 +50,10 @@ pub(crate) enum Trouble {
     Jump(i64),
     /// The process ends and starts again.
     Restart(Restart),
+    /// The same configuration is read anew.
+    Reload,
+    /// Someone closes the breaker of one model.
+    Reset(usize),
 }
 
 /// How a model is.
@@ -71,6 +75,8 @@ pub(crate) enum Weather {
     Breaking,
     /// Takes its time.
     Slow,
+    /// Says what no passage says.
+    Wrong,
 }
 
 /// How the disk is.
@@ -221,6 +227,7 @@ fn troubles(rng: &SeededRng, n_models: u64) -> Vec<(Duration, Trouble)> {
         Weather::Silent,
         Weather::Breaking,
         Weather::Slow,
+        Weather::Wrong,
     ];
     let moods = [
         DiskMood::Well,
@@ -249,6 +256,10 @@ fn troubles(rng: &SeededRng, n_models: u64) -> Vec<(Duration, Trouble)> {
     });
     add(rng.below(2) * rng.between(1, 4), &|| {
         Trouble::Restart(rng.pick(&[Restart::Gentle, Restart::Killed, Restart::PowerCut]))
+    });
+    add(rng.below(2), &|| Trouble::Reload);
+    add(rng.below(2) * rng.between(1, 3), &|| {
+        Trouble::Reset(usize::try_from(rng.below(n_models)).expect("few"))
     });
     troubles.sort_by_key(|(at, _)| *at);
     troubles

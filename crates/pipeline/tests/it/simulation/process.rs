@@ -146,8 +146,19 @@ impl Machine {
                 Trouble::Disk(mood) => self.disk.set(mood),
                 Trouble::Jump(seconds) => self.world.jump(seconds),
                 Trouble::Restart(restart) => self.restart(restart).await,
+                Trouble::Reload => self.reload().await,
+                Trouble::Reset(model) => self.process().await.reached.reset(model),
             }
         }
+    }
+
+    /// Reads the same configuration anew, as when a file of it was touched.
+    async fn reload(&self) {
+        let (world, process) = (&self.world, self.process().await);
+        world.note(format_args!("the configuration is read anew"));
+        let targets = world.options.models().map(|model| TargetId::from(model.as_str()));
+        process.router.breakers().watch(targets);
+        process.pipeline.current().swap(house::snapshot(&world.options.tiers, world.options.slow_ms));
     }
 
     async fn restart(&self, restart: Restart) {

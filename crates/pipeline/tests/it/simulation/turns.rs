@@ -59,6 +59,8 @@ pub(crate) struct Seen {
     pub(crate) way: Way,
     pub(crate) started: Moment,
     pub(crate) deadline: Moment,
+    /// The session that it continues.
+    pub(crate) session: Option<String>,
     pub(crate) calls: Vec<Call>,
     /// Whether its customer has a part of the answer.
     pub(crate) has_released: bool,

@@ -195,7 +195,7 @@ pub(crate) async fn all_answer(machine: &Machine) {
             }
             Way::Generate | Way::Live | Way::Query => {
                 let reply = visitor.run(&process, turn, way).await;
-                matches!(reply, Ended::With(Some((Outcome::Answered, Recorded::Yes))))
+                matches!(reply, Ended::With(Some((Outcome::Answered | Outcome::Escalated, Recorded::Yes))))
             }
         };
         machine.world.promise(is_answered, || format!("{way:?} is not answered and recorded again"));
@@ -215,6 +215,7 @@ impl Visitor<'_> {
             way,
             started,
             deadline,
+            session: None,
             calls: Vec::new(),
             has_released: false,
             n_records: 0,
@@ -279,11 +280,16 @@ impl Visitor<'_> {
         let seen = self.seen(turn);
         let session_slot = self.rng.below(self.world().options.visitors.n_sessions);
         let message = (way == Way::Query).then(|| self.message(session_slot, turn));
-        let agent = if way == Way::Query && self.rng.percent(40) { "general" } else { "chat" };
+        let agent =
+            if self.rng.percent(if way == Way::Query { 40 } else { 15 }) { "general" } else { "chat" };
+        // Whoever asks the same again asks in the same words.
+        let is_new = message.as_ref().is_none_or(|message| message.turns.len() == 1);
+        let wants_person = way == Way::Query && is_new && self.rng.percent(10);
+        let wish = if wants_person { "I want a human to look at it. " } else { "" };
         let asked = Turn {
             interaction: InteractionId::new(format!("int_{turn:032x}")),
             door: if way == Way::Query { Door::Query } else { Door::Generate },
-            text: format!("Up to what amount is a deposit insured? {}", mark(turn)),
+            text: format!("{wish}Up to what amount is a deposit insured? {}", mark(turn)),
             agent: Some(AgentName::from(agent)),
             session: message.as_ref().and_then(|message| message.session.clone()),
             user_id: None,
@@ -295,6 +301,8 @@ impl Visitor<'_> {
         };
         self.last_message = message;
         let session = asked.session.clone();
+        let id = session.as_ref().map(|session| session.as_str().to_owned());
+        self.world().turns.with(turn, |seen| seen.session = id);
         let work = async {
             match way {
                 Way::Live => self.listen(process, turn, asked).await,
@@ -423,8 +431,15 @@ impl Visitor<'_> {
                     promises::had_no_one_to_ask(world, turn, &seen, &route);
                 }
             }
+            Outcome::Escalated => {
+                let has_case = interaction.case.is_some();
+                world.promise(has_case == (*recorded == Recorded::Yes), || {
+                    format!("turn {turn}: case {:?}, recorded: {recorded:?}", interaction.case)
+                });
+            }
             other => world.promise(false, || format!("turn {turn} ends {}", other.name())),
         }
+        world.promise(!response.contains("900,000"), || format!("turn {turn}: what no passage says is said"));
     }
 
     /// The answer to the same message, given before.
