@@ -6,6 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . bench/result.sh
 
+# Artefacts of another tree with the same files must not be taken for ours, nor ours for its.
+target="$(mkdir -p "${CARGO_TARGET_DIR:-target}/mutants" && cd "${CARGO_TARGET_DIR:-target}/mutants" && pwd)"
 copy="$(mktemp -d)"
 trap 'git worktree remove --force "$copy/tree" >/dev/null 2>&1 || true; rm -rf "$copy"' EXIT
 git worktree add --detach "$copy/tree" HEAD >/dev/null
@@ -44,7 +46,7 @@ while IFS='|' read -r name file from to; do
     die "`$from` stands in $ARGV $n times, not once\n" if $n != 1;
     s/\Q$from\E/$to/' "$copy/tree/$file"
   output="$copy/output"
-  if (cd "$copy/tree" && MAINSTAY_SEEDS="${SEEDS:-2000}" \
+  if (cd "$copy/tree" && CARGO_TARGET_DIR="$target" MAINSTAY_SEEDS="${SEEDS:-2000}" \
     "${CARGO:-cargo}" test --release --locked -p pipeline --test it simulation::every_seed >"$output" 2>&1); then
     found=NO by="" missed=$((missed + 1))
   elif grep -q '^seeds \[' "$output"; then

@@ -18,9 +18,17 @@ pub(crate) const PASSAGE: &str = "Deposits at an insured bank are covered up to 
 /// What the agents say when no model can be asked.
 pub(crate) const STATIC: &str = "We cannot answer now.";
 
+/// What a route may say beside its tiers.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Extras {
+    /// From when on a call counts as slow; not for the model that runs here.
+    pub(crate) slow_ms: Option<u64>,
+    pub(crate) hedge: HedgeName,
+}
+
 /// Agents `general` (with knowledge) and `chat` (without), on one route whose tiers have these models; the last tier
-/// may be `embedded/default`. A call of the others is slow from `slow_ms` on.
-pub(crate) fn snapshot(tiers: &[Vec<String>], slow_ms: Option<u64>) -> Snapshot {
+/// may be `embedded/default`.
+pub(crate) fn snapshot(tiers: &[Vec<String>], extras: Extras) -> Snapshot {
     let target = |model: &String| TargetConfig { model: model.clone(), weight: 1 };
     let tier = |(index, models): (usize, &Vec<String>)| TierConfig {
         name: match models.first().map(String::as_str) {
@@ -33,7 +41,7 @@ pub(crate) fn snapshot(tiers: &[Vec<String>], slow_ms: Option<u64>) -> Snapshot 
     };
     let provider = |model: &String| model.split('/').next().expect("a provider").to_owned();
     let rungs = tiers.iter().enumerate().map(tier).collect();
-    let route = RouteConfig { tiers: rungs, hedge: HedgeName::Off };
+    let route = RouteConfig { tiers: rungs, hedge: extras.hedge };
     let priced = |model: &String| {
         let (input, output) = (Some(1.0), Some(1.0));
         let config = ModelConfig {
@@ -41,7 +49,7 @@ pub(crate) fn snapshot(tiers: &[Vec<String>], slow_ms: Option<u64>) -> Snapshot 
             price_output_per_million: output,
             price_as_of: None,
             context: None,
-            slow_ms,
+            slow_ms: extras.slow_ms,
         };
         (model.clone(), config)
     };

@@ -136,7 +136,7 @@ fn a_seed_is_the_same_in_every_byte() {
 }
 
 /// What must happen in some seed, else the promises say little.
-const EVENTS: [&str; 28] = [
+const EVENTS: [&str; 30] = [
     "opened 1 times",
     "opened 2 times",
     "opened 0 times",
@@ -165,6 +165,8 @@ const EVENTS: [&str; 28] = [
     "the configuration is read anew",
     "is reset",
     "is Wrong",
+    "it is a rival",
+    "is turned away",
 ];
 
 #[test]

@@ -139,7 +139,7 @@ impl House {
         let pipeline = Arc::new(Pipeline::new(Parts {
             clock: port,
             ids: Arc::new(CountingIds::new()) as Arc<dyn Ids>,
-            current: Arc::new(Current::new(house::snapshot(&tiers, None))),
+            current: Arc::new(Current::new(house::snapshot(&tiers, house::Extras::default()))),
             gate,
             router: Arc::new(router),
             retriever: Arc::new(OnePassage),

@@ -11,6 +11,7 @@ use domain::ports::{BoxFuture, ChatModel, ChatStream, ModelError};
 use domain::token::{TokenCount, Usage};
 use futures_util::stream;
 use parking_lot::Mutex;
+use registry::routes::HedgeName;
 use resilience::breaker::Position;
 use routing::Router;
 use testkit::SeededRng;
@@ -69,6 +70,8 @@ pub(crate) struct Reached {
     /// What its breakers promise is looked at with each call.
     router: Mutex<Option<Arc<Router>>>,
     open: Arc<Mutex<BTreeMap<TargetId, Open>>>,
+    /// Turns that called a model, and second calls beside slow ones.
+    hedges: Mutex<(u64, u64)>,
     /// First attempts and retries of each provider.
     tries: Mutex<BTreeMap<String, (u64, u64)>>,
     /// The turn of each session that a model is called for, and how many calls it has.
@@ -89,6 +92,7 @@ impl Reached {
             models: Arc::clone(models),
             router: Mutex::new(None),
             open: Arc::default(),
+            hedges: Mutex::default(),
             tries: Mutex::default(),
             talking: Arc::default(),
         })
@@ -131,6 +135,33 @@ impl Reached {
         Some(session)
     }
 
+    /// Whether a call made now is the second one beside a slow one: only where the route says so, and few.
+    fn rivals(&self, turn: u64) -> bool {
+        let world = &self.models.world;
+        let (n_open, n_calls) = world
+            .turns
+            .with(turn, |seen| {
+                let n_open = seen.calls.iter().filter(|call| call.end == CallEnd::Open).count();
+                (n_open, seen.calls.len())
+            })
+            .unwrap_or_default();
+        let mut hedges = self.hedges.lock();
+        let (n_turns, n_rivals) = &mut *hedges;
+        *n_turns += u64::from(n_calls == 0);
+        if n_open == 0 {
+            return false;
+        }
+        *n_rivals += 1;
+        world.note(format_args!("it is a rival, the {n_rivals}th in {n_turns} turns"));
+        let is_on = world.options.extras.hedge == HedgeName::On;
+        world.promise(is_on && n_open == 1 && n_calls == 1, || {
+            format!("turn {turn}: call beside {n_open} of {n_calls}")
+        });
+        let most = *n_turns * u64::from(world.options.policy.hedge.percent) / 100;
+        world.promise(*n_rivals <= most, || format!("{n_rivals} rivals, at most {most}"));
+        true
+    }
+
     /// Retries of a provider are a share of its first attempts, and a few more.
     fn budget(&self, turn: u64, target: &TargetId) {
         let world = &self.models.world;
@@ -138,9 +169,16 @@ impl Reached {
             |target: &TargetId| target.as_str().split('/').next().unwrap_or_default().to_owned();
         let (provider, tier) = (provider_of(target), world.options.tier_of(target.as_str()));
         let is_again = |call: &Call| call.tier == tier && provider_of(&call.target) == provider;
-        let is_retry = world.turns.with(turn, |seen| seen.walk().iter().any(is_again)) == Some(true);
+        // A rival costs the provider of the slow call a retry, and is no first attempt of its own.
+        let (is_retry, payer) = world
+            .turns
+            .with(turn, |seen| match seen.slow_one() {
+                Some(slow) => (true, provider_of(&slow.target)),
+                None => (seen.walked().any(is_again), provider.clone()),
+            })
+            .unwrap_or((false, provider));
         let mut tries = self.tries.lock();
-        let (first, retries) = tries.entry(provider.clone()).or_default();
+        let (first, retries) = tries.entry(payer.clone()).or_default();
         if is_retry {
             *retries += 1;
         } else {
@@ -149,7 +187,7 @@ impl Reached {
         let config = &world.options.policy.budget;
         let most = *first * u64::from(config.percent) / 100 + u64::from(config.burst);
         world.promise(*retries <= most, || {
-            format!("`{provider}` was called again {retries} times, at most {most}")
+            format!("`{payer}` was called again {retries} times, at most {most}")
         });
     }
 
@@ -180,6 +218,7 @@ impl Reached {
             }
         }
         self.budget(turn, &target);
+        let is_rival = self.rivals(turn);
         let mut open = self.open.lock();
         let open = open.entry(target.clone()).or_default();
         if let (Some(opens), Some((other, of))) = (probing, open.probe) {
@@ -194,6 +233,8 @@ impl Reached {
         let seen = Call {
             n,
             tier: world.options.tier_of(target.as_str()),
+            walk: world.turns.with(turn, |seen| seen.walk()).unwrap_or_default(),
+            is_rival,
             target: target.clone(),
             has_text: false,
             end: CallEnd::Open,

@@ -3,18 +3,21 @@
 use std::time::Duration;
 
 use pipeline::parts::{Durability, OnFailure, RecordsConfig};
-use resilience::{backoff, breaker, budget, bulkhead, policy};
+use registry::routes::HedgeName;
+use resilience::{backoff, breaker, budget, bulkhead, hedge, policy, shedding};
 use testkit::SeededRng;
 
 use super::world::Chance;
+use crate::house::Extras;
 
 /// A run, as its seed decides it.
 #[derive(Debug)]
 pub(crate) struct Options {
     /// The models of the route, by tier.
     pub(crate) tiers: Vec<Vec<String>>,
-    /// From when on a call counts as slow.
-    pub(crate) slow_ms: Option<u64>,
+    /// What its route says beside.
+    pub(crate) extras: Extras,
+    pub(crate) shedding: shedding::Config,
     pub(crate) policy: policy::Config,
     pub(crate) breaker: breaker::Config,
     pub(crate) bulkhead: bulkhead::Config,
@@ -112,10 +115,16 @@ impl Options {
     pub(crate) fn of(seed: u64) -> Self {
         let rng = SeededRng::new(seed);
         let tiers = tiers(&rng);
+        let n_remote = tiers.iter().flatten().filter(|model| !model.starts_with("embedded/")).count();
+        let extras = Extras {
+            slow_ms: rng.percent(40).then(|| rng.between(200, 3_000)),
+            hedge: if n_remote > 1 && rng.percent(50) { HedgeName::On } else { HedgeName::Off },
+        };
         let n_models = u64::try_from(tiers.iter().flatten().count()).expect("few");
         Self {
             tiers,
-            slow_ms: rng.percent(40).then(|| rng.between(200, 3_000)),
+            extras,
+            shedding: shedding(&rng),
             policy: policy(&rng),
             breaker: breaker(&rng),
             bulkhead: bulkhead(&rng),
@@ -173,6 +182,11 @@ fn policy(rng: &SeededRng) -> policy::Config {
         call_max: rng.millis(20_000, 90_000),
         backoff: backoff::Config { first: rng.millis(0, 500), max: rng.millis(500, 10_000) },
         budget: budget::Config { percent: number(rng, 0, 50), burst: number(rng, 0, 10) },
+        hedge: hedge::Config {
+            percent: number(rng, 1, 10),
+            calls_min: number(rng, 1, 20),
+            after_min: rng.millis(1, 300),
+        },
     }
 }
 
@@ -201,10 +215,22 @@ fn bulkhead(rng: &SeededRng) -> bulkhead::Config {
     }
 }
 
-/// Most seeds have a hundred requests, one in a hundred has thousands.
+/// Half of the gates are wide open.
+fn shedding(rng: &SeededRng) -> shedding::Config {
+    let requests_max = if rng.percent(50) { number(rng, 1, 8) } else { 2_048 };
+    shedding::Config {
+        requests_max,
+        requests_min: requests_max.min(number(rng, 1, 32)),
+        queue_max: number(rng, 0, 8),
+        queue_wait: rng.millis(0, 2_000),
+        ..shedding::Config::default()
+    }
+}
+
+/// Most seeds have some dozen requests, one in two hundred has thousands.
 fn visitors(rng: &SeededRng, seed: u64) -> Visitors {
     let n_clients = rng.between(1, 16);
-    let n_requests = if seed % 100 == 7 { 3_000 } else { rng.between(20, 120) };
+    let n_requests = if seed % 200 == 7 { 3_000 } else { rng.between(15, 90) };
     Visitors {
         n_clients,
         n_requests_each: n_requests.div_ceil(n_clients),

@@ -10,6 +10,7 @@ use pipeline::parts::{Parts, Pipeline};
 use registry::snapshot::Current;
 use resilience::breaker::Position;
 use resilience::breakers::Breakers;
+use resilience::shedding::Gate;
 use routing::Router;
 use testkit::SeededRng;
 use tokio::sync::watch;
@@ -39,6 +40,7 @@ pub(crate) struct Process {
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) router: Arc<Router>,
     pub(crate) reached: Arc<Reached>,
+    pub(crate) gate: Arc<Gate>,
     /// Whoever still waits for a reply is cut off.
     pub(crate) gone: CancellationToken,
     /// Requests under way.
@@ -101,9 +103,12 @@ impl Machine {
         reached.watch(&router);
         store.watch(&router);
         let tasks = TaskTracker::new();
-        let snapshot = house::snapshot(&world.options.tiers, world.options.slow_ms);
+        let snapshot = house::snapshot(&world.options.tiers, world.options.extras);
+        let shedding = (world.options.shedding, resilience::memory::Config::default());
+        let gate = Arc::new(Gate::new(shedding, Arc::clone(&clock)));
         let pipeline = Arc::new(Pipeline::new(Parts {
             clock,
+            gate: Arc::clone(&gate),
             ids: Arc::new(world.ids()),
             current: Arc::new(Current::new(snapshot)),
             router: Arc::clone(&router),
@@ -116,7 +121,7 @@ impl Machine {
         let stopping = CancellationToken::new();
         tasks.spawn(keep_breakers(Arc::clone(world), breakers, Arc::clone(&store), stopping.clone()));
         let (gone, serving) = (CancellationToken::new(), TaskTracker::new());
-        let process = Process { pipeline, router, reached, gone, serving, store, tasks, stopping };
+        let process = Process { pipeline, router, gate, reached, gone, serving, store, tasks, stopping };
         self.process.send_replace(Some(Arc::new(process)));
     }
 
@@ -158,7 +163,7 @@ impl Machine {
         world.note(format_args!("the configuration is read anew"));
         let targets = world.options.models().map(|model| TargetId::from(model.as_str()));
         process.router.breakers().watch(targets);
-        process.pipeline.current().swap(house::snapshot(&world.options.tiers, world.options.slow_ms));
+        process.pipeline.current().swap(house::snapshot(&world.options.tiers, world.options.extras));
     }
 
     async fn restart(&self, restart: Restart) {
@@ -197,6 +202,10 @@ impl Machine {
         self.world.promise(process.reached.n_open() == 0, || {
             format!("{} calls are left open", process.reached.n_open())
         });
+        for route in process.gate.read().routes {
+            let n = route.under_way + route.waiting;
+            self.world.promise(n == 0, || format!("`{}` still has {n} requests", route.route));
+        }
         for health in process.router.health() {
             let n = health.calls.calls;
             self.world.promise(n == 0, || format!("`{}` still has {n} permits", health.target));

@@ -22,11 +22,13 @@ pub(crate) fn called(world: &World, turn: u64, call: Call) {
     let known = world.turns.with(turn, |seen| {
         let n = call.n;
         world.promise(!seen.has_released, || format!("turn {turn}: call {n} after its customer had text"));
-        let in_tier = seen.walk().iter().filter(|other| other.tier == call.tier).count();
-        world.promise(in_tier < usize::try_from(policy.attempts_per_tier).expect("few"), || {
-            format!("turn {turn}: call {n} is one too many in tier {}", call.tier)
-        });
-        let n_remote = seen.walk().iter().filter(|other| is_remote(other.target.as_str())).count();
+        // A rival from a tier below counts where its walk stands.
+        let in_tier = seen.walked().filter(|other| other.tier == call.tier && !other.is_rival).count();
+        world.promise(
+            call.is_rival || in_tier < usize::try_from(policy.attempts_per_tier).expect("few"),
+            || format!("turn {turn}: call {n} is one too many in tier {}", call.tier),
+        );
+        let n_remote = seen.walked().filter(|other| is_remote(other.target.as_str())).count();
         let may_start = n_remote < usize::try_from(policy.attempts_per_request).expect("few");
         world.promise(may_start || !is_remote(call.target.as_str()), || {
             format!("turn {turn}: call {n} is one too many of the request")
@@ -58,7 +60,10 @@ pub(crate) fn recorded(world: &World, interaction: &Interaction) {
         let n_failed = n_failed.count();
         let most = usize::try_from(world.options.policy.attempts_per_request).expect("few");
         world.promise(n_failed <= most, || format!("{id}: {n_failed} failed attempts, at most {most}"));
-        if seen.way.is_relayed() {
+        let n_answered = attempts.iter().filter(|attempt| attempt.result == AttemptResult::Answered).count();
+        world.promise(n_answered <= 1 || !seen.way.is_relayed(), || format!("{id}: {n_answered} answers"));
+        let has_rival = seen.calls.iter().any(|call| call.is_rival);
+        if seen.way.is_relayed() && !has_rival {
             let all_failed = attempts.iter().rev().skip(1).all(|attempt| is_failed(attempt.result));
             world.promise(all_failed, || format!("{id}: another attempt after one that had not failed"));
         }

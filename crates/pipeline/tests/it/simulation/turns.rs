@@ -48,6 +48,10 @@ pub(crate) struct Call {
     pub(crate) n: u64,
     pub(crate) target: TargetId,
     pub(crate) tier: usize,
+    /// The walk down the ladder that it belongs to.
+    pub(crate) walk: usize,
+    /// Whether it was made beside another one that took long.
+    pub(crate) is_rival: bool,
     /// Whether it has sent text.
     pub(crate) has_text: bool,
     pub(crate) end: CallEnd,
@@ -71,15 +75,26 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// The calls of the walk under way: those since an answer last began. What a turn whose answer comes in one piece
-    /// receives is no beginning until it is whole.
-    pub(crate) fn walk(&self) -> &[Call] {
+    /// The number of the walk that a call made now belongs to: a new one since an answer last began. What a turn
+    /// whose answer comes in one piece receives is no beginning until it is whole.
+    pub(crate) fn walk(&self) -> usize {
         let begins_anew = |call: &Call| match self.way {
             Way::Whole => call.end == CallEnd::Answered,
-            _ => call.has_text,
+            _ => call.has_text && call.end != CallEnd::Open,
         };
-        let start = self.calls.iter().rposition(begins_anew).map_or(0, |index| index + 1);
-        &self.calls[start..]
+        let last = self.calls.iter().map(|call| call.walk).max().unwrap_or_default();
+        last + usize::from(self.calls.iter().any(|call| call.walk == last && begins_anew(call)))
+    }
+
+    /// Its calls in that walk.
+    pub(crate) fn walked(&self) -> impl Iterator<Item = &Call> {
+        let walk = self.walk();
+        self.calls.iter().filter(move |call| call.walk == walk)
+    }
+
+    /// The call that a call made now would be a rival of.
+    pub(crate) fn slow_one(&self) -> Option<&Call> {
+        self.calls.iter().find(|call| call.end == CallEnd::Open)
     }
 }
 

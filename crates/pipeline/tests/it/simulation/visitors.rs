@@ -22,6 +22,7 @@ use pipeline::relay::{Answer, Broken, Observer, Passed, Refused, RelayTurn, hash
 use pipeline::turn::{Recorded, Reply, Turn, TurnError};
 use registry::clients::Named;
 use resilience::breaker::Position;
+use resilience::shedding::Class;
 use testkit::SeededRng;
 use tokio::sync::mpsc;
 
@@ -168,7 +169,11 @@ pub(crate) async fn visit(machine: &Machine, index: u64) {
 pub(crate) async fn all_answer(machine: &Machine) {
     let options = &machine.world.options;
     let longest = options.breaker.open_max + options.breaker.open_max / 10;
-    let settled = longest.max(options.breaker.quota_max).max(options.bulkhead.forget).max(SLOWEST_WRITE);
+    let settled = longest
+        .max(options.breaker.window)
+        .max(options.breaker.quota_max)
+        .max(options.bulkhead.forget)
+        .max(SLOWEST_WRITE);
     machine.world.sleep(settled).await;
     let rng = machine.world.rng(99);
     let mut visitor =
@@ -268,6 +273,8 @@ impl Visitor<'_> {
         if let Ended::Left = ended {
             self.world().note(format_args!("visitor {} leaves turn {turn}", self.index));
             self.world().promise(is_leaving, || format!("turn {turn} has no end"));
+            // Whoever leaves is recorded all the same, once a model was called.
+            self.world().turns.with(turn, |seen| seen.wants_records = (!seen.calls.is_empty()).then_some(1));
             if self.world().bug == Some(Bug::LostPermit) {
                 std::mem::forget(work);
             }
@@ -281,7 +288,7 @@ impl Visitor<'_> {
         let session_slot = self.rng.below(self.world().options.visitors.n_sessions);
         let message = (way == Way::Query).then(|| self.message(session_slot, turn));
         let agent =
-            if self.rng.percent(if way == Way::Query { 40 } else { 15 }) { "general" } else { "chat" };
+            if self.rng.percent(if way == Way::Query { 30 } else { 10 }) { "general" } else { "chat" };
         // Whoever asks the same again asks in the same words.
         let is_new = message.as_ref().is_none_or(|message| message.turns.len() == 1);
         let wants_person = way == Way::Query && is_new && self.rng.percent(10);
@@ -298,6 +305,7 @@ impl Visitor<'_> {
             max_tokens: None,
             temperature: None,
             deadline: seen.deadline,
+            class: self.rng.pick(&Class::ALL),
         };
         self.last_message = message;
         let session = asked.session.clone();
@@ -322,11 +330,13 @@ impl Visitor<'_> {
                 return Ended::With(None);
             }
         };
+        if let Some(retry_after) = reply.retry_after {
+            self.turned_away(process, turn, retry_after);
+        }
         self.replied(turn, &reply, &released);
-        let is_kept = reply.recorded == Recorded::Yes;
-        if let Some(message) = &mut self.last_message {
+        if let Some(message) = self.last_message.as_mut().filter(|_| reply.retry_after.is_none()) {
             message.session.clone_from(&reply.interaction.session);
-            message.answer = is_kept.then(|| reply.response.clone());
+            message.answer = (reply.recorded == Recorded::Yes).then(|| reply.response.clone());
         }
         if let (Way::Query, Some(session)) = (way, &reply.interaction.session) {
             self.machine.lobby.sessions.lock().entry(session_slot).or_insert_with(|| session.clone());
@@ -393,7 +403,7 @@ impl Visitor<'_> {
 
     fn replied(&self, turn: u64, reply: &Reply, released: &str) {
         let world = self.world();
-        let Reply { interaction, response, recorded } = reply;
+        let Reply { interaction, response, recorded, .. } = reply;
         world.note(format_args!(
             "turn {turn} is {} by {:?}, recorded: {recorded:?}",
             interaction.outcome.name(),
@@ -414,7 +424,9 @@ impl Visitor<'_> {
             self.machine.lobby.acknowledge(interaction);
         }
         if let Some(message) = self.last_message.as_ref().filter(|_| seen.way == Way::Query) {
-            let is_new = message.answer.is_none() || self.machine.disk.was(message.since) == DiskWas::Ill;
+            let is_new = message.answer.is_none()
+                || reply.retry_after.is_some()
+                || self.machine.disk.was(message.since) == DiskWas::Ill;
             world.promise(is_new, || format!("turn {turn} was answered before, and is made again"));
         }
         match interaction.outcome {
@@ -426,7 +438,7 @@ impl Visitor<'_> {
             }
             Outcome::Degraded => {
                 world.promise(response.contains(STATIC), || format!("turn {turn} is degraded: {response}"));
-                if released.is_empty() {
+                if released.is_empty() && reply.retry_after.is_none() {
                     let route = route(&self.machine.world);
                     promises::had_no_one_to_ask(world, turn, &seen, &route);
                 }
@@ -524,6 +536,7 @@ impl Visitor<'_> {
             relayed: Arc::new(wire::openai::relay::read(body).expect("valid").relayed),
             deadline: seen.deadline,
             streams_until: None,
+            class: self.rng.pick(&Class::ALL),
             observer: Arc::new(Unobserved),
         };
         let work = async {
@@ -537,6 +550,11 @@ impl Visitor<'_> {
                     self.unanswered(process, turn, &route);
                     false
                 }
+                Err(Refused::Shed(shed)) => {
+                    self.turned_away(process, turn, shed.retry_after);
+                    self.world().turns.with(turn, |seen| seen.wants_records = Some(0));
+                    false
+                }
                 Err(Refused::Incomplete(error)) => {
                     self.world().promise(false, || format!("turn {turn} is answered in part: {error}"));
                     false
@@ -548,6 +566,17 @@ impl Visitor<'_> {
             }
         };
         self.wait(process, turn, work).await
+    }
+
+    /// The gate let it not in: for a reason, with a time to come back, and without a call.
+    fn turned_away(&self, process: &Process, turn: u64, retry_after: Duration) {
+        let (world, seen) = (self.world(), self.seen(turn));
+        world.note(format_args!("turn {turn} is turned away for {retry_after:?}"));
+        promises::in_time(world, turn, &seen, self.machine.disk.was(seen.started));
+        world.promise(seen.calls.is_empty(), || format!("turn {turn} was turned away after a call"));
+        world.promise(!retry_after.is_zero(), || format!("turn {turn} may come back at once"));
+        let is_wide = process.gate.read().routes.iter().all(|route| route.limit >= 1_000);
+        world.promise(!is_wide, || format!("turn {turn} was turned away from an empty house"));
     }
 
     fn unanswered(&self, process: &Process, turn: u64, route: &Route) {
