@@ -17,6 +17,7 @@ use domain::time::Moment;
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, unfold};
 use registry::snapshot::Snapshot;
+use resilience::deadline::DEGRADED_RESERVE;
 use resilience::shedding::{Arrival, Class, Shed, Work};
 use routing::{Ask, Passing, Skip, Unanswered};
 use sha2::{Digest, Sha256};
@@ -59,6 +60,13 @@ pub struct RelayTurn {
     pub class: Class,
     /// Who counts.
     pub observer: Arc<dyn Observer>,
+}
+
+impl RelayTurn {
+    /// When waiting for a place has no use any more: no model may be asked then, and the refusal is still in time.
+    fn models_due(&self) -> Moment {
+        Moment(self.deadline.0.saturating_sub(DEGRADED_RESERVE))
+    }
 }
 
 /// SHA-256 of `bytes`; large bodies are hashed where blocking is allowed.
@@ -148,7 +156,7 @@ impl Pipeline {
             Delivery::Whole => Work::Whole,
             Delivery::Streamed => Work::Stream,
         };
-        let arrival = Arrival { route: &turn.route.name, class: turn.class, work, due: turn.deadline };
+        let arrival = Arrival { route: &turn.route.name, class: turn.class, work, due: turn.models_due() };
         let mut place = self.parts.gate.enter(arrival).await?;
         let mut ledger = Ledger::open(Arc::clone(self), turn, started);
         let ask = Ask {

@@ -5,11 +5,12 @@
 //! `MAINSTAY_SEEDS=10000` plays more of them, `MAINSTAY_TRACE=1` prints all that happens.
 //!
 //! Reading order: [`options`] (what a seed decides), [`world`] (clock, chance, trace), [`process`] (what runs, and how
-//! it is ended), [`models`] and [`disk`] (what fails), [`visitors`] (who asks), [`turns`] and [`promises`] (what must
+//! it is ended), [`models`] and [`disk`] (what fails), [`visitors`] and [`lobby`] (who asks), [`turns`] and [`promises`] (what must
 //! hold), [`bugs`] (what must be found).
 
 mod bugs;
 mod disk;
+mod lobby;
 mod models;
 mod options;
 mod process;
@@ -132,6 +133,20 @@ fn a_seed_is_the_same_in_every_byte() {
         let (one, other) = (play(seed, None), play(seed, None));
         let differs = one.trace.lines().zip(other.trace.lines()).find(|(one, other)| one != other);
         assert!(one.trace == other.trace, "seed {seed}: {differs:?}");
+    }
+}
+
+/// Seeds that once broke a promise, and what was wrong.
+const FOUND: [u64; 3] = [
+    // A relayed request waited for a place until its deadline, and was told so after it.
+    7_607, 7_892, 9_391,
+];
+
+#[test]
+fn what_was_found_once_stays_mended() {
+    for seed in FOUND {
+        let run = play(seed, None);
+        assert!(run.broken.is_empty(), "{}", report(seed, &run));
     }
 }
 

@@ -19,9 +19,9 @@ use tokio_util::task::TaskTracker;
 
 use super::bugs;
 use super::disk::{Disk, Store};
+use super::lobby::Lobby;
 use super::models::{Models, Reached};
 use super::options::{DiskMood, Restart, Trouble};
-use super::visitors::Lobby;
 use super::world::{Chance, World};
 use crate::house::{self, OnePassage};
 

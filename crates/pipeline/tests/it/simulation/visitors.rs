@@ -1,24 +1,21 @@
 //! Those who ask: on every way, with little time or much; some leave, some ask the same again. Each looks hard at what
 //! it gets.
+//!
+//! Reading order: this file (agents), [`relayed`] (bare models).
 
-use std::collections::BTreeMap;
+mod relayed;
+
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use domain::feedback::{Feedback, FeedbackKind};
 use domain::id::{AgentName, FeedbackId, InteractionId, SessionId, TargetId};
 use domain::interaction::{Door, Interaction, Outcome};
-use domain::model::Route;
 use domain::ports::Clock;
 use domain::time::Moment;
-use futures_util::StreamExt;
-use parking_lot::Mutex;
 use pipeline::feedback::Taken;
 use pipeline::listener::{Event, Listener};
 use pipeline::parts::{Durability, OnFailure};
-use pipeline::relay::{Answer, Broken, Observer, Passed, Refused, RelayTurn, hash};
 use pipeline::turn::{Recorded, Reply, Turn, TurnError};
 use registry::clients::Named;
 use resilience::breaker::Position;
@@ -27,93 +24,12 @@ use testkit::SeededRng;
 use tokio::sync::mpsc;
 
 use super::bugs::Bug;
-use super::disk::{Disk, DiskWas, SLOWEST_WRITE};
+use super::disk::{DiskWas, SLOWEST_WRITE};
 use super::process::{Machine, Process};
 use super::promises::{self, Extent};
 use super::turns::{Seen, Way, mark, numbered};
 use super::world::{Chance, World};
 use crate::house::STATIC;
-
-/// What visitors share, over all restarts.
-pub(crate) struct Lobby {
-    world: Arc<World>,
-    last_turn: Mutex<u64>,
-    /// Sessions that someone has begun.
-    sessions: Mutex<BTreeMap<u64, SessionId>>,
-    /// Interactions that were acknowledged, with the text that their customer has.
-    acknowledged: Mutex<BTreeMap<String, Acknowledged>>,
-    feedback: Mutex<Vec<String>>,
-}
-
-struct Acknowledged {
-    /// The hash of what was replied.
-    response: String,
-    /// Whether it was only said to be on its way.
-    is_late: bool,
-}
-
-impl Lobby {
-    pub(crate) fn new(world: &Arc<World>) -> Self {
-        Self {
-            world: Arc::clone(world),
-            last_turn: Mutex::new(0),
-            sessions: Mutex::default(),
-            acknowledged: Mutex::default(),
-            feedback: Mutex::default(),
-        }
-    }
-
-    fn next_turn(&self) -> u64 {
-        let mut last = self.last_turn.lock();
-        *last += 1;
-        *last
-    }
-
-    pub(crate) fn n_turns(&self) -> u64 {
-        *self.last_turn.lock()
-    }
-
-    fn acknowledge(&self, interaction: &Interaction) {
-        let is_late =
-            self.world.options.records.durability == Durability::Async && interaction.case.is_none();
-        let response = interaction.response_hash.as_str().to_owned();
-        let acknowledged = Acknowledged { response, is_late };
-        self.acknowledged.lock().insert(interaction.id.as_str().to_owned(), acknowledged);
-    }
-
-    /// The process was killed: what was on its way may be lost.
-    pub(crate) fn crashed(&self) {
-        self.acknowledged.lock().retain(|_, acknowledged| !acknowledged.is_late);
-        for seen in self.world.turns.all().values_mut().filter(|seen| seen.n_records == 0) {
-            seen.wants_records = None;
-        }
-    }
-
-    /// What was acknowledged is on disk once, and nothing is there twice.
-    pub(crate) fn check(&self, disk: &Disk) {
-        let world = &self.world;
-        let counts = disk.counts();
-        for (id, n) in &counts {
-            world.promise(*n == 1, || format!("{id} is on disk {n} times"));
-        }
-        // A late record may have met a disk that was ill.
-        let was_ill = disk.was(Moment::default()) == DiskWas::Ill;
-        for (id, acknowledged) in self.acknowledged.lock().iter() {
-            let is_kept = counts.contains_key(id);
-            world.promise(is_kept || (acknowledged.is_late && was_ill), || {
-                format!("{id} was acknowledged and is lost")
-            });
-            if let Some(record) = disk.records(id).first() {
-                let kept = record.interaction.response_hash.as_str();
-                world.promise(kept == acknowledged.response, || format!("{id} is kept with another answer"));
-            }
-        }
-        for id in self.feedback.lock().iter() {
-            let n = disk.n_feedback(id);
-            world.promise(n == 1, || format!("feedback {id} was acknowledged and is on disk {n} times"));
-        }
-    }
-}
 
 /// How a request ended for its visitor.
 enum Ended<T> {
@@ -518,136 +434,6 @@ impl Visitor<'_> {
             () = self.world().sleep(patience) => Ended::Left,
         }
     }
-
-    /// A bare model, or the route of the agents; whether it was answered, and recorded.
-    async fn relay(&self, process: &Process, turn: u64, route: Option<Arc<Route>>) -> Ended<bool> {
-        let seen = self.seen(turn);
-        let snapshot = process.pipeline.current().pin();
-        let route = route.unwrap_or_else(|| Arc::clone(&snapshot.default_agent.route));
-        let stream = if seen.way == Way::Streamed { ",\"stream\":true" } else { "" };
-        let body =
-            format!(r#"{{"model":"x","messages":[{{"role":"user","content":"{}"}}]{stream}}}"#, mark(turn));
-        let body = Bytes::from(body);
-        let asked = RelayTurn {
-            interaction: InteractionId::new(format!("int_{turn:032x}")),
-            route: Arc::clone(&route),
-            snapshot,
-            request_hash: hash(&body),
-            relayed: Arc::new(wire::openai::relay::read(body).expect("valid").relayed),
-            deadline: seen.deadline,
-            streams_until: None,
-            class: self.rng.pick(&Class::ALL),
-            observer: Arc::new(Unobserved),
-        };
-        let work = async {
-            match process.pipeline.relay(asked).await {
-                Ok(relaying) => {
-                    promises::in_time(self.world(), turn, &seen, self.machine.disk.was(seen.started));
-                    self.read(turn, relaying.answer).await
-                }
-                Err(Refused::Unanswered(unanswered)) => {
-                    self.world().note(format_args!("turn {turn} is unanswered: {unanswered}"));
-                    self.unanswered(process, turn, &route);
-                    false
-                }
-                Err(Refused::Shed(shed)) => {
-                    self.turned_away(process, turn, shed.retry_after);
-                    self.world().turns.with(turn, |seen| seen.wants_records = Some(0));
-                    false
-                }
-                Err(Refused::Incomplete(error)) => {
-                    self.world().promise(false, || format!("turn {turn} is answered in part: {error}"));
-                    false
-                }
-                Err(Refused::NotRecorded(error)) => {
-                    self.refused(turn, &error, None);
-                    false
-                }
-            }
-        };
-        self.wait(process, turn, work).await
-    }
-
-    /// The gate let it not in: for a reason, with a time to come back, and without a call.
-    fn turned_away(&self, process: &Process, turn: u64, retry_after: Duration) {
-        let (world, seen) = (self.world(), self.seen(turn));
-        world.note(format_args!("turn {turn} is turned away for {retry_after:?}"));
-        promises::in_time(world, turn, &seen, self.machine.disk.was(seen.started));
-        world.promise(seen.calls.is_empty(), || format!("turn {turn} was turned away after a call"));
-        world.promise(!retry_after.is_zero(), || format!("turn {turn} may come back at once"));
-        let is_wide = process.gate.read().routes.iter().all(|route| route.limit >= 1_000);
-        world.promise(!is_wide, || format!("turn {turn} was turned away from an empty house"));
-    }
-
-    fn unanswered(&self, process: &Process, turn: u64, route: &Route) {
-        let world = self.world();
-        world.observe(&process.router);
-        let seen = self.seen(turn);
-        world.turns.with(turn, |seen| seen.wants_records = Some(1));
-        promises::in_time(world, turn, &seen, self.machine.disk.was(seen.started));
-        let ids =
-            |targets: &[domain::model::Target]| targets.iter().map(|target| target.id.clone()).collect();
-        let tiers: Vec<Vec<TargetId>> = route.tiers.iter().map(|tier| ids(&tier.targets)).collect();
-        promises::had_no_one_to_ask(world, turn, &seen, &tiers);
-    }
-
-    async fn read(&self, turn: u64, answer: Answer) -> bool {
-        let world = self.world();
-        let (mut text, mut broken, mut recorded) = (String::new(), None, Recorded::Yes);
-        match answer {
-            Answer::Whole(whole) => {
-                text = String::from_utf8(whole.bytes.to_vec()).expect("text");
-                recorded = whole.recorded;
-            }
-            Answer::Streamed(mut stream) => {
-                while let Some(passed) = stream.next().await {
-                    world.promise(broken.is_none(), || format!("turn {turn} goes on after its end"));
-                    match passed {
-                        Passed::Bytes(bytes) => {
-                            world.turns.with(turn, |seen| seen.has_released = true);
-                            text.push_str(std::str::from_utf8(&bytes).expect("text"));
-                        }
-                        Passed::Unrecorded => recorded = Recorded::No,
-                        Passed::Broken(reason) => broken = Some(reason),
-                    }
-                }
-            }
-        }
-        self.passed(turn, &text, (broken, recorded))
-    }
-
-    /// A relayed answer has come to its end: whether it is whole and recorded.
-    fn passed(&self, turn: u64, text: &str, (broken, recorded): (Option<Broken>, Recorded)) -> bool {
-        let world = self.world();
-        world.note(format_args!("turn {turn} has its answer: {broken:?}, recorded: {recorded:?}"));
-        let seen = self.seen(turn);
-        let disk = self.machine.disk.was(seen.started);
-        promises::told(world, turn, recorded, disk);
-        world.turns.with(turn, |seen| seen.wants_records = Some(1));
-        let is_whole = match seen.way {
-            Way::Streamed => text.ends_with("data: [DONE]\n\n"),
-            _ => true,
-        };
-        world.promise(is_whole == broken.is_none(), || {
-            format!("turn {turn}: end marker {is_whole}, and {broken:?}")
-        });
-        if matches!(broken, Some(Broken::NotRecorded)) {
-            let may_be = disk == DiskWas::Ill && world.options.records.on_failure == OnFailure::Refuse;
-            world.promise(may_be, || format!("turn {turn} is not recorded on a good disk"));
-        }
-        let content: String =
-            text.split("\"content\":\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-        let extent = if is_whole { Extent::Whole } else { Extent::Beginning };
-        promises::text_of_one_call(world, turn, &content, extent);
-        if is_whole && recorded == Recorded::Yes {
-            let id = format!("int_{turn:032x}");
-            let hash = hash(text.as_bytes());
-            let is_late = self.is_late();
-            let acknowledged = Acknowledged { response: hash.as_str().to_owned(), is_late };
-            self.machine.lobby.acknowledged.lock().insert(id, acknowledged);
-        }
-        is_whole && recorded == Recorded::Yes
-    }
 }
 
 /// Whether a call came to a good end.
@@ -659,11 +445,4 @@ fn is_whole(call: &super::turns::Call) -> bool {
 fn route(world: &World) -> Vec<Vec<TargetId>> {
     let ids = |tier: &Vec<String>| tier.iter().map(|model| TargetId::from(model.as_str())).collect();
     world.options.tiers.iter().map(ids).collect()
-}
-
-struct Unobserved;
-
-impl Observer for Unobserved {
-    fn finished(&self, _: &Interaction) {}
-    fn not_recorded(&self) {}
 }
