@@ -114,19 +114,19 @@ impl Calls {
 }
 
 /// Waits to the microsecond, where Tokio's own timer counts in milliseconds.
-struct Timer(AsyncFd<std::os::fd::OwnedFd>);
+pub(crate) struct Timer(AsyncFd<std::os::fd::OwnedFd>);
 
 impl Timer {
     #[expect(
         deprecated,
         reason = "its successor is unsafe, for descriptors that change; an owned one lives as long as its registration"
     )]
-    fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK).context("no timer")?;
         Ok(Self(AsyncFd::new(timer)?))
     }
 
-    async fn wait_until(&self, moment: Instant) -> anyhow::Result<()> {
+    pub(crate) async fn wait_until(&self, moment: Instant) -> anyhow::Result<()> {
         let wait = moment.saturating_duration_since(Instant::now());
         if wait.is_zero() {
             // Behind: the others must get their turn all the same.

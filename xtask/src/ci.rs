@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context, ensure};
 
@@ -26,10 +27,14 @@ const STEPS: [(&str, &[&str]); 5] = [
 const RUSTDOC_FLAGS: &str = "-D warnings -A rustdoc::private_intra_doc_links";
 
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
+    let mut took = Vec::new();
+    let mut began = now();
     say("== tidy and floors");
     tidy::run(root)?;
     floors::run(root)?;
+    took.push(("tidy and floors", began.elapsed()));
     for (name, arguments) in STEPS {
+        began = now();
         if name.starts_with("licences") && !has_deny() {
             say(
                 "== licences, bans and sources: skipped, as cargo-deny is not installed (`cargo install cargo-deny --locked`)",
@@ -44,8 +49,18 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
             .status()
             .with_context(|| format!("cargo {}", arguments.join(" ")))?;
         ensure!(status.success(), "{name} failed");
+        took.push((name, began.elapsed()));
+    }
+    say("== all passed; seconds of each part:");
+    for (name, took) in took {
+        say(&format!("{:>6}  {name}", took.as_secs()));
     }
     Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a developer's clock: how long each part took")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 fn has_deny() -> bool {

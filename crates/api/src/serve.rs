@@ -9,7 +9,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -42,16 +42,28 @@ pub enum BindError {
     },
 }
 
-/// Opens the port. Until keys exist only loopback addresses are opened.
+/// Opens the port, within a runtime. Until keys exist only loopback addresses are opened.
 ///
 /// # Errors
 /// [`BindError`] naming the address and the reason.
-pub async fn bind(listen: &str) -> Result<TcpListener, BindError> {
+pub fn bind(listen: &str) -> Result<TcpListener, BindError> {
     let address: SocketAddr = listen.parse().map_err(|_| BindError::NotAnAddress(listen.to_owned()))?;
     if !address.ip().is_loopback() {
         return Err(BindError::NotLoopback(address.ip()));
     }
-    TcpListener::bind(address).await.map_err(|source| BindError::Bind { address, source })
+    open(address).map_err(|source| BindError::Bind { address, source })
+}
+
+/// Connections that the kernel keeps until they are accepted; one too many would be tried again by its caller's kernel
+/// a second later. The usual 128 are few for callers that begin together.
+const WAITING_MAX: u32 = 1_024;
+
+fn open(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // As `TcpListener::bind` does: a port whose last connections are still fading can be opened again.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(WAITING_MAX)
 }
 
 /// Pause after an accept that failed for want of descriptors: trying again at once would only spin.
@@ -61,6 +73,8 @@ const STREAMS_MAX: u32 = 256;
 /// Bytes of all headers of a request.
 const HEADER_BYTES_MAX: u32 = 64 << 10;
 const HEADER_BYTES_MAX_HTTP1: usize = 64 << 10;
+/// How long after its connection was made a request is on its way at most, on a machine that does much else.
+const FIRST_REQUEST: Duration = Duration::from_millis(300);
 /// How long the last words of a stop may take to leave; a client that does not read them is not waited for.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -84,6 +98,11 @@ pub async fn run(listener: TcpListener, router: Router, config: &Config, stop: &
         () = stop.over() => {}
     }
     serving.take_waiting(listener);
+    // The graceful end closes a connection whose first request has not been read yet: those taken last get their turn.
+    tokio::select! {
+        () = tokio::time::sleep(FIRST_REQUEST.min(grace)) => {}
+        () = stop.over() => {}
+    }
     let Serving { connections, graceful, abort, .. } = serving;
     connections.close();
     tokio::select! {

@@ -11,11 +11,14 @@ pub(crate) struct DataLock(#[expect(dead_code, reason = "held for its lock")] Fi
 
 /// Makes the folder and locks it.
 pub(crate) fn lock(data: &Path) -> anyhow::Result<DataLock> {
-    std::fs::create_dir_all(data)
-        .with_context(|| format!("could not make the data folder {}", data.display()))?;
+    let unusable = || {
+        let data = data.display();
+        format!("the data folder {data} cannot be written: make it writable, or give another with --data DIR")
+    };
+    std::fs::create_dir_all(data).with_context(unusable)?;
     let path = data.join("lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.with_context(|| format!("could not open {}", path.display()))?;
+    let file = file.with_context(unusable)?;
     match file.try_lock() {
         Ok(()) => Ok(DataLock(file)),
         Err(TryLockError::WouldBlock) => bail!(

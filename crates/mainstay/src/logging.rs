@@ -16,8 +16,12 @@ pub(crate) enum LogFormat {
 /// Starts logging at `level` (a level, or directives as `info,routing=debug`).
 pub(crate) fn start(format: LogFormat, level: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(level).map_err(|error| anyhow::anyhow!("--log `{level}`: {error}"))?;
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_timer(SystemTime).with_writer(std::io::stderr);
+    // A line that cannot be written (a full disk, a closed pipe) is dropped: telling of it there would end the thread.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_timer(SystemTime)
+        .log_internal_errors(false)
+        .with_writer(std::io::stderr);
     match format {
         LogFormat::Readable => {
             let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());

@@ -12,6 +12,7 @@ use api::router::{Api, router};
 use api::stopping::Stop;
 use clap::Args;
 use domain::ports::Clock;
+use domain::time::Moment;
 use resilience::shedding::Gate;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -56,7 +57,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let mut signals = Signals::new();
 
     // The port opens before anything is loaded: who asks early waits, or learns how far the start is.
-    let listener = api::serve::bind(&server.listen).await?;
+    let listener = api::serve::bind(&server.listen)?;
     let address = listener.local_addr()?;
     let startup = Arc::new(Startup::default());
     startup.progress("reading the configuration");
@@ -64,8 +65,8 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::default());
     let (ready, pipeline) = watch::channel(None);
     let stop = Stop::default();
-    let shedding = (settings.resilience.shedding, settings.resilience.memory);
-    let gate = Arc::new(Gate::new(shedding, Arc::clone(&clock) as _));
+    let limits = (settings.resilience.shedding, settings.resilience.memory);
+    let gate = Arc::new(Gate::new(limits, Arc::clone(&clock) as _));
     let api = Arc::new(Api {
         config: server.clone(),
         clock: Arc::clone(&clock) as _,
@@ -105,13 +106,13 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     // Only now: with no model to wait for, this makes the server ready.
     assembly.tasks.spawn(models::start(Arc::clone(&assembly), wanted));
     assembly.tasks.spawn(watching::run(source, Arc::clone(&assembly), shutdown.clone()));
-    tell_started(address, clock.now().0);
+    say_ready(address, clock.now());
 
     tokio::select! {
         () = &mut serving => bail!("the port closed"),
         () = signals.next() => {}
     }
-    drain(serving, &stop, &mut signals).await;
+    let_finish(serving, &stop, &mut signals).await;
     if tokio::time::timeout(CLOSING, assembly.close()).await.is_err() {
         tracing::error!("the store or a model did not close within {} s; they are left", CLOSING.as_secs());
     }
@@ -119,23 +120,25 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn tell_started(address: SocketAddr, took: Duration) {
-    let (version, took_ms) = (env!("CARGO_PKG_VERSION"), took.as_millis());
-    tracing::info!("mainstay {version} answers on http://{address} (started in {took_ms} ms)");
+fn say_ready(address: SocketAddr, now: Moment) {
+    let took_ms = now.0.as_millis();
+    tracing::info!(
+        "mainstay {} answers on http://{address} (started in {took_ms} ms)",
+        env!("CARGO_PKG_VERSION")
+    );
     tracing::info!("no key exists: the server is open to this machine, and only to it");
 }
 
-/// Lets what is under way finish, until its time is over or a second signal comes.
-async fn drain(mut serving: Pin<&mut impl Future<Output = ()>>, stop: &Stop, signals: &mut Signals) {
+/// Lets requests under way finish within the drain time; another signal ends them at once.
+async fn let_finish(mut serving: Pin<&mut impl Future<Output = ()>>, stop: &Stop, signals: &mut Signals) {
     tracing::info!("stopping: requests under way may finish; a second signal ends them at once");
     stop.ask();
     tokio::select! {
-        () = &mut serving => {}
-        () = signals.next() => {
-            stop.end();
-            serving.await;
-        }
+        () = &mut serving => return,
+        () = signals.next() => {}
     }
+    stop.end();
+    serving.await;
 }
 
 /// Loads the configuration and joins the parts; the models are sent for when it can answer.

@@ -1,7 +1,8 @@
-//! `kill -9` under load at every door: what a client was told is kept is there after the restart, once.
+//! `kill -9` and power cuts under load at every door: what a client was told is kept is there after the restart, once.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,8 @@ use crate::client::Request;
 use crate::database::Database;
 use crate::doors::{self, Door, End, Record, ask};
 use crate::figures::{rounds, tell};
+use crate::preload::Preload;
+use crate::server::Start;
 
 /// Clients at each door.
 const N_EACH: usize = 3;
@@ -69,10 +72,42 @@ enum Disk {
     Locked,
 }
 
-/// Serves under load and kills, again and again on the same data.
-fn kill_under_load(durability: &str, disk: Disk, n_rounds: usize) -> Tally {
-    let upstream = Upstream::start(Behaviour::default());
-    let start = doors::start(&[&upstream], &format!("[records]\ndurability = \"{durability}\"\n"));
+/// What ends the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blow {
+    /// `kill -9`: what was written is there, synced or not.
+    Kill,
+    /// The machine loses its power: only what was synced is there.
+    PowerCut,
+}
+
+/// A server before `upstream`.
+fn start(upstream: &Upstream, durability: &str) -> Start {
+    doors::start(&[upstream], &format!("[records]\ndurability = \"{durability}\"\n"))
+}
+
+/// What the disk has after a power cut.
+fn forget_unsynced(data: &Path) {
+    for name in ["mainstay.db", "mainstay.db-wal"] {
+        let (file, synced) = (data.join(name), data.join(format!("{name}.synced")));
+        // What was never synced may be gone altogether.
+        let _ = std::fs::remove_file(&file);
+        let _ = std::fs::copy(synced, file);
+    }
+    let _ = std::fs::remove_file(data.join("mainstay.db-shm"));
+}
+
+/// One way to end, as often as it is tried.
+struct Scenario {
+    name: &'static str,
+    disk: Disk,
+    blow: Blow,
+    n_rounds: usize,
+}
+
+/// Serves under load and ends, again and again on the same data.
+fn end_under_load(start: &Start, scenario: &Scenario) -> Tally {
+    let Scenario { name, disk, blow, n_rounds } = *scenario;
     let mut tally = Tally::default();
     for round in 1..=n_rounds {
         let mut server = start.serve();
@@ -90,7 +125,6 @@ fn kill_under_load(durability: &str, disk: Disk, n_rounds: usize) -> Tally {
                 database.lock();
                 std::thread::sleep(Duration::from_millis(300));
             }
-            crate::server::signal(server.pid(), "KILL");
             server.kill();
             asking.into_iter().map(|asking| asking.join().expect("a client")).collect()
         });
@@ -106,12 +140,15 @@ fn kill_under_load(durability: &str, disk: Disk, n_rounds: usize) -> Tally {
             "round {round}: only {n_new} answers, so nothing was tested"
         );
 
+        if blow == Blow::PowerCut {
+            forget_unsynced(&start.data());
+        }
         let began = Instant::now();
         let server = start.serve();
         let back_ms = began.elapsed().as_millis();
         let lost = check(&Database::open(&start.data()), &tally);
         tell(&format!(
-            "| {round} | {durability} | {disk:?} | {n_new} | {} | {lost} | 0 | {back_ms} ms | ok |",
+            "| {round} | {name} | {n_new} | {} | {lost} | 0 | {back_ms} ms | ok |",
             tally.feedback.len()
         ));
         tally.lost = lost;
@@ -139,20 +176,67 @@ fn check(database: &Database, tally: &Tally) -> usize {
 
 #[test]
 fn nothing_acknowledged_is_lost_by_kill_9_at_any_door() {
-    let tally = kill_under_load("commit", Disk::Free, rounds(5));
+    let upstream = Upstream::start(Behaviour::default());
+    let scenario = Scenario { name: "kill -9", disk: Disk::Free, blow: Blow::Kill, n_rounds: rounds(5) };
+    let tally = end_under_load(&start(&upstream, "commit"), &scenario);
     assert_eq!(tally.lost, 0, "lost");
     assert!(!tally.feedback.is_empty(), "no feedback was given");
 }
 
 #[test]
 fn what_cannot_be_written_is_not_acknowledged() {
-    assert_eq!(kill_under_load("commit", Disk::Locked, 1).lost, 0, "lost");
+    let upstream = Upstream::start(Behaviour::default());
+    let scenario = Scenario {
+        name: "kill -9, the database locked before",
+        disk: Disk::Locked,
+        blow: Blow::Kill,
+        n_rounds: 1,
+    };
+    let tally = end_under_load(&start(&upstream, "commit"), &scenario);
+    assert_eq!(tally.lost, 0, "lost");
 }
 
 /// The check sees loss: the same load with records that are written after their replies.
 #[test]
 fn records_written_after_the_reply_are_lost_and_seen_to_be() {
-    let tally = kill_under_load("async", Disk::Locked, 1);
+    let upstream = Upstream::start(Behaviour::default());
+    let scenario = Scenario {
+        name: "planted bug: records after the reply",
+        disk: Disk::Locked,
+        blow: Blow::Kill,
+        n_rounds: 1,
+    };
+    let tally = end_under_load(&start(&upstream, "async"), &scenario);
+    assert!(
+        tally.lost > 0,
+        "a check that cannot fail shows nothing: {} acknowledged",
+        tally.acknowledged.len()
+    );
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_by_a_power_cut() {
+    let Some(preload) = Preload::build("power_cut.c") else { return };
+    let upstream = Upstream::start(Behaviour::default());
+    let start = preload.given_to(start(&upstream, "commit"), ("POWER_CUT", "kept".to_owned()));
+    let scenario =
+        Scenario { name: "power cut", disk: Disk::Free, blow: Blow::PowerCut, n_rounds: rounds(3) };
+    let tally = end_under_load(&start, &scenario);
+    assert_eq!(tally.lost, 0, "lost");
+}
+
+/// The check sees a sync that is skipped: the planted bug.
+#[test]
+fn a_skipped_sync_loses_records_and_is_seen_to() {
+    let Some(preload) = Preload::build("power_cut.c") else { return };
+    let upstream = Upstream::start(Behaviour::default());
+    let sound = preload.given_to(start(&upstream, "commit"), ("POWER_CUT", "kept".to_owned()));
+    // The first start makes the database, soundly.
+    drop(sound.serve());
+    let skipping = preload.given_to(sound, ("POWER_CUT", "unsynced".to_owned()));
+    let scenario =
+        Scenario { name: "planted bug: syncs skipped", disk: Disk::Free, blow: Blow::PowerCut, n_rounds: 1 };
+    let tally = end_under_load(&skipping, &scenario);
     assert!(
         tally.lost > 0,
         "a check that cannot fail shows nothing: {} acknowledged",

@@ -2,8 +2,8 @@
 //!
 //! Reading order: [`client`] (HTTP by hand, so that nothing smooths over what the server does), [`server`] (starting
 //! and stopping the binary), [`folder`] (configurations), [`doors`] (a request at each door, and its end), [`database`]
-//! (what was recorded), [`figures`] (short and long forms); then the tests: [`http`], [`openai`], [`refusals`],
-//! [`hostile`], [`ladder`], [`model`], [`crash`], [`loss`], [`drain`], [`store_faults`], [`configuration`], [`cli`], [`footprint`].
+//! (what was recorded), [`small_disk`] (one that is soon full), [`preload`] (other clocks and disks), [`figures`] (short and long forms); then the tests: [`http`], [`openai`], [`refusals`],
+//! [`hostile`], [`ladder`], [`model`], [`crash`], [`loss`], [`drain`], [`store_faults`], [`descriptors`], [`clock`], [`soak`], [`configuration`], [`cli`], [`footprint`].
 #![expect(
     clippy::disallowed_methods,
     reason = "these tests watch real processes from outside, in real time; no port stands in between"
@@ -14,11 +14,15 @@ mod cli;
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod clock;
+#[cfg(test)]
 mod configuration;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod database;
+#[cfg(test)]
+mod descriptors;
 #[cfg(test)]
 mod doors;
 #[cfg(test)]
@@ -42,8 +46,14 @@ mod model;
 #[cfg(test)]
 mod openai;
 #[cfg(test)]
+mod preload;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod small_disk;
+#[cfg(test)]
+mod soak;
 #[cfg(test)]
 mod store_faults;

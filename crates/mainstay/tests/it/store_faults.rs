@@ -2,6 +2,8 @@
 //! and all is well by itself when the cause is gone.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -10,7 +12,8 @@ use testkit::{Behaviour, Upstream};
 use crate::database::Database;
 use crate::doors::{self, Door, End, Record, ask};
 use crate::figures::{seconds, tell};
-use crate::server::Server;
+use crate::server::{Server, Start};
+use crate::small_disk::SmallDisk;
 
 /// One answer: when it came, how long it took, what it said of its record.
 #[derive(Debug, Clone)]
@@ -160,4 +163,138 @@ fn locked_by_another_process_it_goes_on_answering() {
     );
     check_kept(&database, &answers);
     tell_summary("locked by another process", lasted, &during, recovered);
+}
+
+/// Room for the server's own data and a few thousand records.
+const DISK: &str = "24m";
+
+fn serve_on(disk: &SmallDisk, start: &Start) -> Server {
+    let server = start.launch_by(|port| disk.enter(&start.command(port)));
+    server.wait_until("the server is ready", || {
+        server.get("/health/ready").is_ok_and(|ready| ready.status == 200).then_some(())
+    });
+    server
+}
+
+#[test]
+fn on_a_full_disk_it_goes_on_answering() {
+    let upstream = Upstream::start(Behaviour::default());
+    let start = doors::start(&[&upstream], "[storage]\nfree_bytes_min = 1_000_000\n");
+    let Some(disk) = SmallDisk::over(&start.data(), DISK) else { return };
+    let mut server = serve_on(&disk, &start);
+    let lasted = Duration::from_secs(seconds(8));
+    let (mut from, mut to, mut recovered) = (Instant::now(), Instant::now(), Duration::ZERO);
+    let mut answers = answers_during(&server, || {
+        std::thread::sleep(Duration::from_millis(500));
+        from = Instant::now();
+        disk.fill();
+        // Room that the database has already is used first.
+        server.wait_until("replies without a record", || {
+            disk.fill();
+            (unrecorded(&server) > 0.0).then_some(())
+        });
+        check_alarm(&server);
+        std::thread::sleep(lasted.saturating_sub(from.elapsed()));
+        to = Instant::now();
+        disk.free();
+        recovered = recovery(&server);
+        std::thread::sleep(Duration::from_millis(500));
+    });
+    let during = summary(&answers, from, to);
+    assert!(during.not_kept > 0);
+
+    // Killed and started again on the full disk, it answers as well.
+    disk.fill();
+    server.kill();
+    check_kept(&Database::open(disk.copied().path()), &answers);
+    tell_summary("disk full", lasted, &during, recovered);
+    let mut server = serve_on(&disk, &start);
+    answers.extend(answers_during(&server, || std::thread::sleep(Duration::from_secs(1))));
+    disk.free();
+    recovery(&server);
+    server.terminate();
+    let status = server.wait_exit(Duration::from_secs(35)).expect("it stops");
+    assert!(status.success(), "{status}: {}", server.log());
+    check_kept(&Database::open(disk.copied().path()), &answers);
+}
+
+#[test]
+fn on_a_read_only_disk_it_says_what_to_do_and_does_not_start() {
+    let start = Start::bare();
+    let Some(disk) = SmallDisk::over(&start.data(), DISK) else { return };
+    let mut server = serve_on(&disk, &start);
+    server.terminate();
+    assert!(server.wait_exit(Duration::from_secs(35)).expect("it stops").success());
+    disk.make_read_only();
+    let mut server = start.launch_by(|port| disk.enter(&start.command(port)));
+    let status = server.wait_exit(Duration::from_secs(20)).expect("it ends by itself");
+    assert_eq!(status.code(), Some(2), "{}", server.log());
+    let log = server.log();
+    let last = log.lines().last().unwrap_or_default();
+    for words in ["data folder", "cannot be written", "--data", "Read-only file system"] {
+        assert!(last.contains(words), "`{words}` is not in: {last}");
+    }
+}
+
+#[test]
+fn a_database_that_may_no_longer_be_written_stops_no_answer() {
+    let upstream = Upstream::start(Behaviour::default());
+    let start = doors::start(&[&upstream], "");
+    let server = start.serve();
+    let immutable = |flag: &str| {
+        let changed = Command::new("chattr")
+            .arg(flag)
+            .args(database_files(&start.data()))
+            .stderr(Stdio::null())
+            .status();
+        changed.is_ok_and(|status| status.success())
+    };
+    // Needs root and a file system that knows such files.
+    if !immutable("+i") {
+        eprintln!("not tested: files cannot be made immutable here");
+        return;
+    }
+    let mut recovered = Duration::ZERO;
+    let (from, lasted) = (Instant::now(), Duration::from_secs(seconds(4)));
+    let mut to = from;
+    let answers = answers_during(&server, || {
+        check_alarm(&server);
+        std::thread::sleep(lasted.saturating_sub(from.elapsed()));
+        to = Instant::now();
+        assert!(immutable("-i"));
+        recovered = recovery(&server);
+    });
+    let during = summary(&answers, from, to);
+    assert!(during.not_kept > 0);
+    check_kept(&Database::open(&start.data()), &answers);
+    tell_summary("writing forbidden", lasted, &during, recovered);
+}
+
+fn database_files(data: &Path) -> Vec<PathBuf> {
+    ["mainstay.db", "mainstay.db-wal"]
+        .map(|name| data.join(name))
+        .into_iter()
+        .filter(|file| file.exists())
+        .collect()
+}
+
+/// A log that cannot be written (its disk is full, its reader is gone) is no reason to fail.
+#[test]
+fn a_log_that_cannot_be_written_stops_no_answer() {
+    let upstream = Upstream::start(Behaviour::default());
+    for log in ["exec \"$@\" 2>/dev/full", "exec \"$@\" 2>&-"] {
+        let start = doors::start(&[&upstream], "");
+        let server = start.launch_by(|port| {
+            let command = start.command(port);
+            let mut shell = Command::new("sh");
+            shell.args(["-c", log, "sh"]).arg(command.get_program()).args(command.get_args());
+            shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            shell
+        });
+        server.wait_until("it is ready", || {
+            server.get("/health/ready").is_ok_and(|ready| ready.status == 200).then_some(())
+        });
+        let answers = answers_during(&server, || std::thread::sleep(Duration::from_millis(300)));
+        assert!(!answers.is_empty() && answers.iter().all(|answer| answer.record == Record::Kept), "{log}");
+    }
 }
