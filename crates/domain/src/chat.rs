@@ -77,6 +77,8 @@ pub struct ChatRequest {
     pub messages: Vec<Message>,
     /// How to sample.
     pub parameters: Parameters,
+    /// A JSON schema that the answer keeps to.
+    pub schema: Option<Arc<str>>,
 }
 
 /// The wire format a caller spoke.

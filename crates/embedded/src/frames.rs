@@ -67,6 +67,9 @@ pub struct Generate {
     pub seed: Option<u64>,
     /// Texts that end the answer.
     pub stop: Vec<String>,
+    /// A JSON schema that the answer keeps to; one cut at `max_tokens` fails then.
+    #[serde(default)]
+    pub schema: Option<String>,
     /// Milliseconds from now after which the answer is not wanted.
     pub deadline_ms: u64,
 }
@@ -168,6 +171,8 @@ pub enum FailureKind {
     Caller,
     /// Its deadline passed.
     Timeout,
+    /// It had to keep to a schema and was cut at `max_tokens`.
+    Truncated,
     /// It was cancelled.
     Cancelled,
     /// The engine failed; another call may work.
@@ -270,6 +275,7 @@ mod tests {
                 top_p: None,
                 seed: Some(u64::MAX),
                 stop: vec!["\n".to_owned()],
+                schema: Some("{\"type\": \"null\"}".to_owned()),
                 deadline_ms: 60_000,
             }),
             Down::Ping,

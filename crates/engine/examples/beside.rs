@@ -54,6 +54,7 @@ fn ask(engine: &mut Engine<'_>) -> Result<(i64, f64), Box<dyn std::error::Error>
         top_p: None,
         seed: None,
         stop: Vec::new(),
+        schema: None,
         deadline_ms: 600_000,
     })?;
     let mut first = None;

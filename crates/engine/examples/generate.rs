@@ -30,6 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 top_p: None,
                 seed: None,
                 stop: Vec::new(),
+                schema: None,
                 deadline_ms: 600_000,
             })?;
             let mut said = String::new();

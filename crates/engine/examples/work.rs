@@ -84,6 +84,7 @@ fn call(id: u64, n_words: usize, max_tokens: u32) -> Generate {
         top_p: None,
         seed: None,
         stop: Vec::new(),
+        schema: None,
         deadline_ms: 3_600_000,
     }
 }

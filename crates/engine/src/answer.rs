@@ -40,6 +40,14 @@ impl Failure {
     }
 }
 
+/// What bounds an answer.
+pub(crate) struct Limits {
+    /// Context in tokens.
+    pub(crate) n_ctx: usize,
+    /// Lets only some tokens through.
+    pub(crate) grammar: Option<LlamaSampler>,
+}
+
 /// An answer being made.
 pub(crate) struct Answer {
     pub(crate) id: u64,
@@ -49,6 +57,8 @@ pub(crate) struct Answer {
     /// Its place among the prompts to read: tokens asked for before it came, and its own.
     pub(crate) turn: u64,
     sampler: LlamaSampler,
+    /// Cut at its limit it would be no JSON.
+    must_end: bool,
     outlet: Outlet,
     /// Sampled and not read yet.
     pub(crate) pending: Vec<LlamaToken>,
@@ -61,17 +71,19 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The answer to `call`, of which nothing is computed yet, in a context of `n_ctx` tokens.
-    pub(crate) fn new(call: &Generate, prompt: Prompt, n_ctx: usize) -> Self {
-        let room = n_ctx.saturating_sub(prompt.tokens.len());
+    /// The answer to `call`, of which nothing is computed yet, under these `limits`.
+    pub(crate) fn new(call: &Generate, prompt: Prompt, limits: Limits) -> Self {
+        let n_left = limits.n_ctx.saturating_sub(prompt.tokens.len());
         Self {
             id: call.id,
             slot: None,
             turn: 0,
-            sampler: sampler(call),
-            outlet: Outlet::new(&call.stop),
+            must_end: limits.grammar.is_some(),
+            // A stop text in the middle would leave half a value.
+            outlet: Outlet::new(if limits.grammar.is_some() { &[] } else { &call.stop }),
+            sampler: sampler(call, limits.grammar),
             pending: Vec::new(),
-            output_max: room.min(usize::try_from(call.max_tokens).unwrap_or(usize::MAX)),
+            output_max: n_left.min(usize::try_from(call.max_tokens).unwrap_or(usize::MAX)),
             deadline_us: ggml_time_us().saturating_add(
                 i64::try_from(call.deadline_ms).unwrap_or(i64::MAX / 1_000).saturating_mul(1_000),
             ),
@@ -109,23 +121,31 @@ impl Answer {
         model: &Model,
         context: &llama_cpp_2::context::LlamaContext<'_>,
         index: i32,
-    ) -> Progress {
+    ) -> Result<Progress, Failure> {
         let token = self.sampler.sample(context, index);
         if model.ends(token) {
             let text = std::mem::take(&mut self.outlet).finish();
-            return self.done(text, Finish::Stop);
+            return Ok(self.done(text, Finish::Stop));
         }
         self.usage.output += 1;
         let release = self.outlet.push(&model.bytes(token));
         if release.is_stopped {
-            return self.done(release.text, Finish::Stop);
+            return Ok(self.done(release.text, Finish::Stop));
         }
         if self.usage.output >= count(self.output_max) {
+            if self.must_end {
+                return Err(cut());
+            }
             let rest = std::mem::take(&mut self.outlet).finish();
-            return self.done(release.text + &rest, Finish::Length);
+            return Ok(self.done(release.text + &rest, Finish::Length));
         }
         self.pending.push(token);
-        Progress::Text(release.text)
+        Ok(Progress::Text(release.text))
+    }
+
+    /// Ends one that may not say anything.
+    pub(crate) fn end_unsaid(&self) -> Result<Progress, Failure> {
+        if self.must_end { Err(cut()) } else { Ok(self.done(String::new(), Finish::Length)) }
     }
 
     /// Ends it.
@@ -141,11 +161,12 @@ impl Answer {
 }
 
 /// Greedy at temperature 0, else seeded sampling from the nucleus. No repeat penalty: answers copy numbers.
-fn sampler(call: &Generate) -> LlamaSampler {
+fn sampler(call: &Generate, grammar: Option<LlamaSampler>) -> LlamaSampler {
+    let mut chain: Vec<LlamaSampler> = grammar.into_iter().collect();
     if call.temperature <= 0.0 {
-        return LlamaSampler::greedy();
+        chain.push(LlamaSampler::greedy());
+        return LlamaSampler::chain(chain, true);
     }
-    let mut chain = Vec::new();
     if let Some(top_p) = call.top_p.filter(|top_p| *top_p < 1.0) {
         chain.push(LlamaSampler::top_p(top_p.max(0.0), 1));
     }
@@ -157,6 +178,11 @@ fn sampler(call: &Generate) -> LlamaSampler {
     let folded = u32::try_from((seed ^ (seed >> 32)) & 0xffff_ffff).unwrap_or(0);
     chain.push(LlamaSampler::dist(folded.min(u32::MAX - 1)));
     LlamaSampler::chain(chain, true)
+}
+
+fn cut() -> Failure {
+    let detail = "the answer reached its limit of tokens before its JSON was whole";
+    Failure::new(FailureKind::Truncated, detail)
 }
 
 /// `n` as the frames count.

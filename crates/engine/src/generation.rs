@@ -7,7 +7,7 @@
 
 use std::num::NonZeroU32;
 
-use embedded::frames::{FailureKind, Finish, Generate};
+use embedded::frames::{FailureKind, Generate};
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::LlamaContextParams;
 use llama_cpp_2::context::session::LlamaStateSeqFlags;
@@ -15,7 +15,7 @@ use llama_cpp_2::ggml_time_us;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::token::LlamaToken;
 
-use crate::answer::{Answer, count};
+use crate::answer::{Answer, Limits, count};
 pub use crate::answer::{Failure, Progress};
 use crate::model::{LoadError, Model, backend, default_threads};
 use crate::prefix::{Slots, Token};
@@ -163,7 +163,9 @@ impl<'m> Engine<'m> {
                 format!("the prompt has {n_prompt} tokens, the context of this model {}", self.n_ctx);
             return Err(Failure::new(FailureKind::Caller, detail));
         }
-        let mut answer = Answer::new(call, prompt, self.n_ctx);
+        let grammar = call.schema.as_deref().map(|schema| self.model.schema_sampler(schema)).transpose();
+        let grammar = grammar.map_err(|error| Failure::new(FailureKind::Caller, error.to_string()))?;
+        let mut answer = Answer::new(call, prompt, Limits { n_ctx: self.n_ctx, grammar });
         answer.turn = self.n_read + u64::from(count(n_prompt));
         self.answers.push(answer);
         Ok(())
@@ -213,13 +215,13 @@ impl<'m> Engine<'m> {
             let Some(progress) = sampled else { continue };
             let progress = match progress {
                 // The figures are complete only now.
-                Progress::Done { text, finish, .. } => answer.done(text, finish),
-                text @ Progress::Text(_) => text,
+                Ok(Progress::Done { text, finish, .. }) => Ok(answer.done(text, finish)),
+                other => other,
             };
-            if matches!(progress, Progress::Done { .. }) {
+            if !matches!(progress, Ok(Progress::Text(_))) {
                 self.remove(share.id);
             }
-            news.push((share.id, Ok(progress)));
+            news.push((share.id, progress));
         }
         news
     }
@@ -233,7 +235,7 @@ impl<'m> Engine<'m> {
                 let failure = Failure::new(FailureKind::Timeout, "the embedded model took too long");
                 news.push((answer.id, Err(failure)));
             } else if answer.output_max == 0 {
-                news.push((answer.id, Ok(answer.done(String::new(), Finish::Length))));
+                news.push((answer.id, answer.end_unsaid()));
             }
         }
         for (id, _) in &news {

@@ -2,13 +2,14 @@
 //!
 //! Reading order: [`worker`] (the process: frames in, frames out), [`generation`] (several answers, step by step),
 //! [`answer`] (one of them), [`prefix`] (which cached prompt to build on), [`threads`] (how many compute),
-//! [`template`] (messages to text), [`text`] (tokens to text), [`model`] (loading).
+//! [`template`] (messages to text), [`text`] (tokens to text), [`schema`] (answers as JSON), [`model`] (loading).
 #![deny(missing_docs)]
 
 mod answer;
 pub mod generation;
 pub mod model;
 mod prefix;
+mod schema;
 mod template;
 mod text;
 mod threads;

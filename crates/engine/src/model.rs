@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, OnceLock};
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
+use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::{LogOptions, send_logs_to_tracing};
 use sha2::{Digest, Sha256};
 
+use crate::schema::{SchemaError, Schemas};
 use crate::template::{Said, Segment, Template, TemplateError};
 
 /// A model file that is open.
@@ -17,6 +19,7 @@ pub struct Model {
     pub(crate) llama: LlamaModel,
     template: Template,
     template_hash: String,
+    schemas: OnceLock<Result<Schemas, SchemaError>>,
 }
 
 /// A model cannot be loaded.
@@ -102,7 +105,7 @@ impl Model {
             .map_err(|error| unusable(error.to_string()))?;
         let template_hash =
             Sha256::digest(source.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { llama, template, template_hash })
+        Ok(Self { llama, template, template_hash, schemas: OnceLock::new() })
     }
 
     /// SHA-256 of the chat template, as hex.
@@ -150,6 +153,14 @@ impl Model {
     pub(crate) fn ends(&self, token: LlamaToken) -> bool {
         let vocabulary = self.llama.vocab();
         vocabulary.is_eog(token) || vocabulary.is_control(token)
+    }
+
+    /// A sampler that keeps to a JSON schema; the first one takes some hundred milliseconds.
+    pub(crate) fn schema_sampler(&self, schema: &str) -> Result<LlamaSampler, SchemaError> {
+        match self.schemas.get_or_init(|| Schemas::new(&self.llama)) {
+            Ok(schemas) => schemas.sampler(schema),
+            Err(_) => Err(SchemaError::Unsupported),
+        }
     }
 
     /// The bytes that `token` stands for.

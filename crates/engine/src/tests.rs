@@ -47,6 +47,7 @@ fn call(system: &str, question: &str) -> Generate {
         top_p: None,
         seed: None,
         stop: Vec::new(),
+        schema: None,
         deadline_ms: 300_000,
     }
 }
@@ -113,6 +114,35 @@ fn other_threads_take_over_in_the_middle_and_say_the_same() {
     assert_eq!(said, want);
     let (again, _, cached) = run(&mut engine, &call).unwrap();
     assert_eq!((again, cached.cached), (want, usage.input - 1), "what was cached is still known");
+}
+
+#[test]
+fn an_answer_keeps_to_its_schema_or_fails() {
+    let schema = r#"{"type": "object", "required": ["name", "fee", "days", "kind"], "properties": {
+        "name": {"type": "string", "maxLength": 20}, "fee": {"type": "number", "minimum": 0, "maximum": 99},
+        "days": {"type": "integer"}, "kind": {"enum": ["card", "account"]}}}"#;
+    let base = Generate {
+        schema: Some(schema.to_owned()),
+        max_tokens: 120,
+        ..call(RULES, "Describe the fee of a card as JSON.")
+    };
+    let mut engine = engine();
+    for temperature in [0.0, 1.5] {
+        let call = Generate { temperature, seed: Some(3), ..base.clone() };
+        let (text, finish, _) = run(&mut engine, &call).unwrap();
+        assert_eq!(finish, Finish::Stop);
+        let said: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(said["name"].as_str().is_some_and(|name| name.chars().count() <= 20), "{text}");
+        assert!(said["fee"].as_f64().is_some_and(|fee| (0.0..=99.0).contains(&fee)), "{text}");
+        assert!(
+            said["days"].is_i64() && ["card", "account"].contains(&said["kind"].as_str().unwrap()),
+            "{text}"
+        );
+    }
+    let cut = run(&mut engine, &Generate { max_tokens: 4, ..base.clone() }).unwrap_err();
+    assert_eq!(cut.kind, FailureKind::Truncated);
+    let open = run(&mut engine, &Generate { schema: Some("{}".to_owned()), ..base }).unwrap_err();
+    assert_eq!(open.kind, FailureKind::Caller);
 }
 
 fn four() -> Vec<Generate> {

@@ -191,6 +191,7 @@ impl<'a> Session<'a> {
             top_p: parameters.top_p,
             seed: parameters.seed,
             stop: parameters.stop.clone(),
+            schema: call.request.schema.as_deref().map(str::to_owned),
             deadline_ms: u64::try_from(call.deadline.since(now).as_millis()).unwrap_or(u64::MAX),
         });
         let Ok(bytes) = frames::encode(&frame) else {
@@ -390,6 +391,7 @@ impl From<FailureKind> for Fault {
         match kind {
             FailureKind::Caller => too_large(),
             FailureKind::Timeout => Self::provider(Kind::Timeout),
+            FailureKind::Truncated => Self::provider(Kind::Truncated),
             FailureKind::Cancelled | FailureKind::Engine => Self::provider(Kind::Transient),
         }
     }

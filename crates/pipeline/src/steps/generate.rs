@@ -195,5 +195,5 @@ fn request(asked: &Asked<'_>, reasons: &[String]) -> Result<ChatRequest, RenderE
     parameters.max_tokens = asked.turn.max_tokens.unwrap_or(parameters.max_tokens);
     parameters.temperature = asked.turn.temperature.unwrap_or(parameters.temperature);
     let messages = vec![Message::new(Role::System, prompt.system()), Message::new(Role::User, user)];
-    Ok(ChatRequest { messages, parameters })
+    Ok(ChatRequest { messages, parameters, schema: None })
 }

@@ -102,7 +102,7 @@ impl House {
     ) -> Dispatched {
         let now = self.clock.now();
         let request =
-            ChatRequest { messages: vec![Message::new(Role::User, "?")], parameters: Parameters::default() };
+            ChatRequest { messages: vec![Message::new(Role::User, "?")], ..ChatRequest::default() };
         let mut ask = Ask {
             route: &self.route,
             request: &request,

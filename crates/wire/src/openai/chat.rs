@@ -63,6 +63,21 @@ struct RequestBody<'a> {
     stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<StreamOptions>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<ResponseFormat<'a>>,
+}
+
+#[derive(Serialize)]
+struct ResponseFormat<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    json_schema: JsonSchema<'a>,
+}
+
+#[derive(Serialize)]
+struct JsonSchema<'a> {
+    name: &'static str,
+    schema: &'a RawValue,
 }
 
 #[derive(Serialize)]
@@ -97,8 +112,15 @@ pub fn request(call: Call<'_>, request: &ChatRequest) -> Bytes {
         stop: &parameters.stop,
         stream: streamed,
         stream_options: streamed.then_some(StreamOptions { include_usage: true }),
+        response_format: request.schema.as_deref().and_then(response_format),
     };
     Bytes::from(serde_json::to_vec(&body).expect("numbers, texts and lists always serialise"))
+}
+
+/// The wish for an answer that keeps to `schema`; text that is no JSON is no wish.
+fn response_format(schema: &str) -> Option<ResponseFormat<'_>> {
+    let schema = serde_json::from_str(schema).ok()?;
+    Some(ResponseFormat { kind: "json_schema", json_schema: JsonSchema { name: "answer", schema } })
 }
 
 #[derive(Deserialize)]
@@ -233,7 +255,7 @@ mod tests {
                 Message::new(Role::System, "Answer from the passages."),
                 Message::new(Role::User, "Is my \"deposit\" insured?\nHow far?"),
             ],
-            parameters: Parameters::default(),
+            ..ChatRequest::default()
         }
     }
 

@@ -1,7 +1,10 @@
 //! A caller's chat completions request as a domain one, for models and agents that do not take its bytes.
 
+use std::sync::Arc;
+
 use domain::chat::{ChatRequest, Message, Parameters, Role};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 /// A request that cannot be put to a model that reads plain text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +48,8 @@ pub struct Inbound {
     pub seed: Option<u64>,
     /// Texts that end the answer.
     pub stop: Vec<String>,
+    /// A JSON schema that the answer keeps to.
+    pub schema: Option<Arc<str>>,
 }
 
 impl Inbound {
@@ -59,7 +64,7 @@ impl Inbound {
             seed: self.seed,
             stop: self.stop,
         };
-        ChatRequest { messages: self.messages, parameters }
+        ChatRequest { messages: self.messages, parameters, schema: self.schema }
     }
 }
 
@@ -73,6 +78,17 @@ struct Body {
     seed: Option<i64>,
     stop: Option<Stop>,
     n: Option<u32>,
+    response_format: Option<ResponseFormat>,
+}
+
+#[derive(Deserialize)]
+struct ResponseFormat {
+    json_schema: Option<JsonSchema>,
+}
+
+#[derive(Deserialize)]
+struct JsonSchema {
+    schema: Option<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -137,6 +153,10 @@ pub fn read(body: &[u8]) -> Result<Inbound, InboundError> {
             Some(Stop::One(text)) => vec![text],
             Some(Stop::Many(texts)) => texts,
         },
+        schema: body
+            .response_format
+            .and_then(|format| format.json_schema?.schema)
+            .map(|schema| Arc::from(schema.get())),
     })
 }
 
@@ -164,6 +184,21 @@ fn message(body: MessageBody) -> Result<Message, InboundError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_schema_goes_out_and_comes_in_as_it_is() {
+        use super::super::chat::{self, Call, LimitField};
+        use domain::chat::Delivery;
+        let schema: Option<Arc<str>> = Some(Arc::from(r#"{"type":"object","properties":{"b":{},"a":{}}}"#));
+        let call = Call { model: "x", delivery: Delivery::Whole, limit_field: LimitField::MaxTokens };
+        let asked = ChatRequest { schema: schema.clone(), ..ChatRequest::default() };
+        let body = chat::request(call, &asked);
+        assert_eq!(read(&body).map(|inbound| inbound.request().schema), Ok(schema));
+        let body = chat::request(call, &ChatRequest::default());
+        assert!(!String::from_utf8_lossy(&body).contains("response_format"));
+        let object = br#"{"messages":[],"response_format":{"type":"json_object"}}"#;
+        assert_eq!(read(object).map(|inbound| inbound.schema), Ok(None));
+    }
 
     #[test]
     fn a_request_becomes_messages_and_parameters() {
