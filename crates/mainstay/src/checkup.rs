@@ -10,7 +10,7 @@ use embedded::supervisor::State;
 use resilience::breaker::{Cause, Counts, Position};
 use resilience::memory::Pressure;
 use resilience::shedding::{Class, Reading, Reason};
-use routing::{Router, TargetHealth};
+use routing::TargetHealth;
 
 use crate::assembly::{Assembly, EmbedderState};
 use crate::embedded_slot::Occupant;

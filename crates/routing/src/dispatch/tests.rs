@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::chat::{ChatRequest, Finish, Message, Parameters, Role};
+use domain::chat::{ChatRequest, Finish, Message, Role};
 use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::id::{ModelId, ProviderName, RouteName, TargetId};
 use domain::interaction::{Attempt, AttemptResult};
@@ -101,8 +101,7 @@ impl House {
         change: impl FnOnce(&mut Ask<'_>),
     ) -> Dispatched {
         let now = self.clock.now();
-        let request =
-            ChatRequest { messages: vec![Message::new(Role::User, "?")], ..ChatRequest::default() };
+        let request = ChatRequest { messages: vec![Message::new(Role::User, "?")], ..ChatRequest::default() };
         let mut ask = Ask {
             route: &self.route,
             request: &request,
