@@ -191,12 +191,14 @@ mod tests {
         use domain::chat::Delivery;
         let schema: Option<Arc<str>> = Some(Arc::from(r#"{"type":"object","properties":{"b":{},"a":{}}}"#));
         let call = Call { model: "x", delivery: Delivery::Whole, limit_field: LimitField::MaxTokens };
-        let asked = ChatRequest { schema: schema.clone(), ..ChatRequest::default() };
+        let messages = vec![Message::new(Role::User, "?")];
+        let asked = ChatRequest { messages, schema: schema.clone(), ..ChatRequest::default() };
         let body = chat::request(call, &asked);
         assert_eq!(read(&body).map(|inbound| inbound.request().schema), Ok(schema));
         let body = chat::request(call, &ChatRequest::default());
         assert!(!String::from_utf8_lossy(&body).contains("response_format"));
-        let object = br#"{"messages":[],"response_format":{"type":"json_object"}}"#;
+        let object =
+            br#"{"messages":[{"role":"user","content":"?"}],"response_format":{"type":"json_object"}}"#;
         assert_eq!(read(object).map(|inbound| inbound.schema), Ok(None));
     }
 
