@@ -39,8 +39,8 @@ pub struct Config {
     /// How long a connection may stay open without a request; it is closed at most half as much later.
     #[serde(with = "resilience::duration_text")]
     pub idle_timeout: Duration,
-    /// How long requests under way may go on after the signal to stop; what is left then ends with an error. A second
-    /// signal ends it at once.
+    /// How long requests under way may go on after the signal to stop (SIGTERM, SIGINT, or SIGHUP when the terminal goes
+    /// away, which `nohup` keeps off); what is left then ends with an error. A second signal ends it at once.
     #[serde(with = "resilience::duration_text")]
     pub drain_timeout: Duration,
     /// How long after the signal to stop the port stays open, part of the drain time: `/health/ready` is 503, and each

@@ -47,10 +47,7 @@ pub enum BindError {
 /// # Errors
 /// [`BindError`] naming the address and the reason.
 pub fn bind(listen: &str) -> Result<TcpListener, BindError> {
-    let address: SocketAddr = listen.parse().map_err(|_| BindError::NotAnAddress(listen.to_owned()))?;
-    if !address.ip().is_loopback() {
-        return Err(BindError::NotLoopback(address.ip()));
-    }
+    let address = address(listen)?;
     open(address).map_err(|source| BindError::Bind { address, source })
 }
 
@@ -64,6 +61,18 @@ fn open(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(WAITING_MAX)
+}
+
+/// The address that `listen` names.
+///
+/// # Errors
+/// [`BindError`] when it is none, or one that is not opened.
+pub fn address(listen: &str) -> Result<SocketAddr, BindError> {
+    let address: SocketAddr = listen.parse().map_err(|_| BindError::NotAnAddress(listen.to_owned()))?;
+    match address.ip() {
+        ip if ip.is_loopback() => Ok(address),
+        ip => Err(BindError::NotLoopback(ip)),
+    }
 }
 
 /// Pause after an accept that failed for want of descriptors: trying again at once would only spin.

@@ -1,9 +1,11 @@
 //! Configuration: `mainstay.toml` with each crate's section joined, and the only reader of the process's environment.
 //!
-//! Reading order: this file (the settings and their check), [`source`] (where the folder is), [`layers`] (overlays).
+//! Reading order: this file (the settings and their check), [`source`] (where the folder is), [`layers`] (overlays), [`validity`] (what
+//! no server can serve with).
 
 mod layers;
 mod source;
+mod validity;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,10 +30,6 @@ pub(crate) use source::Source;
 pub(crate) const SETTINGS_FILE: &str = "mainstay.toml";
 /// The catalogue of models that Mainstay runs itself.
 pub(crate) const EMBEDDED_MODELS_FILE: &str = "models.toml";
-/// Sources of models are not asked more often than this.
-const FETCH_AGAIN_MIN: Duration = Duration::from_secs(1);
-/// Most answers that one model makes at once: each step of one waits for the steps of all.
-const PARALLEL_MAX: usize = 16;
 /// The version of the settings' grammar.
 const SCHEMA: u32 = 1;
 
@@ -139,9 +137,9 @@ impl Default for SessionsConfig {
 pub(crate) struct EmbeddedConfig {
     /// `auto` (by the machine's memory), a name of `models.toml`, or `none`.
     pub(crate) model: String,
-    /// Context window in tokens.
+    /// Context window in tokens, 512 at least.
     pub(crate) context: u32,
-    /// Threads of the worker; 0 means as many as other processes leave cores for, measured while it works, 8 at most.
+    /// Threads of the worker, 512 at most; 0 means as many as other processes leave cores for, measured while it works, 8 at most.
     pub(crate) threads: u32,
     /// Answers that the model makes at once, 1 to 16; further ones wait. They share the context window.
     pub(crate) parallel: usize,
@@ -175,7 +173,7 @@ pub(crate) struct Loaded {
 fn settings(folder: &Folder, environment: Option<&str>) -> Result<Config, Problems> {
     let layers = Layers::read(folder, environment)?;
     let config: Config = layers.settings()?;
-    config.check(&layers)?;
+    validity::check(&config, &layers)?;
     Ok(config)
 }
 
@@ -261,44 +259,6 @@ impl Loaded {
     pub(crate) fn choose_model(&mut self, name: &str) -> anyhow::Result<()> {
         check_embedded_model(&self.catalogue, name).map_err(|reason| anyhow::anyhow!("--model: {reason}"))?;
         self.config.embedded.model = name.to_owned();
-        Ok(())
-    }
-}
-
-impl Config {
-    fn check(&self, layers: &Layers<'_>) -> Result<(), Problem> {
-        if self.schema != SCHEMA {
-            let reason = format!("schema {} is not known; this version reads schema = {SCHEMA}", self.schema);
-            return Err(layers.problem(&["schema"], reason));
-        }
-        if sqlite_path(&self.storage.url, Path::new("data")).is_none() {
-            return Err(layers.problem(&["storage", "url"], "[storage] url: write `sqlite:PATH`".to_owned()));
-        }
-        if self.server.request_timeout.is_zero() || self.server.connections_max == 0 {
-            let reason = "[server] request_timeout and connections_max must be more than 0".to_owned();
-            return Err(layers.problem(&["server"], reason));
-        }
-        if !(1..=PARALLEL_MAX).contains(&self.embedded.parallel) {
-            let reason = format!("[embedded] parallel must be 1 to {PARALLEL_MAX}");
-            return Err(layers.problem(&["embedded", "parallel"], reason));
-        }
-        if self.embedded.fetch_again < FETCH_AGAIN_MIN {
-            let reason = format!("[embedded] fetch_again must be {FETCH_AGAIN_MIN:?} or more");
-            return Err(layers.problem(&["embedded", "fetch_again"], reason));
-        }
-        if let Err(error) = self.resilience.validate() {
-            return Err(layers.problem(&["resilience"], format!("[resilience]: {error}")));
-        }
-        for (name, provider) in &self.providers {
-            let key = format!("[providers.{name}]");
-            if name == registry::routes::EMBEDDED || name.contains('/') || name.is_empty() {
-                let reason = format!("{key}: this name cannot be used for a provider");
-                return Err(layers.problem(&["providers", name], reason));
-            }
-            if let Err(error) = provider.validate() {
-                return Err(layers.problem(&["providers", name], format!("{key}: {error}")));
-            }
-        }
         Ok(())
     }
 }

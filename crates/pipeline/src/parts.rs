@@ -20,7 +20,7 @@ use crate::session_lock::SessionLocks;
 pub struct RecordsConfig {
     /// When a record counts as written.
     pub durability: Durability,
-    /// What happens to a reply whose record cannot be written.
+    /// What happens to a reply whose record cannot be written. `refuse` needs `durability = "commit"`.
     pub on_failure: OnFailure,
 }
 

@@ -10,7 +10,7 @@ use crate::routes::{EMBEDDED, Routes, target_of};
 use crate::snapshot::{Serving, Snapshot};
 
 /// What stands before the name of an agent.
-const AGENT_PREFIX: &str = "agent:";
+pub(crate) const AGENT_PREFIX: &str = "agent:";
 
 /// Routes by the names that clients write; made once for a snapshot.
 #[derive(Debug, Clone, Default)]

@@ -102,10 +102,21 @@ impl Folder {
 /// A TOML error as a problem with its line.
 #[must_use]
 pub fn toml_problem(path: &str, text: &str, error: &toml::de::Error) -> Problem {
-    let reason = error.message().trim().replace('\n', "; ");
+    let reason = toml_reason(text, error);
     match error.span() {
         Some(span) => Problem::at(path, text, span.start, reason),
         None => Problem::of_file(path, reason),
+    }
+}
+
+/// What a TOML error says, in one line; a key that stands twice in `text` is named.
+#[must_use]
+pub fn toml_reason(text: &str, error: &toml::de::Error) -> String {
+    let reason = error.message().trim().replace('\n', "; ");
+    let there = error.span().and_then(|span| text.get(span)).filter(|_| reason == "duplicate key");
+    match there {
+        Some(key) => format!("{reason} `{}`", key.trim()),
+        None => reason,
     }
 }
 
@@ -127,6 +138,9 @@ mod tests {
         let problem = folder.toml::<Small>("a.toml").expect_err("unknown key");
         assert_eq!((problem.file.as_str(), problem.line), ("a.toml", Some(3)));
         assert!(problem.reason.contains("colour"), "{problem}");
+        folder.insert("a.toml", b"[x]\nsize = 1\n\n[x]\nsize = 2\n".as_slice());
+        let problem = folder.toml::<Small>("a.toml").expect_err("twice");
+        assert_eq!(problem.to_string(), "a.toml:4: duplicate key `x`");
         assert_eq!(
             folder.toml::<Small>("b.toml").expect_err("missing").to_string(),
             "b.toml: the file is missing"

@@ -8,6 +8,8 @@ use domain::model::{Hedge, Model, Overrides, Prices, Route, RouteTier, Target, T
 use domain::money::Nanos;
 use serde::Deserialize;
 
+use crate::clients::AGENT_PREFIX;
+
 /// Settings of one catalogue entry.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -180,7 +182,11 @@ impl Routes {
             }
         }
         for (alias, target) in &settings.aliases {
-            if settings.routes.contains_key(target) {
+            if alias.trim().is_empty() || alias.starts_with(AGENT_PREFIX) {
+                let reason =
+                    "clients cannot send this name: it must not be empty, and `agent:` leads to agents";
+                reasons.push(format!("[aliases] \"{alias}\": {reason}"));
+            } else if settings.routes.contains_key(target) {
                 routes.aliases.insert(alias.clone(), RouteName::from(target.as_str()));
             } else {
                 reasons.push(format!("[aliases] \"{alias}\": there is no route `{target}`"));
@@ -413,6 +419,8 @@ mod tests {
                 "needs two targets",
             ),
             ("[aliases]\na = \"nowhere\"", "no route `nowhere`"),
+            ("[aliases]\n\"\" = \"standard\"", "[aliases] \"\": clients cannot send this name"),
+            ("[aliases]\n\"agent:x\" = \"standard\"", "[aliases] \"agent:x\": clients cannot send this name"),
         ] {
             let reasons = Routes::build(&settings(text)).expect_err(text);
             assert!(reasons.iter().any(|reason| reason.contains(want)), "{text}: {reasons:?}");

@@ -1,6 +1,6 @@
 //! The settings in layers: `mainstay.toml`, and the overlay of an environment over it. It knows where each key stands.
 
-use registry::folder::{Folder, toml_problem};
+use registry::folder::{Folder, toml_problem, toml_reason};
 use registry::problem::{Problem, Problems, line_of};
 use serde::de::DeserializeOwned;
 use toml::Spanned;
@@ -47,7 +47,7 @@ impl<'a> Layers<'a> {
     pub(crate) fn settings<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         let table = self.table()?;
         T::deserialize(Deserializer::from(table)).map_err(|error| {
-            let reason = error.message().trim().replace('\n', "; ");
+            let reason = toml_reason("", &error);
             match error.span() {
                 Some(span) => self.at(span.start, reason),
                 None => Problem::of_file(SETTINGS_FILE, reason),
@@ -81,7 +81,7 @@ impl<'a> Layers<'a> {
         let mut table = parsed.map_err(|error| toml_problem(SETTINGS_FILE, self.base, &error))?;
         if let Some(Overlay { padded, .. }) = &self.overlay {
             let over = DeTable::parse(padded).map_err(|error| {
-                let reason = error.message().trim().replace('\n', "; ");
+                let reason = toml_reason(padded, &error);
                 self.at(error.span().map_or(self.base.len(), |span| span.start), reason)
             })?;
             merge(table.get_mut(), over.into_inner());
@@ -159,8 +159,13 @@ fn section(reason: &str) -> Vec<String> {
         keys.push(key);
         table = value.as_table().cloned().unwrap_or_default();
     }
-    let key = rest.split_once(':').map_or("", |(key, _)| key).trim().trim_matches('"');
-    keys.extend(Some(key.to_owned()).filter(|key| !key.is_empty()));
+    let rest = rest.trim_start();
+    let key = match rest.strip_prefix('"') {
+        // A quoted key may be empty, and may hold colons.
+        Some(quoted) => quoted.split_once("\":").map(|(key, _)| key),
+        None => rest.split_once(':').map(|(key, _)| key.trim()).filter(|key| !key.is_empty()),
+    };
+    keys.extend(key.map(str::to_owned));
     keys
 }
 
@@ -235,6 +240,7 @@ mod tests {
             ("\n\nschema = \"x\"", "environments/prod.toml:3: "),
             ("# dev\n[nonsense]\n", "environments/prod.toml:2: "),
             ("\nx = [", "environments/prod.toml:2: "),
+            ("schema = 1\nschema = 1", "environments/prod.toml:2: duplicate key `schema`"),
             ("server = 1", "environments/prod.toml:1: "),
         ] {
             let folder = layered(overlay);
@@ -251,15 +257,16 @@ mod tests {
 
     #[test]
     fn a_problem_is_placed_by_the_section_in_its_reason() {
-        let base = "schema = 1\n[aliases]\none = \"x\"\n[models.\"a/b\"]\nprice = 1\n[routes.standard]\ntiers = []\n";
+        let base = "schema = 1\n[aliases]\none = \"x\"\n\"a:b\" = \"x\"\n[models.\"a/b\"]\nprice = 1\n[routes.standard]\ntiers = []\n";
         let overlay = "[aliases]\n\ntwo = \"y\"\n[[routes.standard.tiers]]\nname = \"new\"\n";
         let mut folder = layered(overlay);
         folder.insert(SETTINGS_FILE, base.as_bytes());
         for (environment, reason, want) in [
             (None, "[aliases] \"one\": no", Some(("mainstay.toml", 3))),
-            (None, "[models.\"a/b\"] price: no", Some(("mainstay.toml", 5))),
-            (None, "[models.\"a/b\"]: no", Some(("mainstay.toml", 4))),
-            (None, "[routes.standard]: no", Some(("mainstay.toml", 6))),
+            (None, "[aliases] \"a:b\": no", Some(("mainstay.toml", 4))),
+            (None, "[models.\"a/b\"] price: no", Some(("mainstay.toml", 6))),
+            (None, "[models.\"a/b\"]: no", Some(("mainstay.toml", 5))),
+            (None, "[routes.standard]: no", Some(("mainstay.toml", 7))),
             (None, "[routes.other]: no", None),
             (None, "no section", None),
             (Some("prod"), "[aliases] \"one\": no", Some(("mainstay.toml", 3))),
