@@ -16,14 +16,21 @@ pub(crate) fn raise() -> u64 {
     granted.unwrap_or(u64::MAX)
 }
 
-/// Connections that `n_files` allow, at most `wanted`: each may need another one to a provider.
+/// Connections that `n_files` allow, at most `wanted`: each may need another one to a provider. Who asked for a number
+/// by hand is warned when it cannot be had.
 pub(crate) fn connections_max(n_files: u64, wanted: usize) -> usize {
     let most = n_files.saturating_sub(KEPT) / 2;
     let allowed = usize::try_from(most).unwrap_or(usize::MAX).clamp(1, wanted.max(1));
-    if allowed < wanted {
+    if allowed == wanted {
+        return allowed;
+    }
+    let told =
+        format!("{n_files} open files are allowed: at most {allowed} connections at once, not {wanted}");
+    if wanted == api::router::Config::default().connections_max {
+        tracing::info!("{told}");
+    } else {
         tracing::warn!(
-            "{n_files} open files are allowed: at most {allowed} connections at once, not {wanted}; raise the limit \
-             of the process (`ulimit -n`, LimitNOFILE=), or lower [server] connections_max"
+            "{told}; raise the limit of the process (`ulimit -n`, LimitNOFILE=), or lower [server] connections_max"
         );
     }
     allowed

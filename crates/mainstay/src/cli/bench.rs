@@ -49,7 +49,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
     let clock = Arc::new(SystemClock::new());
     let assistant = OverHttp { server: Server::new(&options.url, Arc::clone(&clock))?, clock };
     // A server that is not there would make every line wrong: better said once.
-    assistant.server.get("/health/live").await?;
+    assistant.server.health("/health/live").await?;
     let lines = evaluation::run::run(&assistant, &cases, |line| show(line, options.form)).await;
     let summary = summarise(&lines);
     if options.form.is_json {

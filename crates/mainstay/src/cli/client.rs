@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::ports::Clock;
 use http::{HeaderMap, HeaderValue, Method, header};
-use outbound::{Origin, OriginConfig, OutboundError, Request};
+use outbound::{Origin, OriginConfig, OriginError, OutboundError, Request};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use wire::sse::{Decoder, Event, Limits};
@@ -33,6 +33,12 @@ pub(crate) enum ClientError {
         url: String,
         /// Why.
         source: OutboundError,
+    },
+    /// Someone else listens there.
+    #[error("what answers at {url} is not a Mainstay server")]
+    Foreign {
+        /// Where.
+        url: String,
     },
     /// The server refused.
     #[error("the server refused: {0}")]
@@ -59,40 +65,71 @@ impl Server {
     pub(crate) fn new(url: &str, clock: Arc<SystemClock>) -> anyhow::Result<Self> {
         let http = outbound::Client::new(Arc::clone(&clock) as _, outbound::Config::default());
         let config = OriginConfig { base_url: url.to_owned(), allow_private: true, secret: None };
-        let origin = http.origin(&config).map_err(|error| anyhow::anyhow!("--url `{url}`: {error}"))?;
+        let origin = http.origin(&config).map_err(|error| no_origin(url, &error))?;
         Ok(Self { origin, clock, _http: http })
     }
 
-    /// Reads a JSON document.
-    pub(crate) async fn get(&self, path: &str) -> Result<Value, ClientError> {
+    /// How the server is, by one of `/health/…`.
+    pub(crate) async fn health(&self, path: &str) -> Result<Value, ClientError> {
         let deadline = self.clock.now().after(PATIENCE);
         let response = self.send(Request::get(path)).await?;
         let body = response.body.whole(REPLY_BYTES_MAX, deadline).await.map_err(broken)?;
-        serde_json::from_slice(&body).map_err(|error| ClientError::Broken(error.to_string()))
+        self.own(&body, |health| {
+            let status = health["status"].as_str().unwrap_or_default();
+            let is_deep = health["parts"].is_array() && health["version"].is_string();
+            let is_ready = health["reason"].is_string() && ["starting", "stopping"].contains(&status);
+            is_deep || is_ready || (["live", "ready"].contains(&status) && path != DEEP)
+        })
     }
 
     /// How each target is.
     pub(crate) async fn breakers(&self) -> Result<Value, ClientError> {
-        self.call(Request::get("/admin/v1/breakers")).await
+        let is_own = |listed: &Value| {
+            listed["breakers"].as_array().is_some_and(|breakers| breakers.iter().all(is_breaker))
+        };
+        self.call(Request::get("/admin/v1/breakers"), is_own).await
     }
 
     /// Closes the breaker of `target`; returns how it is then.
     pub(crate) async fn reset_breaker(&self, target: &str) -> Result<Value, ClientError> {
         let target = utf8_percent_encode(target, NON_ALPHANUMERIC);
         let path = format!("/admin/v1/breakers/{target}/reset");
-        self.call(Request { method: Method::POST, ..Request::get(&path) }).await
+        self.call(Request { method: Method::POST, ..Request::get(&path) }, is_breaker).await
     }
 
     /// The JSON document of a reply that is no refusal.
-    async fn call(&self, request: Request) -> Result<Value, ClientError> {
+    async fn call(
+        &self,
+        request: Request,
+        is_own: impl FnOnce(&Value) -> bool,
+    ) -> Result<Value, ClientError> {
         let deadline = self.clock.now().after(PATIENCE);
         let response = self.send(request).await?;
         let status = response.status;
         let body = response.body.whole(REPLY_BYTES_MAX, deadline).await.map_err(broken)?;
         match status.is_success() {
-            true => serde_json::from_slice(&body).map_err(|error| ClientError::Broken(error.to_string())),
-            false => Err(ClientError::Refused(detail(&body))),
+            true => self.own(&body, is_own),
+            false => Err(self.refused(&body)),
         }
+    }
+
+    /// A document, where it is one of Mainstay's.
+    fn own(&self, body: &[u8], is_own: impl FnOnce(&Value) -> bool) -> Result<Value, ClientError> {
+        let document = serde_json::from_slice(body).ok().filter(is_own);
+        document.ok_or_else(|| self.foreign())
+    }
+
+    /// What a refusal says; each of Mainstay's has a code and a detail.
+    fn refused(&self, body: &[u8]) -> ClientError {
+        let problem: Value = serde_json::from_slice(body).unwrap_or_default();
+        match (problem["code"].as_str(), problem["detail"].as_str()) {
+            (Some(_), Some(detail)) => ClientError::Refused(detail.to_owned()),
+            _ => self.foreign(),
+        }
+    }
+
+    fn foreign(&self) -> ClientError {
+        ClientError::Foreign { url: self.origin.name().to_owned() }
     }
 
     /// Asks `/query`, telling what happens meanwhile; returns the body of the answer.
@@ -119,31 +156,54 @@ impl Server {
         let response = self.send(request).await?;
         if !response.status.is_success() {
             let body = response.body.whole(REPLY_BYTES_MAX, deadline).await.map_err(broken)?;
-            return Err(ClientError::Refused(detail(&body)));
+            return Err(self.refused(&body));
         }
         let mut stream = response.body;
         let mut decoder =
             Decoder::new(Limits { line_bytes_max: REPLY_BYTES_MAX, event_bytes_max: REPLY_BYTES_MAX });
-        let mut events = Vec::new();
+        let (mut events, mut n_events) = (Vec::new(), 0_u64);
         while let Some(portion) = stream.chunk(deadline).await.map_err(broken)? {
             decoder
                 .push(&portion, &mut events)
                 .map_err(|_| ClientError::Broken("an event is too long".to_owned()))?;
             for event in events.drain(..) {
+                n_events += 1;
                 if let Some(answer) = take(&event, &mut tell)? {
                     return Ok(answer);
                 }
             }
         }
-        Err(ClientError::Broken("it ended without an answer".to_owned()))
+        match n_events {
+            0 => Err(self.foreign()),
+            _ => Err(ClientError::Broken("it ended without an answer".to_owned())),
+        }
     }
 
     async fn send(&self, request: Request) -> Result<outbound::Response, ClientError> {
         let deadline = self.clock.now().after(PATIENCE);
-        self.origin
-            .send(request, deadline)
-            .await
-            .map_err(|source| ClientError::Unreachable { url: self.origin.name().to_owned(), source })
+        self.origin.send(request, deadline).await.map_err(|source| match source {
+            OutboundError::Unreadable { .. } => self.foreign(),
+            source => ClientError::Unreachable { url: self.origin.name().to_owned(), source },
+        })
+    }
+}
+
+/// The path that tells of every part.
+pub(crate) const DEEP: &str = "/health/deep";
+
+fn is_breaker(breaker: &Value) -> bool {
+    breaker["target"].is_string() && breaker["state"].is_string()
+}
+
+/// These errors are worded for the settings.
+fn no_origin(url: &str, error: &OriginError) -> anyhow::Error {
+    match error {
+        OriginError::Unreadable => {
+            anyhow::anyhow!("--url `{url}`: this is not an address; write one as http://127.0.0.1:8080")
+        }
+        OriginError::Scheme => anyhow::anyhow!("--url: an address begins with http:// or https://"),
+        // The address is not repeated: it may hold a password.
+        error => anyhow::anyhow!("--url: {}", error.to_string().replace("`base_url`", "the address")),
     }
 }
 

@@ -11,10 +11,10 @@ use domain::secret::SecretRef;
 use embedded::choose::{Memory, choose};
 use serde_json::{Value, json};
 
-use crate::cli::client::Server;
+use crate::cli::client::{ClientError, DEEP, Server};
 use crate::cli::{Form, Found, Places, terminal};
 use crate::clock::SystemClock;
-use crate::config::{Loaded, SystemSecrets};
+use crate::config::{Loaded, SystemSecrets, sqlite_path};
 use crate::models::MODELS_FOLDER;
 use crate::{data, fetching};
 
@@ -76,12 +76,12 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
     if options.wait_ready {
         wait_ready(&server, &clock).await?;
     }
-    let mut findings = look_at_configuration(&options.places, &clock);
+    let reset = if options.reset_breakers { Some(reset_breakers(&server).await) } else { None };
+    let at_server = look_at_server(&server, &options.url).await;
+    let mut findings = look_at_configuration(&options.places, &clock, &at_server);
     findings.push(look_at_data(&options.places));
-    if options.reset_breakers {
-        findings.push(reset_breakers(&server).await);
-    }
-    findings.extend(look_at_server(&server, &options.url).await);
+    findings.extend(reset);
+    findings.extend(at_server);
     show(&findings, options.form);
     let is_broken = findings.iter().any(|finding| finding.state == State::Broken);
     Ok(if is_broken { Found::Wrong } else { Found::Good })
@@ -91,7 +91,10 @@ async fn wait_ready(server: &Server, clock: &SystemClock) -> anyhow::Result<()> 
     let until = clock.now().after(READY_MAX);
     let mut shown = String::new();
     while clock.now() < until {
-        let reply = server.get("/health/ready").await.unwrap_or_default();
+        let reply = match server.health("/health/ready").await {
+            Err(error @ ClientError::Foreign { .. }) => return Err(error.into()),
+            reply => reply.unwrap_or_default(),
+        };
         if reply["status"] == "ready" {
             return Ok(());
         }
@@ -105,7 +108,7 @@ async fn wait_ready(server: &Server, clock: &SystemClock) -> anyhow::Result<()> 
     anyhow::bail!("the server was not ready after {} s: {shown}", READY_MAX.as_secs())
 }
 
-fn look_at_configuration(places: &Places, clock: &Arc<SystemClock>) -> Vec<Finding> {
+fn look_at_configuration(places: &Places, clock: &Arc<SystemClock>, at_server: &[Finding]) -> Vec<Finding> {
     let source = places.source();
     let loaded = source.read().map_err(anyhow::Error::from).and_then(|folder| Ok(source.load(folder)?));
     let loaded = match loaded {
@@ -114,26 +117,36 @@ fn look_at_configuration(places: &Places, clock: &Arc<SystemClock>) -> Vec<Findi
             return vec![finding(
                 "configuration",
                 State::Broken,
-                format!("{error:#}; correct it, then `mainstay check`"),
+                format!("{}; correct it, then `mainstay check`", terminal::told(&error)),
             )];
         }
     };
     let valid = format!("{} is valid (snapshot {})", source.describe(), loaded.snapshot.id);
     let mut findings = vec![finding("configuration", State::Works, valid)];
-    findings.extend(look_at_keys(&loaded));
+    findings.extend(look_at_keys(&loaded, at_server));
     findings.extend(look_at_models(&loaded, places, clock));
     findings
 }
 
-fn look_at_keys(loaded: &Loaded) -> Vec<Finding> {
-    let look = |(name, provider): (&String, &providers::Config)| {
-        let reference = provider.key.as_deref().and_then(|key| SecretRef::parse(key).ok())?;
-        let name = format!("key of provider `{name}`");
+fn look_at_keys(loaded: &Loaded, at_server: &[Finding]) -> Vec<Finding> {
+    let look = |(provider, config): (&String, &providers::Config)| {
+        let reference = config.key.as_deref().and_then(|key| SecretRef::parse(key).ok())?;
+        let name = format!("key of provider `{provider}`");
+        // A server does not start without its keys: one that calls this provider has this one.
+        let target = format!("server: target {provider}/");
+        let server_has_it = at_server.iter().any(|finding| finding.name.starts_with(&target));
         Some(match SystemSecrets.resolve(&reference) {
             Ok(_) => finding(name, State::Works, format!("{reference} is set")),
-            Err(error) => {
-                finding(name, State::Broken, format!("{error}; set it where the server is started"))
+            Err(error) if server_has_it => {
+                let detail =
+                    format!("the server that runs has it; for a server started from this shell: {error}");
+                finding(name, State::Works, detail)
             }
+            Err(error) => finding(
+                name,
+                State::Broken,
+                format!("{error} in this shell; set it where the server is started"),
+            ),
         })
     };
     loaded.config.providers.iter().filter_map(look).collect()
@@ -178,8 +191,19 @@ fn look_at_data(places: &Places) -> Finding {
     // A configuration that cannot be read is told elsewhere.
     let source = places.source();
     let settings = source.read().ok().and_then(|folder| source.settings(&folder).ok());
-    let least = settings.map(|settings| settings.storage.free_bytes_min).unwrap_or_default();
+    let storage = settings.map(|settings| settings.storage);
+    let least = storage.as_ref().map(|storage| storage.free_bytes_min).unwrap_or_default();
+    let database = storage.and_then(|storage| sqlite_path(&storage.url, data)).filter(|path| path.exists());
+    let damage = database.and_then(|path| store::examine(&path).err());
     match written {
+        _ if let Some(damage) = damage => finding(
+            name,
+            State::Broken,
+            format!(
+                "{}; stop the server, keep a copy of the file, and put a backup in its place",
+                terminal::told(&damage.into())
+            ),
+        ),
         Ok(()) if let Some(shortage) = data::shortage(data, least) => {
             finding(name, State::Degraded, format!("{shortage}; free space on this disk"))
         }
@@ -215,15 +239,13 @@ async fn reset_breakers(server: &Server) -> Finding {
 }
 
 async fn look_at_server(server: &Server, url: &str) -> Vec<Finding> {
-    let health = match server.get("/health/deep").await {
+    let health = match server.health(DEEP).await {
         Ok(health) => health,
-        Err(_) => {
-            return vec![finding(
-                "server",
-                State::Off,
-                format!("none answers at {url}; start one: mainstay serve"),
-            )];
+        Err(ClientError::Unreachable { .. }) => {
+            let detail = format!("none answers at {url}; start one: mainstay serve");
+            return vec![finding("server", State::Off, detail)];
         }
+        Err(error) => return vec![finding("server", State::Broken, error.to_string())],
     };
     let status = health["status"].as_str().unwrap_or("unknown").to_owned();
     let mut findings = vec![finding("server", State::Works, format!("answers at {url}, {status}"))];

@@ -1,6 +1,9 @@
 //! Commands for people and scripts.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use testkit::upstream::Answer;
@@ -115,6 +118,89 @@ fn state_of(output: &Output, name: &str) -> Value {
     found.unwrap_or_else(|| panic!("no `{name}`: {said}"))["state"].clone()
 }
 
+/// Something else than Mainstay: it answers every request with `body`. It lives as long as the tests.
+fn stranger(body: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut request = [0; 4_096];
+            let _ = stream.read(&mut request);
+            let length = body.len();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+            );
+            let _ = stream.write_all((head + body).as_bytes());
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn what_is_no_mainstay_server_is_not_believed() {
+    for body in ["{\"status\": \"ok\"}", "<html>hello</html>", "[1]"] {
+        let url = stranger(body);
+        for (arguments, code) in [
+            (&["breakers", "list"][..], 2),
+            (&["breakers", "list", "--json"], 2),
+            (&["breakers", "reset", "a/b"], 2),
+            (&["doctor"], 1),
+            (&["doctor", "--wait-ready"], 2),
+            (&["ask", QUESTION], 2),
+        ] {
+            let output = run(&[arguments, &["--url", &url]].concat());
+            let said = stdout(&output) + &stderr(&output);
+            assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+            assert!(said.contains("is not a Mainstay server"), "{arguments:?}: {said}");
+        }
+    }
+}
+
+#[test]
+fn no_error_says_a_thing_twice() {
+    for (arguments, want) in [
+        (&["breakers", "list", "--url", NOWHERE][..], "could not connect"),
+        (&["check", "/nowhere/at/all"], "os error 2"),
+        (&["breakers", "list", "--url", "foo"], "--url `foo`: this is not an address"),
+        (&["breakers", "list", "--url", "ftp://127.0.0.1"], "begins with http:// or https://"),
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(stderr(&output).matches(want).count(), 1, "{arguments:?}: {}", stderr(&output));
+        assert!(!stderr(&output).contains("base_url"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn doctor_believes_a_running_server_about_its_keys() {
+    let upstream = Upstream::start(Behaviour::Answer(Answer::of(GROUNDED)));
+    let config = Folder::with_settings(&ladder(&[&upstream], ""));
+    let start = Start { environment: vec![(KEY_VARIABLE, "a-key".to_owned())], ..Start::with(&config) };
+    let mut server = start.serve();
+    let line = |name: &str, said: &str| {
+        let found = said.lines().find(|line| line.contains(name)).map(str::to_owned);
+        found.unwrap_or_else(|| panic!("no `{name}`: {said}"))
+    };
+    let key = line("key of provider", &server.doctor());
+    assert!(key.starts_with("works") && key.contains("the server that runs has it"), "{key}");
+    server.terminate();
+    server.wait_exit(Duration::from_secs(20)).expect("it ends");
+    let said = server.doctor();
+    let key = line("key of provider", &said);
+    assert!(key.starts_with("broken") && key.contains("in this shell"), "{key}");
+    assert!(line("data folder", &said).starts_with("works"), "{said}");
+
+    let database = start.data().join("mainstay.db");
+    let whole = std::fs::read(&database).expect("a database");
+    let mut damaged = whole.clone();
+    damaged[4_096..].fill(0xff);
+    for damaged in [damaged, b"this is no database\n".repeat(1_000)] {
+        std::fs::write(&database, damaged).expect("writable");
+        let data = line("data folder", &server.doctor());
+        assert!(data.starts_with("broken") && data.contains("mainstay.db"), "{data}");
+    }
+}
+
 #[test]
 fn init_overwrites_nothing() {
     let folder = Folder::init();
@@ -127,7 +213,13 @@ fn init_overwrites_nothing() {
 
 #[test]
 fn wrong_commands_are_explained() {
-    for arguments in [&["nothing"][..], &["serve", "--port", "1"], &["ask"], &["--log", "=loud=", "check"]] {
+    for arguments in [
+        &["nothing"][..],
+        &["serve", "--port", "1"],
+        &["ask"],
+        &["--log", "=loud=", "check"],
+        &["--log", "inf", "check"],
+    ] {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
         assert!(!stderr(&output).is_empty(), "{arguments:?}");

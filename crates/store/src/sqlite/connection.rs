@@ -28,6 +28,14 @@ pub enum OpenError {
         /// The reason.
         source: rusqlite::Error,
     },
+    /// It can be opened, and what it holds is damaged.
+    #[error("the database {} is damaged: {found}", path.display())]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite found first.
+        found: String,
+    },
     /// Its file system cannot hold a write-ahead log.
     #[error("the database {} cannot keep a write-ahead log here (journal mode stays `{mode}`)", path.display())]
     Journal {
@@ -125,6 +133,25 @@ pub(crate) fn store_error(error: &rusqlite::Error) -> StoreError {
 }
 
 /// Opens the one connection that writes, making the file (readable by its owner only) when there is none.
+/// A larger database is not read whole by [`examine`]: 256 MiB take about a second.
+const EXAMINED_BYTES_MAX: u64 = 256 << 20;
+
+/// Looks whether the database at `path` can be read, without changing it; one of up to 256 MiB is read whole. Blocks.
+/// A server may use it meanwhile.
+///
+/// # Errors
+/// [`OpenError`] when it is damaged, or no database.
+pub fn examine(path: &Path) -> Result<(), OpenError> {
+    let failed = |source| OpenError::Open { path: path.to_owned(), source };
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.busy_timeout(Config::default().busy_timeout).map_err(failed)?;
+    let small = std::fs::metadata(path).is_ok_and(|file| file.len() <= EXAMINED_BYTES_MAX);
+    let look = if small { "PRAGMA quick_check(1)" } else { "SELECT 'ok' FROM sqlite_schema LIMIT 1" };
+    let found: String = connection.query_row(look, [], |row| row.get(0)).map_err(failed)?;
+    if found == "ok" { Ok(()) } else { Err(OpenError::Damaged { path: path.to_owned(), found }) }
+}
+
 pub(crate) fn open_writer(path: &Path, config: &Config) -> Result<Connection, OpenError> {
     create(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
     let failed = |source| OpenError::Open { path: path.to_owned(), source };

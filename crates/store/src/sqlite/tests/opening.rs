@@ -177,3 +177,19 @@ async fn readers_cannot_write() {
     let end = store.read(|reader| Ok(reader.execute("DELETE FROM probes", [])?)).await;
     assert!(matches!(end, Err(StoreError::Unavailable(_))), "{end:?}");
 }
+
+#[tokio::test]
+async fn damage_is_found_while_a_server_runs_and_after_it() {
+    let engine = Sqlite::new();
+    let store = engine.store(&Config::default());
+    crate::examine(&engine.path()).expect("whole, and in use");
+    store.close().await.expect("closed");
+    crate::examine(&engine.path()).expect("whole");
+    let mut bytes = fs::read(engine.path()).expect("a database");
+    bytes[4_096..].fill(0xff);
+    fs::write(engine.path(), bytes).expect("writable");
+    let error = crate::examine(&engine.path()).expect_err("damaged");
+    assert!(error.to_string().contains("mainstay.db"), "{error}");
+    fs::write(engine.path(), "this is no database. ".repeat(500)).expect("writable");
+    crate::examine(&engine.path()).expect_err("none");
+}
