@@ -19,6 +19,7 @@ use store::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::cli::terminal;
 use crate::clock::SystemClock;
 use crate::config::{Loaded, collection_files};
 use crate::embedded_slot::EmbeddedSlot;
@@ -79,7 +80,7 @@ impl Assembly {
         if knowledge_changed
             && let Err(error) = load_knowledge(&self.library, &loaded.folder, &loaded.snapshot).await
         {
-            let error = format!("{error:#}");
+            let error = terminal::told(&error);
             tracing::error!(error, "the change is refused; the last good configuration goes on serving");
             return;
         }

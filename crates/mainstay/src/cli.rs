@@ -9,6 +9,7 @@ mod doctor;
 mod init;
 mod models;
 mod serve;
+mod signals;
 pub(crate) mod terminal;
 
 use std::path::PathBuf;
@@ -94,6 +95,12 @@ pub(crate) fn run() -> ExitCode {
     if matches!(cli.command, Command::Worker) {
         return engine::run_worker();
     }
+    let code = run_command(cli);
+    logging::flush();
+    code
+}
+
+fn run_command(cli: Cli) -> ExitCode {
     // Commands for people show results, not log lines; only the server tells what it does.
     let level = cli.log.as_deref().unwrap_or(match cli.command {
         Command::Serve(_) => "info",
@@ -129,7 +136,7 @@ pub(crate) fn run() -> ExitCode {
         Ok(Found::Good) => ExitCode::SUCCESS,
         Ok(Found::Wrong) => ExitCode::from(FOUND_WRONG),
         Err(error) => {
-            terminal::remark(format!("mainstay: {error:#}"));
+            terminal::remark(format!("mainstay: {}", terminal::told(&error)));
             ExitCode::from(FAILED)
         }
     }

@@ -14,6 +14,7 @@ use embedded::fetch::Pulled;
 use embedded::supervisor::{self, Supervisor, WorkerCommand};
 
 use crate::assembly::{Assembly, EmbedderState};
+use crate::cli::terminal;
 use crate::clock::SystemRng;
 use crate::config::{EmbeddedConfig, Loaded};
 use crate::embedded_slot::Occupant;
@@ -98,7 +99,7 @@ impl Work for Bringing {
             Kind::Embedder => bring_embedder(&self.assembly, &self.wanted).await,
             Kind::Chat => bring_chat(&self.assembly, &self.wanted).await,
         };
-        there.map_err(|error| format!("{error:#}"))
+        there.map_err(|error| terminal::told(&error))
     }
 
     fn waits(&mut self, reason: String, next_try: Moment) {

@@ -14,13 +14,13 @@ use clap::Args;
 use domain::ports::Clock;
 use domain::time::Moment;
 use resilience::shedding::Gate;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::assembly::Assembly;
 use crate::checkup::ServerCheckup;
 use crate::cli::Places;
+use crate::cli::signals::Signals;
 use crate::clock::{SystemClock, SystemIds};
 use crate::compose::{Ground, compose};
 use crate::config::{Loaded, Source};
@@ -155,27 +155,4 @@ async fn start(
     let wanted = models::Wanted::of(&loaded, &ground.data);
     let assembly = compose(loaded, ground).await.context("could not start")?;
     Ok((assembly, wanted))
-}
-
-/// The signals that ask the process to stop.
-struct Signals(Option<(Signal, Signal)>);
-
-impl Signals {
-    fn new() -> Self {
-        let heard = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-        let (Ok(terminate), Ok(interrupt)) = heard else {
-            tracing::warn!("signals cannot be heard; stop the server with kill -9");
-            return Self(None);
-        };
-        Self(Some((terminate, interrupt)))
-    }
-
-    /// Until the next one. Cancel-safe.
-    async fn next(&mut self) {
-        let Some((terminate, interrupt)) = &mut self.0 else { return std::future::pending().await };
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    }
 }

@@ -3,7 +3,8 @@
 //! Reading order: [`client`] (HTTP by hand, so that nothing smooths over what the server does), [`server`] (starting
 //! and stopping the binary), [`folder`] (configurations), [`doors`] (a request at each door, and its end), [`database`]
 //! (what was recorded), [`small_disk`] (one that is soon full), [`preload`] (other clocks and disks), [`figures`] (short and long forms); then the tests: [`http`], [`openai`], [`refusals`],
-//! [`hostile`], [`ladder`], [`model`], [`crash`], [`loss`], [`drain`], [`store_faults`], [`descriptors`], [`clock`], [`soak`], [`configuration`], [`cli`], [`footprint`].
+//! [`hostile`], [`ladder`], [`model`], [`crash`], [`loss`], [`drain`], [`store_faults`], [`descriptors`], [`clock`], [`soak`], [`configuration`], [`cli`], [`output`],
+//! [`footprint`].
 #![expect(
     clippy::disallowed_methods,
     reason = "these tests watch real processes from outside, in real time; no port stands in between"
@@ -45,6 +46,8 @@ mod loss;
 mod model;
 #[cfg(test)]
 mod openai;
+#[cfg(test)]
+mod output;
 #[cfg(test)]
 mod preload;
 #[cfg(test)]

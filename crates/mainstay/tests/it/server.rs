@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
@@ -82,8 +82,14 @@ impl Start {
 
     /// Starts what `command` makes, without waiting.
     pub(crate) fn launch_by(&self, command: impl FnOnce(u16) -> Command) -> Server {
-        let port = free_port();
         let log = File::options().create(true).append(true).open(self.log_file()).expect("a log file");
+        self.launch_into(log.into(), command)
+    }
+
+    /// The same, with another place for its log than the file.
+    pub(crate) fn launch_into(&self, log: Stdio, command: impl FnOnce(u16) -> Command) -> Server {
+        let port = free_port();
+        File::options().create(true).append(true).open(self.log_file()).expect("a log file");
         let mut command = command(port);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = command.spawn().expect("the binary was built");
@@ -198,6 +204,11 @@ impl Server {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// The reading end of its log, where that is a pipe.
+    pub(crate) fn take_log(&mut self) -> ChildStderr {
+        self.child.stderr.take().expect("a pipe")
     }
 
     /// Asks it to stop.
