@@ -119,6 +119,7 @@ mod tests {
             }
             None => shipped,
         };
+        let rest = rest.trim_end();
         let line = rest.lines().count() + 3;
         folder.insert(SETTINGS_FILE, format!("{rest}\n\n{text}\n").into_bytes());
         let said = load(folder, None).err().map(|problems| problems.to_string());
