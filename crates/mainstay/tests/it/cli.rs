@@ -13,7 +13,7 @@ use crate::folder::{Folder, KEY_VARIABLE, ladder};
 use crate::server::{BINARY, Start, run};
 
 const QUESTION: &str = "Is my deposit FDIC insured, and up to how much?";
-const GROUNDED: &str = "Yes. FDIC deposit insurance covers up to $250,000 per depositor, per insured bank, for each \
+const GROUNDED: &str = "FDIC deposit insurance covers up to $250,000 per depositor, per insured bank, for each \
                         ownership category.";
 /// Nobody listens there.
 const NOWHERE: &str = "http://127.0.0.1:1";
