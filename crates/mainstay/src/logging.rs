@@ -43,7 +43,8 @@ pub(crate) fn start(format: LogFormat, level: &str) -> anyhow::Result<()> {
 
 /// A bare word is taken for a target by the filter: a mistyped level would silence all else, so it is refused.
 fn filter(level: &str) -> anyhow::Result<EnvFilter> {
-    let is_level = |directive: &str| directive.parse::<LevelFilter>().is_ok();
+    // Nothing at all would be read as `error`.
+    let is_level = |directive: &str| !directive.is_empty() && directive.parse::<LevelFilter>().is_ok();
     let is_target = |directive: &str| directive.contains(['=', '[']);
     for directive in level.split(',') {
         if !is_level(directive) && !is_target(directive) {
