@@ -9,7 +9,7 @@ use crate::folder::{Folder, KEY_VARIABLE, ladder};
 use crate::server::{Server, Start};
 
 /// What an article says, so that an upstream's answer rests on it.
-const GROUNDED: &str = "Yes. FDIC deposit insurance covers up to $250,000 per depositor, per insured bank, for each \
+const GROUNDED: &str = "FDIC deposit insurance covers up to $250,000 per depositor, per insured bank, for each \
                         ownership category.";
 const QUESTION: &str = "Is my deposit FDIC insured, and up to how much?";
 

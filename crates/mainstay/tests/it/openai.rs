@@ -276,7 +276,7 @@ fn a_caller_who_leaves_closes_the_call_within_a_second() {
 
 #[test]
 fn agents_answer_in_openais_shape() {
-    const GROUNDED: &str = "Yes. FDIC deposit insurance covers up to $250,000 per depositor, per insured bank, for each \
+    const GROUNDED: &str = "FDIC deposit insurance covers up to $250,000 per depositor, per insured bank, for each \
                             ownership category.";
     let upstream = Upstream::start(Behaviour::Answer(Answer::of(GROUNDED)));
     let server = serve(&[&upstream], "");
