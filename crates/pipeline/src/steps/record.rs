@@ -42,10 +42,11 @@ pub(crate) async fn run(
     let due = deadline.max(parts.clock.now().after(CONFIRM_MIN));
     match parts.before(due, parts.records.record(finished)).await {
         Some(Ok(())) => return Ok(Recorded::Yes),
+        // The store says itself when it begins to fail and when it works again; each reply says it, too, and is counted.
         Some(Err(error)) => {
-            tracing::error!(interaction.id = %id, %error, "the record could not be written");
+            tracing::debug!(interaction.id = %id, %error, "the record could not be written");
         }
-        None => tracing::error!(interaction.id = %id, "the store did not confirm the record in time"),
+        None => tracing::warn!(interaction.id = %id, "the store did not confirm the record in time"),
     }
     match parts.config.on_failure {
         OnFailure::Answer => Ok(Recorded::No),

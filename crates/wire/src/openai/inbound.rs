@@ -12,6 +12,14 @@ pub enum InboundError {
     /// Not a chat completions request.
     #[error("not a chat completions request: {0}")]
     Unreadable(String),
+    /// A field makes no sense.
+    #[error("`{field}`: {reason}")]
+    Invalid {
+        /// Where.
+        field: &'static str,
+        /// What it should be.
+        reason: &'static str,
+    },
     /// It asks for something that only some models can do.
     #[error("`{field}`: {reason}")]
     Unsupported {
@@ -28,7 +36,7 @@ impl InboundError {
     pub fn field(&self) -> Option<&'static str> {
         match self {
             Self::Unreadable(_) => None,
-            Self::Unsupported { field, .. } => Some(field),
+            Self::Invalid { field, .. } | Self::Unsupported { field, .. } => Some(field),
         }
     }
 }
@@ -127,7 +135,7 @@ pub fn read(body: &[u8]) -> Result<Inbound, InboundError> {
         serde_json::from_slice(body).map_err(|error| InboundError::Unreadable(error.to_string()))?;
     let refuse = |field, reason| Err(InboundError::Unsupported { field, reason });
     if body.messages.is_empty() {
-        return refuse("messages", "at least one message");
+        return Err(InboundError::Invalid { field: "messages", reason: "at least one message" });
     }
     if body.n.is_some_and(|n| n != 1) {
         return refuse("n", "one answer at a time");
