@@ -100,8 +100,8 @@ impl Breaker {
         }
     }
 
-    /// As it was before a restart. However far away `open_until` lies (clocks are set), it is open no longer than it
-    /// was to be when it was written; when that time is over, a probe may go at once.
+    /// As it was before a restart. However far away `open_until` lies (clocks are set), it is open for at most
+    /// the longest open time; when that time is over, a probe may go at once.
     #[must_use]
     pub fn restored(config: Config, entry: &BreakerEntry, now: Moment, wall: Timestamp) -> Self {
         let mut breaker = Self::new(config);
@@ -110,8 +110,7 @@ impl Breaker {
             breaker.failures = entry.failures.min(config.failures_max.saturating_sub(1));
             return breaker;
         };
-        let meant = open_until.since(entry.at).min(config.open_limit());
-        let left = open_until.since(wall).min(meant);
+        let left = open_until.since(wall).min(config.open_limit());
         breaker.state = State::Open { until: now.after(left) };
         breaker.failures = entry.failures;
         breaker.opens = entry.opens.max(1);
