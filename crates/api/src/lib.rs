@@ -1,7 +1,8 @@
 //! HTTP in and out; the only place that knows axum.
 //!
-//! Reading order: [`router`] (which path does what), `entry` (checks before any handler), `body` (JSON in), `parameters` (the query string),
-//! `native` (our own doors), `openai` (the door that OpenAI's SDKs know), `openapi` (what there is), `admin`, `stream` (event streams), [`problem`] (errors out), [`health`], [`metrics`],
+//! Reading order: [`router`] (which path does what), `entry` (checks before any handler), `body` (JSON in), `parameters`
+//! (the query string), `native` (our own doors), `openai` (the door that OpenAI's SDKs know), `openapi` (what there is),
+//! `admin`, `stream` (event streams), [`problem`] (errors out), [`health`], [`metrics`],
 //! [`serve`] (connections), [`stopping`] (how they end).
 
 mod admin;

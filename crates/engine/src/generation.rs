@@ -288,7 +288,11 @@ impl<'m> Engine<'m> {
             self.forget(slot, 0);
             let kept = u32::try_from(plan.keep).ok();
             let copied = self.context.copy_kv_cache_seq(sequence(from), sequence(slot), Some(0), kept);
-            copied.map_err(|error| Failure::new(FailureKind::Engine, error.to_string()))?;
+            if let Err(error) = copied {
+                // The books say that it holds the copy.
+                self.clear(slot);
+                return Err(Failure::new(FailureKind::Engine, error.to_string()));
+            }
         }
         for dropped in plan.drop {
             self.forget(dropped, 0);

@@ -1,7 +1,8 @@
 //! The path of one request: from what a person asked to the one reply that is recorded.
 //!
 //! Reading order: [`turn`] (what comes in and goes out), [`run`] (THE MAIN PATH), [`steps`] (one file a step),
-//! [`listener`] (what a waiting client is told), [`relay`] (the short path of bare models), [`trace`] (how steps are timed), [`parts`] (what it all stands on).
+//! [`listener`] (what a waiting client is told), [`relay`] (the short path of bare models), `later` (records that follow
+//! their replies), [`trace`] (how steps are timed), [`parts`] (what it all stands on).
 
 pub mod feedback;
 mod later;
