@@ -68,10 +68,12 @@ def main():
         sys.exit("no stack was sampled: may this user run perf? (/proc/sys/kernel/perf_event_paranoid)")
     with open(sys.argv[2], encoding="utf-8") as lines:
         figures = json.loads(lines.readline())["figures"]
-    print(f"{figures['cpu_us']:.1f} µs of CPU a request at {figures['requests_per_second']:.0f} requests/s; {total} samples.")
-    print("\n| layer | share | µs a request |\n|---|---:|---:|")
+    unit, rate = ("frame", "tokens") if "tokens_per_second" in figures else ("request", "requests")
+    speed = figures[f"{rate}_per_second"]
+    print(f"{figures['cpu_us']:.2f} µs of CPU a {unit} at {speed:.0f} {rate}/s; {total} samples.")
+    print(f"\n| layer | share | µs a {unit} |\n|---|---:|---:|")
     for name, count in counted.most_common():
-        print(f"| {name} | {100 * count / total:.1f} % | {figures['cpu_us'] * count / total:.1f} |")
+        print(f"| {name} | {100 * count / total:.1f} % | {figures['cpu_us'] * count / total:.2f} |")
 
 
 main()

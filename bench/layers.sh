@@ -2,6 +2,7 @@
 # Where the CPU of a request goes, layer by layer: samples Mainstay with perf while it relays a bare model's answers
 # to 16 connections on one core. Writes bench/results/…-layers.md. See bench/README.md.
 #   DURABILITY=commit bench/layers.sh      with records on disk before each reply
+#   LOAD=stream bench/layers.sh            event streams of 200 tokens, each frame counted
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/prerequisites.sh
@@ -9,10 +10,13 @@ cd "$(dirname "$0")/.."
 
 seconds=${SECONDS_EACH:-10}
 durability=${DURABILITY:-async}
+load=${LOAD:-closed}
 gateway_core=${GATEWAY_CORE:-0}
 load_core=${LOAD_CORE:-$(( $(nproc) > 1 ? 1 : 0 ))}
 url=http://127.0.0.1:9114/v1/chat/completions
 body='{"model":"mock/mock-1","messages":[{"role":"system","content":"You are the assistant of a bank. Answer in at most two sentences."},{"role":"user","content":"How long may a bank hold a deposited check before I can use the money?"}],"max_tokens":200}'
+expected=()
+if [ "$load" = stream ]; then body="${body%\}},\"stream\":true}" expected=(--frames 203); fi
 
 command -v perf >/dev/null || install linux-perf
 build mainstay bench
@@ -21,7 +25,7 @@ work="$(cd "$work" && pwd)"
 started=()
 trap 'kill "${started[@]}" 2>/dev/null; wait; rm -rf "$work"' EXIT
 
-taskset -c "$load_core" "$bin/bench-mock" >"$work/mock.log" 2>&1 &
+taskset -c "$load_core" "$bin/bench-mock" --tokens 200 >"$work/mock.log" 2>&1 &
 started+=($!)
 "$bin/mainstay" init "$work/config" >/dev/null
 sed "s/@durability@/$durability/" bench/mainstay.toml >"$work/config/mainstay.toml"
@@ -32,8 +36,8 @@ started+=($server)
 for _ in $(seq 300); do curl -fs -o /dev/null -d "$body" -H 'content-type: application/json' "$url" && break; sleep 0.1; done
 
 load() {
-  taskset -c "$load_core" "$bin/bench-load" closed --name mainstay --round 1 --url "$url" --body "$body" \
-    --connections 16 --seconds "$seconds" --pid "$server"
+  taskset -c "$load_core" "$bin/bench-load" "$load" --name mainstay --round 1 --url "$url" --body "$body" \
+    --connections 16 --seconds "$seconds" --pid "$server" "${expected[@]}"
 }
 
 load >"$work/lines"                                                # undisturbed: what a request costs
@@ -47,6 +51,7 @@ perf script -i "$work/perf.data" -F comm,ip,sym --no-inline 2>/dev/null >"$work/
 {
   result_header "Layers: where the CPU of a relayed request goes"
   echo "| records | $durability |"
+  echo "| load | $load |"
   echo "| how | samples of the process at 499 Hz, each counted for the innermost layer in its stack |"
   echo
   python3 bench/layers.py "$work/stacks" "$work/lines"

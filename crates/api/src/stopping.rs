@@ -2,7 +2,8 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
 
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
@@ -22,6 +23,8 @@ use crate::router::Api;
 pub struct Stop {
     asked: CancellationToken,
     over: CancellationToken,
+    /// Set before `over` is, for looks that take no lock.
+    is_over: Arc<AtomicBool>,
 }
 
 impl Stop {
@@ -33,6 +36,7 @@ impl Stop {
     /// Ends what is still under way now: with an error, and recorded.
     pub fn end(&self) {
         self.asked.cancel();
+        self.is_over.store(true, Ordering::Release);
         self.over.cancel();
     }
 
@@ -67,8 +71,10 @@ pub(crate) async fn watch(State(api): State<Arc<Api>>, request: Request, next: N
     }
     let kind = response.headers().get(header::CONTENT_TYPE);
     if kind.is_some_and(|kind| kind == "text/event-stream") {
-        let over = Box::pin(api.stop.over.clone().cancelled_owned());
-        return response.map(|body| Body::new(EndedInTime { body: Some(body), over, frame }));
+        let stop = api.stop.clone();
+        let over = Box::pin(stop.over.clone().cancelled_owned());
+        return response
+            .map(|body| Body::new(EndedInTime { body: Some(body), stop, over, waiter: None, frame }));
     }
     response
 }
@@ -89,7 +95,10 @@ fn dialect_frame() -> Bytes {
 struct EndedInTime {
     /// `None` once it was ended; dropping it cancels and records what made it.
     body: Option<Body>,
+    stop: Stop,
     over: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Who is woken when the stop is over: to say so again for every frame would cost as much as the frame.
+    waiter: Option<Waker>,
     frame: fn() -> Bytes,
 }
 
@@ -105,12 +114,19 @@ impl HttpBody for EndedInTime {
         if let Poll::Ready(frame) = Pin::new(body).poll_frame(context) {
             return Poll::Ready(frame);
         }
+        let is_waiting = self.waiter.as_ref().is_some_and(|waiter| waiter.will_wake(context.waker()));
+        if is_waiting && !self.stop.is_over.load(Ordering::Acquire) {
+            return Poll::Pending;
+        }
         match self.over.as_mut().poll(context) {
             Poll::Ready(()) => {
                 self.body = None;
                 Poll::Ready(Some(Ok(Frame::data((self.frame)()))))
             }
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                self.waiter = Some(context.waker().clone());
+                Poll::Pending
+            }
         }
     }
 

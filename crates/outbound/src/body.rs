@@ -1,13 +1,16 @@
 //! Reading a response's body, portion by portion or as a whole.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use domain::alarm::Alarm;
 use domain::time::Moment;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body, Frame, Incoming};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::client::Shared;
@@ -19,6 +22,9 @@ use crate::pool;
 /// What is left of a body after its answer is read until here, and for this long, to keep the connection.
 const DRAIN_BYTES_MAX: usize = 64 << 10;
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// A server on hyper asks a body that has nothing once more in the same turn; only then do other tasks have theirs.
+const LOOKS: u32 = 2;
 
 /// The connection that a body comes from; dropped before the body's end it closes the connection.
 pub(crate) struct Lease {
@@ -36,6 +42,8 @@ pub struct BodyStream {
     alarm: Alarm,
     /// Until the end of the body.
     lease: Option<Lease>,
+    /// An error that was met while looking for what is at hand.
+    failed_early: Option<OutboundError>,
 }
 
 impl std::fmt::Debug for BodyStream {
@@ -47,7 +55,7 @@ impl std::fmt::Debug for BodyStream {
 impl BodyStream {
     pub(crate) fn new(incoming: Incoming, lease: Lease) -> Self {
         let alarm = Alarm::new(Arc::clone(&lease.shared.clock));
-        Self { incoming, origin: Arc::clone(&lease.parts), alarm, lease: Some(lease) }
+        Self { incoming, origin: Arc::clone(&lease.parts), alarm, lease: Some(lease), failed_early: None }
     }
 
     /// The next portion, waiting for it until `until` at most; `None` at the end of the body, and after an error.
@@ -56,31 +64,61 @@ impl BodyStream {
     /// # Errors
     /// [`OutboundError::Deadline`] and [`OutboundError::Closed`]; the connection is closed then.
     pub async fn chunk(&mut self, until: Moment) -> Result<Option<Bytes>, OutboundError> {
-        loop {
-            if self.lease.is_none() {
-                return Ok(None);
+        if let Some(error) = self.failed_early.take() {
+            return Err(error);
+        }
+        while self.lease.is_some() {
+            let Some(frame) = self.alarm.within(until, self.incoming.frame()).await else {
+                self.lease = None;
+                return Err(OutboundError::Deadline { origin: self.origin.place.name.clone() });
+            };
+            match self.read(frame) {
+                Ok(Some(portion)) => return Ok(Some(portion)),
+                Ok(None) => {}
+                Err(error) => return Err(error),
             }
-            let frame = self.alarm.within(until, self.incoming.frame()).await;
-            match frame {
-                Some(Some(Ok(frame))) => {
-                    if let Ok(portion) = frame.into_data() {
-                        return Ok(Some(portion));
-                    } // trailers carry nothing we read
+        }
+        Ok(None)
+    }
+
+    /// The next portion if it has come already, or does when every other task that is ready has had its turn; its end
+    /// or error is left for [`BodyStream::chunk`]. For streams that come faster than they are passed on: larger pieces
+    /// cost less. Cancel-safe.
+    pub async fn at_hand(&mut self) -> Option<Bytes> {
+        let mut n_looks = 0;
+        while self.lease.is_some() {
+            let frame = poll_fn(|context| match Pin::new(&mut self.incoming).poll_frame(context) {
+                Poll::Ready(frame) => Poll::Ready(Some(frame)),
+                Poll::Pending if n_looks == LOOKS => Poll::Ready(None),
+                Poll::Pending => {
+                    n_looks += 1;
+                    context.waker().wake_by_ref();
+                    Poll::Pending
                 }
-                Some(None) => {
-                    if let Some(lease) = self.lease.take() {
-                        pool::give_back(&lease.shared, &lease.parts, lease.connection);
-                    }
-                    return Ok(None);
+            })
+            .await?;
+            match self.read(frame) {
+                Ok(Some(portion)) => return Some(portion),
+                Ok(None) => {}
+                Err(error) => self.failed_early = Some(error),
+            }
+        }
+        None
+    }
+
+    /// What a frame brings: `None` at the end of the body, and for trailers, which carry nothing we read.
+    fn read(&mut self, frame: Option<hyper::Result<Frame<Bytes>>>) -> Result<Option<Bytes>, OutboundError> {
+        match frame {
+            Some(Ok(frame)) => Ok(frame.into_data().ok()),
+            Some(Err(_)) => {
+                self.lease = None;
+                Err(OutboundError::Closed { origin: self.origin.place.name.clone() })
+            }
+            None => {
+                if let Some(lease) = self.lease.take() {
+                    pool::give_back(&lease.shared, &lease.parts, lease.connection);
                 }
-                Some(Some(Err(_))) => {
-                    self.lease = None;
-                    return Err(OutboundError::Closed { origin: self.origin.place.name.clone() });
-                }
-                None => {
-                    self.lease = None;
-                    return Err(OutboundError::Deadline { origin: self.origin.place.name.clone() });
-                }
+                Ok(None)
             }
         }
     }

@@ -21,6 +21,11 @@ use super::{OpenAiCompatible, Waits, failed, request};
 /// Most bytes of an answer that comes in one piece.
 const WHOLE_BYTES_MAX: usize = 32 << 20;
 
+/// Portions that come no farther apart than this are passed on together, as many as are at hand, up to so many bytes:
+/// each piece that is passed on costs a system call here and one at the caller's.
+const GATHERED_APART_MAX: Duration = Duration::from_millis(1);
+const GATHERED_BYTES_MAX: usize = 16 << 10;
+
 impl OpenAiCompatible {
     pub(super) async fn pass(&self, call: RelayCall) -> Result<RelayedStream, RelayError> {
         let RelayCall { model, relayed, overrides, deadline } = call;
@@ -46,6 +51,7 @@ impl OpenAiCompatible {
                     waits: self.waits,
                     deadline,
                     quiet_until: first,
+                    heard: self.clock.now(),
                 };
                 portions(Passing::new(provider, response.body, (timing, &relayed)))
             }
@@ -76,6 +82,8 @@ struct Timing {
     deadline: Moment,
     /// Until when the next event must have come.
     quiet_until: Moment,
+    /// When the last portion came.
+    heard: Moment,
 }
 
 /// A streamed answer on its way through.
@@ -84,6 +92,8 @@ struct Passing {
     /// Until the end of the answer.
     body: Option<BodyStream>,
     portions: Portions,
+    /// Told after what came before it.
+    failed: Option<ModelError>,
     is_ending: bool,
     timing: Timing,
 }
@@ -98,65 +108,74 @@ fn portions(passing: Passing) -> RelayedStream {
 impl Passing {
     fn new(provider: ProviderName, body: BodyStream, (timing, relayed): (Timing, &Relayed)) -> Self {
         let portions = Portions::new(relayed.usage);
-        Self { provider, body: Some(body), portions, is_ending: false, timing }
+        Self { provider, body: Some(body), portions, failed: None, is_ending: false, timing }
     }
 
     async fn next(&mut self) -> Option<Result<RelayedPortion, ModelError>> {
         loop {
+            if let Some(error) = self.failed.take() {
+                return Some(Err(error));
+            }
             let body = self.body.as_mut()?;
             let until = self.timing.quiet_until.min(self.timing.deadline);
-            let item = match body.chunk(until).await {
-                Ok(Some(bytes)) => self.read(&bytes),
+            let read = match body.chunk(until).await {
+                Ok(Some(bytes)) => self.read(bytes).await.map_err(|error| self.broken(error)),
                 Ok(None) => self.end().map_err(|error| self.broken(error)),
                 Err(error) => self.closed(&error),
             };
-            match item {
-                Ok(None) => {}
-                Ok(Some(portion)) => return Some(Ok(portion)),
-                Err(error) => {
-                    self.body = None;
-                    return Some(Err(error));
-                }
+            if let Err(error) = read {
+                self.body = None;
+                self.failed = Some(error);
+            }
+            if let Some(portion) = self.portions.give_out() {
+                return Some(Ok(portion));
             }
         }
     }
 
-    fn read(&mut self, bytes: &Bytes) -> Result<Option<RelayedPortion>, ModelError> {
-        let brought = self.portions.push(bytes).map_err(|error| self.broken(error))?;
-        match brought.progress {
-            Progress::Silent => {}
-            Progress::Answering => self.heard(self.timing.waits.silence),
-            // Only the first sign of the end starts its wait, so that a provider cannot prolong it.
-            Progress::Ending if self.is_ending => {}
-            Progress::Ending => {
-                self.heard(self.timing.waits.trailer);
-                self.is_ending = true;
-            }
-            Progress::Ended => {
-                if let Some(body) = self.body.take() {
-                    body.finish();
+    /// Reads `bytes`, and with them what comes close behind.
+    async fn read(&mut self, bytes: Bytes) -> Result<(), StreamError> {
+        // The first word is passed on at once.
+        let mut may_gather = self.portions.before() == Before::Text;
+        let mut n_gathered = 0;
+        let mut next = Some(bytes);
+        while let Some(bytes) = next.take() {
+            let now = self.timing.clock.now();
+            match self.portions.push(&bytes)? {
+                Progress::Silent => {}
+                Progress::Answering => self.timing.quiet_until = now.after(self.timing.waits.silence),
+                // Only the first sign of the end starts its wait, so that a provider cannot prolong it.
+                Progress::Ending if self.is_ending => {}
+                Progress::Ending => {
+                    self.timing.quiet_until = now.after(self.timing.waits.trailer);
+                    self.is_ending = true;
+                }
+                Progress::Ended => {
+                    if let Some(body) = self.body.take() {
+                        body.finish();
+                    }
                 }
             }
+            n_gathered += bytes.len();
+            let before = std::mem::replace(&mut self.timing.heard, now);
+            may_gather &= now.since(before) < GATHERED_APART_MAX && n_gathered < GATHERED_BYTES_MAX;
+            if may_gather && let Some(body) = &mut self.body {
+                next = body.at_hand().await;
+            }
         }
-        Ok(brought.portion)
-    }
-
-    fn heard(&mut self, patience: Duration) {
-        self.timing.quiet_until = self.timing.clock.now().after(patience);
+        Ok(())
     }
 
     /// Nothing more comes: the answer is whole or it is not.
-    fn end(&mut self) -> Result<Option<RelayedPortion>, StreamError> {
+    fn end(&mut self) -> Result<(), StreamError> {
         self.body = None;
         self.portions.end()
     }
 
     /// The connection failed. An answer that had already named its finish reason is complete all the same.
-    fn closed(&mut self, error: &OutboundError) -> Result<Option<RelayedPortion>, ModelError> {
-        if self.is_ending
-            && let Ok(portion) = self.end()
-        {
-            return Ok(portion);
+    fn closed(&mut self, error: &OutboundError) -> Result<(), ModelError> {
+        if self.is_ending && self.end().is_ok() {
+            return Ok(());
         }
         let failure = failed(&self.provider, error);
         Err(match self.portions.before() {

@@ -149,7 +149,7 @@ mod tests {
 
     use super::*;
     use crate::openai::relay::{stream::Portions, whole};
-    use crate::openai::stream::Reader;
+    use crate::openai::stream::{Progress, Reader};
 
     fn encoder() -> Encoder {
         Encoder { id: "chatcmpl-1".to_owned(), created: 7, model: "agent:general".to_owned() }
@@ -174,8 +174,9 @@ mod tests {
         let done = ChatChunk::Done { finish: Finish::Length, usage: Some(USAGE) };
         let delta = |text: &str| ChatChunk::Delta(text.to_owned());
         assert_eq!(chunks, [delta("Yes\n"), delta("\"up\" to"), done]);
-        let portion =
-            Portions::new(UsageFrame::Wanted).push(&stream).expect("readable").portion.expect("all");
+        let mut reader = Portions::new(UsageFrame::Wanted);
+        assert_eq!(reader.push(&stream), Ok(Progress::Ended));
+        let portion = reader.give_out().expect("all");
         assert_eq!(portion.bytes, stream);
 
         let body = encoder.whole("Yes", Finish::Stop, Some(USAGE)).to_string();

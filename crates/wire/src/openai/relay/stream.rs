@@ -6,6 +6,7 @@ use std::ops::Range;
 use bytes::BytesMut;
 use domain::chat::{Done, Finish, RelayedPortion, UsageFrame};
 use domain::token::Usage;
+use memchr::memchr2;
 
 use super::meaning;
 use crate::openai::failure;
@@ -48,15 +49,6 @@ enum Frame {
     End,
 }
 
-/// What a portion of the body brought.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Brought {
-    /// How far the answer is.
-    pub progress: Progress,
-    /// What may be passed on.
-    pub portion: Option<RelayedPortion>,
-}
-
 impl Portions {
     /// At the start of a stream whose caller wants `usage_frame`.
     #[must_use]
@@ -79,13 +71,13 @@ impl Portions {
         if self.has_answer { Before::Text } else { Before::Nothing }
     }
 
-    /// Takes the next portion of the body.
+    /// Reads the next portion of the body: how far the answer is. [`Portions::give_out`] has what may be passed on.
     ///
     /// # Errors
-    /// [`StreamError`]; what came in whole frames before it, in this portion, is not given out.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<Brought, StreamError> {
+    /// [`StreamError`]; the frames before it can still be given out, and nothing may be pushed after it.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<Progress, StreamError> {
         if self.is_ended {
-            return Ok(Brought { progress: Progress::Ended, portion: None });
+            return Ok(Progress::Ended);
         }
         if self.pending.len() + bytes.len() > FRAME_BYTES_MAX {
             return Err(StreamError::Malformed);
@@ -104,20 +96,20 @@ impl Portions {
                 Frame::End => {
                     self.is_ended = true;
                     self.n_whole = end;
-                    return Ok(Brought { progress: Progress::Ended, portion: self.give_out() });
+                    return Ok(Progress::Ended);
                 }
             }
         }
-        Ok(Brought { progress, portion: self.give_out() })
+        Ok(progress)
     }
 
-    /// The body has ended, or broken off: the last portion, when the answer was complete all the same.
+    /// The body has ended, or broken off; the last portion can be given out when the answer was complete all the same.
     ///
     /// # Errors
     /// [`StreamError`] when it was not.
-    pub fn end(&mut self) -> Result<Option<RelayedPortion>, StreamError> {
+    pub fn end(&mut self) -> Result<(), StreamError> {
         if self.is_ended {
-            return Ok(None);
+            return Ok(());
         }
         let whole = self.pending.len();
         if self.n_whole < whole && self.finish.is_none() {
@@ -145,11 +137,11 @@ impl Portions {
         self.pending.extend_from_slice(DONE);
         self.n_whole = self.pending.len();
         self.is_ended = true;
-        Ok(self.give_out())
+        Ok(())
     }
 
     /// The bytes of all whole frames, once there is something of the answer among them.
-    fn give_out(&mut self) -> Option<RelayedPortion> {
+    pub fn give_out(&mut self) -> Option<RelayedPortion> {
         if !self.has_answer || self.n_whole == 0 {
             return None;
         }
@@ -172,7 +164,7 @@ impl Portions {
     fn frame_end(&mut self) -> Option<usize> {
         loop {
             let rest = self.pending.get(self.line_start..)?;
-            let length = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r'))?;
+            let length = memchr2(b'\n', b'\r', rest)?;
             let line_end = match rest.get(length..) {
                 Some([b'\r', b'\n', ..]) => length + 2,
                 // What follows tells whether a line feed belongs to it.
@@ -227,7 +219,13 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 fn data(frame: &[u8]) -> (Cow<'_, [u8]>, bool) {
     let mut data: Cow<'_, [u8]> = Cow::Borrowed(&[]);
     let mut is_error = false;
-    for line in frame.split(|byte| matches!(byte, b'\n' | b'\r')) {
+    let mut rest = frame;
+    while !rest.is_empty() {
+        let line;
+        (line, rest) = match memchr2(b'\n', b'\r', rest) {
+            Some(end) => (&rest[..end], &rest[end + 1..]),
+            None => (rest, &rest[rest.len()..]),
+        };
         if let Some(value) = line.strip_prefix(b"data:") {
             match data.is_empty() {
                 true => data = Cow::Borrowed(value),
@@ -261,16 +259,15 @@ mod tests {
             done = portion.done;
         };
         for portion in portions {
-            match reader.push(portion) {
-                Ok(brought) => take(brought.portion),
-                Err(error) => return (passed, Err(error)),
+            let pushed = reader.push(portion);
+            take(reader.give_out());
+            if let Err(error) = pushed {
+                return (passed, Err(error));
             }
         }
-        match reader.end() {
-            Ok(portion) => take(portion),
-            Err(error) => return (passed, Err(error)),
-        }
-        (passed, Ok(done))
+        let ended = reader.end();
+        take(reader.give_out());
+        (passed, ended.map(|()| done))
     }
 
     fn frame(text: &str, finish: &str) -> String {
@@ -359,11 +356,12 @@ mod tests {
     fn nothing_is_given_out_before_a_word() {
         let mut reader = Portions::new(UsageFrame::Wanted);
         for text in [": ping\n\n".to_owned(), frame("", "null"), "data: {\"choices\":[]}\n\n".to_owned()] {
-            assert_eq!(reader.push(text.as_bytes()).expect("readable").portion, None);
+            reader.push(text.as_bytes()).expect("readable");
+            assert_eq!(reader.give_out(), None);
             assert_eq!(reader.before(), Before::Nothing);
         }
-        let brought = reader.push(frame("hi", "null").as_bytes()).expect("readable");
-        assert!(brought.portion.expect("all of it").bytes.starts_with(b": ping"));
+        assert_eq!(reader.push(frame("hi", "null").as_bytes()), Ok(Progress::Answering));
+        assert!(reader.give_out().expect("all of it").bytes.starts_with(b": ping"));
         assert_eq!(reader.before(), Before::Text);
     }
 
