@@ -137,3 +137,44 @@ async fn a_body_is_read_up_to_its_limit() {
     let found = response.body.whole(10, LATER).await;
     assert!(matches!(found, Err(OutboundError::TooLarge { bytes_max: 10, .. })), "{found:?}");
 }
+
+#[tokio::test]
+async fn what_is_at_hand_is_read_without_waiting_and_how_it_ended_is_told_after_it() {
+    let client = client(Config::default());
+    let whole = {
+        let upstream = Upstream::start(Behaviour::Split);
+        get(&origin(&client, &upstream)).await.expect("whole")
+    };
+    for (behaviour, is_whole) in [(Behaviour::Split, true), (Behaviour::Cut(whole.len() / 2), false)] {
+        let upstream = Upstream::start(behaviour);
+        let origin = origin(&client, &upstream);
+        let mut body = origin.send(Request::get("/x"), LATER).await.expect("a head").body;
+        let mut read = body.chunk(LATER).await.expect("readable").expect("a first portion").to_vec();
+        let all_of_it = async {
+            loop {
+                match body.at_hand().await {
+                    Some(portion) => read.extend_from_slice(&portion),
+                    // The rest is still on its way: it is waited for.
+                    None => match body.chunk(LATER).await {
+                        Ok(Some(portion)) => read.extend_from_slice(&portion),
+                        Ok(None) => return true,
+                        Err(error) => {
+                            assert!(matches!(error, OutboundError::Closed { .. }), "{error}");
+                            return false;
+                        }
+                    },
+                }
+            }
+        };
+        assert_eq!(all_of_it.await, is_whole);
+        assert!(whole.as_bytes().starts_with(&read), "in order, nothing twice");
+        assert_eq!(read.len() == whole.len(), is_whole);
+        assert!(matches!(body.chunk(LATER).await, Ok(None)), "told once");
+    }
+
+    let upstream = Upstream::start(Behaviour::Hang(Phase::MidBody));
+    let mut body = origin(&client, &upstream).send(Request::get("/x"), LATER).await.expect("a head").body;
+    body.chunk(LATER).await.expect("readable").expect("a first portion");
+    let silent = tokio::time::timeout(Duration::from_secs(20), body.at_hand()).await;
+    assert_eq!(silent.expect("it never waits"), None);
+}
