@@ -92,6 +92,8 @@ struct Passing {
     /// Until the end of the answer.
     body: Option<BodyStream>,
     portions: Portions,
+    /// Whether anything was passed on.
+    has_begun: bool,
     /// Told after what came before it.
     failed: Option<ModelError>,
     is_ending: bool,
@@ -108,7 +110,15 @@ fn portions(passing: Passing) -> RelayedStream {
 impl Passing {
     fn new(provider: ProviderName, body: BodyStream, (timing, relayed): (Timing, &Relayed)) -> Self {
         let portions = Portions::new(relayed.usage);
-        Self { provider, body: Some(body), portions, failed: None, is_ending: false, timing }
+        Self {
+            provider,
+            body: Some(body),
+            portions,
+            has_begun: false,
+            failed: None,
+            is_ending: false,
+            timing,
+        }
     }
 
     async fn next(&mut self) -> Option<Result<RelayedPortion, ModelError>> {
@@ -125,9 +135,14 @@ impl Passing {
             };
             if let Err(error) = read {
                 self.body = None;
+                // While nothing is passed on another target can still be asked.
+                if !self.has_begun {
+                    return Some(Err(error));
+                }
                 self.failed = Some(error);
             }
             if let Some(portion) = self.portions.give_out() {
+                self.has_begun = true;
                 return Some(Ok(portion));
             }
         }
@@ -136,7 +151,7 @@ impl Passing {
     /// Reads `bytes`, and with them what comes close behind.
     async fn read(&mut self, bytes: Bytes) -> Result<(), StreamError> {
         // The first word is passed on at once.
-        let mut may_gather = self.portions.before() == Before::Text;
+        let mut may_gather = self.has_begun;
         let mut n_gathered = 0;
         let mut next = Some(bytes);
         while let Some(bytes) = next.take() {
