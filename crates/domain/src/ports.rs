@@ -129,6 +129,11 @@ pub enum StoreError {
     /// The database cannot be reached, is locked, or its disk is full.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// The file of the database was removed, moved or replaced while it is in use.
+    #[error(
+        "the database {0} was removed, moved or replaced while it is in use; put it back, or restart Mainstay to use what is there now"
+    )]
+    Gone(String),
     /// What was read is not what was written.
     #[error("the store holds an unreadable record: {0}")]
     Corrupt(String),

@@ -74,6 +74,10 @@ impl StoreHealth {
 
 fn verdict(written: Result<(), StoreError>, lately: Lately, shortage: Option<String>) -> (PartState, String) {
     match (written, shortage) {
+        // The error itself says what to do.
+        (Err(error @ StoreError::Gone(_)), _) => {
+            (PartState::Failed, format!("{error}; answers go on but are not recorded"))
+        }
         (Err(error), shortage) => {
             let also = shortage.map(|shortage| format!(" ({shortage})")).unwrap_or_default();
             let detail = format!(
@@ -105,7 +109,9 @@ mod tests {
     fn a_store_is_ready_only_when_the_next_record_fits() {
         let full = || Err(StoreError::Unavailable("database or disk is full".to_owned()));
         let short = || Some("1 MB are free".to_owned());
+        let gone = || Err(StoreError::Gone("data/mainstay.db".to_owned()));
         for (written, lately, shortage, want, says) in [
+            (gone(), Lately::Failed, short(), PartState::Failed, "put it back, or restart Mainstay"),
             (Ok(()), Lately::Fine, None, PartState::Ready, "reached the disk"),
             (Ok(()), Lately::Failed, None, PartState::Degraded, "writes failed in the last 60 s"),
             (Ok(()), Lately::Fine, short(), PartState::Degraded, "1 MB are free; soon"),

@@ -1,13 +1,14 @@
 //! The store on one SQLite file.
 //!
-//! Reading order: `connection` (opening, what errors mean), `migrations` (the schema), `writer` (group commit),
-//! `readers` (the pool), then the ports: `turns` and `sessions`, `records`, `passages`, `breakers`.
+//! Reading order: `connection` (opening, what errors mean), `migrations` (the schema), `writer` (group commit), `place`
+//! (whether the file is still there), `readers` (the pool), then the ports: `turns` and `sessions`, `records`, `passages`, `breakers`.
 
 mod breakers;
 pub(crate) mod connection;
 mod listing;
 mod migrations;
 mod passages;
+mod place;
 mod readers;
 mod records;
 mod sessions;
@@ -76,7 +77,8 @@ pub struct Stats {
 /// A store on one SQLite file. It implements the ports `Sessions`, `Records`, `PassageStore` and `BreakerLog`.
 ///
 /// Every write is on disk when it is answered, and a write that was answered with an error left nothing behind.
-/// A full disk or a lock makes writes fail with [`StoreError::Unavailable`] for as long as it lasts.
+/// A full disk or a lock makes writes fail with [`StoreError::Unavailable`] for as long as it lasts, a file that was
+/// removed or replaced with [`StoreError::Gone`] until the same file is back in its place.
 pub struct Store {
     writer: Writer,
     readers: Arc<Readers>,

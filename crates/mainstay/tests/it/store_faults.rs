@@ -270,6 +270,53 @@ fn a_database_that_may_no_longer_be_written_stops_no_answer() {
     tell_summary("writing forbidden", lasted, &during, recovered);
 }
 
+#[test]
+fn a_data_folder_that_is_removed_is_told_and_no_answer_counts_as_recorded() {
+    let upstream = Upstream::start(Behaviour::default());
+    let start = doors::start(&[&upstream], "");
+    let server = start.serve();
+    let record_of = |door: Door| match ask(server.address, &door.request("p0/m"), &mut None) {
+        End::Answered { record, .. } => record,
+        end => panic!("{end:?}"),
+    };
+    assert_eq!(record_of(Door::Chat), Record::Kept);
+    std::fs::remove_dir_all(start.data()).expect("removed");
+    for door in Door::ALL {
+        assert_eq!(record_of(door), Record::NotKept, "{door:?}");
+    }
+    check_alarm(&server);
+    let detail = server.part("store")["detail"].to_string();
+    for text in [detail, server.log()] {
+        assert!(text.contains("was removed") && text.contains("restart Mainstay"), "{text}");
+    }
+}
+
+/// Records that follow their replies cannot be told of by them: the log says it, in few lines.
+#[test]
+fn records_that_are_lost_by_the_hundred_take_few_lines() {
+    let upstream = Upstream::start(Behaviour::default());
+    let start = doors::start(&[&upstream], "[records]\ndurability = \"async\"\n");
+    let server = start.serve();
+    let aside = start.data().with_extension("aside");
+    std::fs::rename(start.data(), &aside).expect("moved");
+    let (request, mut kept) = (Door::Chat.request("p0/m"), None);
+    let began = Instant::now();
+    for _ in 0..200 {
+        assert!(matches!(ask(server.address, &request, &mut kept), End::Answered { .. }));
+    }
+    server
+        .wait_until("replies without a record are counted", || (unrecorded(&server) >= 200.0).then_some(()));
+    let lines = |words: &str| server.log().lines().filter(|line| line.contains(words)).count();
+    let n_counts = usize::try_from(began.elapsed().as_secs() / 10).expect("a few");
+    assert_eq!(lines("a record was lost"), 1, "{}", server.log());
+    assert!(lines("more records were lost") <= n_counts, "{}", server.log());
+    std::fs::rename(&aside, start.data()).expect("moved back");
+    server.wait_until("it is told that records are written again", || {
+        assert!(matches!(ask(server.address, &request, &mut kept), End::Answered { .. }));
+        (lines("records are written again") == 1).then_some(())
+    });
+}
+
 fn database_files(data: &Path) -> Vec<PathBuf> {
     ["mainstay.db", "mainstay.db-wal"]
         .map(|name| data.join(name))

@@ -63,6 +63,8 @@ struct House {
     pipeline: Arc<Pipeline>,
     /// How long the first provider's clock may run fast for each of its calls, as the fault takes so long.
     stalls: Duration,
+    /// Of the database.
+    _folder: tempfile::TempDir,
 }
 
 struct Unobserved;
@@ -149,7 +151,7 @@ impl House {
             tasks: TaskTracker::new(),
         }));
         let stalls = stalls(behaviour, way, below);
-        Self { first, second, clock, client, pipeline, stalls }
+        Self { first, second, clock, client, pipeline, stalls, _folder: folder }
     }
 
     /// Runs `work` while the clock runs: with real time, and fast while the first provider stalls.

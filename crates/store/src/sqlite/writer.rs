@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 use super::Config;
 use super::connection::{Failure, OpenError, store_error};
+use super::place::Place;
 
 /// At most this many jobs share a transaction.
 const BATCH_MAX: usize = 256;
@@ -83,8 +84,10 @@ impl Writer {
         let (sender, receiver) = sync_channel(config.queue_max.max(1));
         let counters = Arc::new(Counters::default());
         let busy_timeout = config.busy_timeout;
+        let place = Place::of(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
         let thread = Thread {
             connection,
+            place,
             receiver,
             counters: Arc::clone(&counters),
             busy_timeout,
@@ -155,6 +158,7 @@ fn add(counter: &AtomicU64, n: usize) {
 
 struct Thread {
     connection: Connection,
+    place: Place,
     receiver: Receiver<Box<dyn Job>>,
     counters: Arc<Counters>,
     busy_timeout: Duration,
@@ -239,6 +243,7 @@ impl Thread {
 
     /// How each job ended; an error when all of them are undone.
     fn transact(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        self.place.check()?;
         self.execute("BEGIN IMMEDIATE")?;
         let changed_before = self.connection.total_changes();
         let mut rows_undone = 0;

@@ -75,6 +75,30 @@ async fn only_the_first_write_of_a_long_lock_waits_for_its_end() {
     end.expect("waited for");
 }
 
+#[tokio::test]
+async fn a_database_that_was_removed_or_replaced_takes_nothing_more_until_it_is_back() {
+    let engine = Sqlite::new();
+    let store = engine.store(&Config::default());
+    store.record(turn(1)).await.expect("written");
+    let (data, aside) = (engine.path(), engine.path().with_extension("aside"));
+    std::fs::rename(&data, &aside).expect("moved");
+    let check = async |n| {
+        let end = store.record(turn(n)).await;
+        assert!(matches!(&end, Err(StoreError::Gone(path)) if path.ends_with("mainstay.db")), "{end:?}");
+        assert!(matches!(store.probe().await, Err(StoreError::Gone(_))));
+    };
+    check(2).await;
+    std::fs::write(&data, b"").expect("another file");
+    check(3).await;
+    std::fs::rename(&aside, &data).expect("moved back");
+    store.record(turn(4)).await.expect("written");
+    for (n, want) in [(1, true), (2, false), (3, false), (4, true)] {
+        assert_eq!(is_written(&store, n).await, want, "{n}");
+    }
+    std::fs::remove_file(&data).expect("removed");
+    check(5).await;
+}
+
 /// A turn with half a megabyte of text that does not repeat.
 fn large(n: u64) -> FinishedTurn {
     let mut turn = turn(n);
