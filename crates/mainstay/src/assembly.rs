@@ -24,6 +24,7 @@ use crate::clock::SystemClock;
 use crate::config::{Loaded, collection_files};
 use crate::embedded_slot::EmbeddedSlot;
 use crate::memory;
+use crate::provider_clients::{Clients, ProviderClients};
 use crate::store_health::StoreHealth;
 
 /// What runs.
@@ -42,6 +43,7 @@ pub(crate) struct Assembly {
     pub(crate) startup: Arc<Startup>,
     pub(crate) folder: Mutex<Folder>,
     pub(crate) outbound: outbound::Client,
+    pub(crate) provider_clients: Arc<ProviderClients>,
     pub(crate) tasks: TaskTracker,
     pub(crate) shutdown: CancellationToken,
 }
@@ -76,6 +78,7 @@ impl Assembly {
 
     /// Serves a checked configuration from now on.
     pub(crate) async fn apply(&self, loaded: Loaded) {
+        let Some(clients) = self.make_clients(&loaded).await else { return };
         let knowledge_changed = knowledge_files(&self.folder()).ne(knowledge_files(&loaded.folder));
         if knowledge_changed
             && let Err(error) = load_knowledge(&self.library, &loaded.folder, &loaded.snapshot).await
@@ -85,13 +88,36 @@ impl Assembly {
             return;
         }
         let id = loaded.snapshot.id.clone();
+        if !clients.is_empty() {
+            let names = clients.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            tracing::info!(names, "providers that are new or changed and called from now on: {names}");
+        }
+        // Before the routes that name them.
+        self.router.provide(clients);
+        self.provider_clients.use_now(loaded.config.providers);
         self.breakers.watch(targets(&loaded.snapshot));
         self.gate.watch(routes(&loaded.snapshot).map(|route| route.name.clone()));
         self.current.swap(loaded.snapshot);
         *self.folder.lock() = loaded.folder;
-        tracing::info!(snapshot.id = %id, "serving configuration {id} (changes of [server], [storage], [records], [resilience], [embedded] and [providers] need a restart)");
+        tracing::info!(snapshot.id = %id, "serving configuration {id} (changes of [server], [storage], [records], [resilience] and [embedded] need a restart)");
         if knowledge_changed && let Err(error) = self.library.embed(&|_| {}).await {
             tracing::error!(error = %error, "the vectors of the changed knowledge could not be made; it is searched by words");
+        }
+    }
+
+    /// The clients of new and changed providers; `None`, told in the log, when the change cannot be served.
+    async fn make_clients(&self, loaded: &Loaded) -> Option<Clients> {
+        let (clients, wanted) = (Arc::clone(&self.provider_clients), loaded.config.providers.clone());
+        match tokio::task::spawn_blocking(move || clients.make(&wanted)).await {
+            Ok(Ok(clients)) => Some(clients),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the change is refused: {error} (a variable of the environment that is new needs a restart); the last good configuration goes on serving");
+                None
+            }
+            Err(error) => {
+                tracing::error!(%error, "making the clients of changed providers failed; the last good configuration goes on serving");
+                None
+            }
         }
     }
 

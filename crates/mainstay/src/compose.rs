@@ -1,13 +1,12 @@
 //! The one place where parts are joined.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
 use api::health::Startup;
 use domain::id::ProviderName;
-use domain::ports::{BreakerLog, ChatModel};
+use domain::ports::{BreakerLog, ChatModel, Clock};
 use knowledge::Library;
 use parking_lot::Mutex;
 use pipeline::parts::{Parts, Pipeline};
@@ -21,9 +20,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::assembly::{Assembly, EmbedderState, load_knowledge, targets};
 use crate::clock::{SystemClock, SystemIds, SystemRng};
-use crate::config::{Config, Loaded, SystemSecrets, sqlite_path};
+use crate::config::{Loaded, sqlite_path};
 use crate::embedded_slot::EmbeddedSlot;
 use crate::models;
+use crate::provider_clients::{Clients, ProviderClients};
 use crate::store_health::StoreHealth;
 
 /// What a composition needs beside its configuration.
@@ -48,7 +48,12 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
     let store = open_store(path).await?;
     let outbound = outbound::Client::new(Arc::clone(&clock) as _, outbound::Config::default());
     let slot = EmbeddedSlot::new(models::first_occupant(&config.embedded));
-    let chat_models = chat_models(&config, &outbound, &clock, &slot)?;
+    let clock_port: Arc<dyn Clock> = Arc::clone(&clock) as _;
+    let provider_clients = ProviderClients::new(outbound.clone(), Arc::clone(&clock_port));
+    // Its text holds its cause already.
+    let made = provider_clients.make(&config.providers).map_err(|error| anyhow::anyhow!("{error}"))?;
+    provider_clients.use_now(config.providers);
+    let chat_models = with_embedded(made, &clock_port, &slot);
     let guards = (config.resilience.breaker, config.resilience.bulkhead);
     let breakers = Breakers::with_bulkheads(guards, Arc::clone(&clock) as _, Arc::clone(&rng) as _);
     breakers.watch(targets(&snapshot));
@@ -96,6 +101,7 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
         startup,
         folder,
         outbound,
+        provider_clients: Arc::new(provider_clients),
         tasks,
         shutdown,
     });
@@ -112,31 +118,12 @@ async fn open_store(path: PathBuf) -> anyhow::Result<Arc<Store>> {
     Ok(opened?)
 }
 
-/// The client of each provider.
-fn chat_models(
-    config: &Config,
-    outbound: &outbound::Client,
-    clock: &Arc<SystemClock>,
-    slot: &Arc<EmbeddedSlot>,
-) -> anyhow::Result<BTreeMap<ProviderName, Arc<dyn ChatModel>>> {
-    let ports = providers::Ports {
-        client: outbound.clone(),
-        secrets: Arc::new(SystemSecrets),
-        clock: Arc::clone(clock) as _,
-    };
+/// `clients`, and the one of the models that run here.
+fn with_embedded(mut clients: Clients, clock: &Arc<dyn Clock>, slot: &Arc<EmbeddedSlot>) -> Clients {
     // It takes texts only; relayed requests are read as such.
-    let embedded = providers::Translated::new(
-        Arc::clone(slot) as _,
-        Arc::clone(clock) as _,
-        Arc::new(SystemIds::default()),
-    );
+    let ids = Arc::new(SystemIds::default());
+    let embedded = providers::Translated::new(Arc::clone(slot) as _, Arc::clone(clock), ids);
     let embedded: Arc<dyn ChatModel> = Arc::new(embedded);
-    let mut models = BTreeMap::from([(ProviderName::from(registry::routes::EMBEDDED), embedded)]);
-    for (name, provider) in &config.providers {
-        let name = ProviderName::from(name.as_str());
-        // Its text holds its cause already.
-        let model = providers::build(&name, provider, &ports).map_err(|error| anyhow::anyhow!("{error}"))?;
-        models.insert(name, model);
-    }
-    Ok(models)
+    clients.insert(ProviderName::from(registry::routes::EMBEDDED), embedded);
+    clients
 }

@@ -1,6 +1,6 @@
 //! Mainstay: keeps an AI assistant answering. The binary: command line, configuration, composition.
 //!
-//! Reading order: [`cli`] (one file for each command), [`compose`] (what is joined to what), [`assembly`] (the running
+//! Reading order: [`cli`] (one file for each command), [`compose`] (what is joined to what), [`provider_clients`], [`assembly`] (the running
 //! whole), [`models`] (fetching and starting embedded models), [`trying`] (until it is done), [`config`] and [`files`] (the configuration folder),
 //! [`watch`] (following its changes), [`checkup`] and [`store_health`] (health), [`clock`], [`descriptors`], [`logging`].
 
@@ -18,6 +18,7 @@ mod files;
 mod logging;
 mod memory;
 mod models;
+mod provider_clients;
 mod store_health;
 mod trying;
 mod watch;

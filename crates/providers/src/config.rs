@@ -9,7 +9,7 @@ use serde::Deserialize;
 pub const OPENAI_URL: &str = "https://api.openai.com/v1";
 
 /// Settings of one provider.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// What it speaks.

@@ -83,6 +83,8 @@ pub struct Answering<Stream = ChatStream> {
     pub target: TargetId,
     /// The attempt's number, from 1 over all of the turn.
     pub attempt: u32,
+    /// When the stream ends at the latest, where it is read.
+    pub until: Moment,
     /// The answer: one or more deltas (none empty), then `Done`; or an error of kind `truncated` (`content` when the
     /// provider's filter cut it), after which nothing comes. Read it to its `Done`: dropped before, the call is
     /// cancelled and recorded so. A relayed answer is portions, the last of which says that it is done.

@@ -8,6 +8,7 @@ use resilience::breaker::Position;
 use resilience::breakers::Permit;
 use resilience::deadline::{Below, Deadline};
 use resilience::policy::{self, Attempts, Next};
+use std::sync::Arc;
 
 use crate::answer;
 use crate::ask::{Answering, Ask, Dispatched, Reason, Skipped, Unanswered, Why};
@@ -82,7 +83,7 @@ enum Visit {
 /// Someone who may be called now.
 struct Candidate<'a> {
     target: &'a Target,
-    model: &'a dyn ChatModel,
+    model: Arc<dyn ChatModel>,
     permit: Permit,
 }
 
@@ -155,14 +156,14 @@ impl<'a, F: Form> Walk<'a, F> {
         if !self.attempts.may_start(place(target)) {
             return Err(Why::AttemptsUsedUp);
         }
-        let model = parts.models.get(&target.provider).ok_or(Why::NoProvider)?;
+        let model = self.router.model(&target.provider).ok_or(Why::NoProvider)?;
         let permit = parts.breakers.admit(&target.id).map_err(Why::Refused)?;
         match visit {
             Visit::First => budgets.deposit(target.provider.as_str()),
             Visit::Again if budgets.withdraw(target.provider.as_str()) => {}
             Visit::Again => return Err(Why::RetryBudget),
         }
-        Ok(Candidate { target, model: &**model, permit })
+        Ok(Candidate { target, model, permit })
     }
 
     /// The same target again, after its wait; `None` when it may not be, or the wait does not fit.
@@ -190,8 +191,8 @@ impl<'a, F: Form> Walk<'a, F> {
             parts.clock.sleep(pause).await;
             match parts.breakers.admit(&target.id) {
                 Ok(permit) => {
-                    let model = parts.models.get(&target.provider)?;
-                    return Some(Candidate { target, model: &**model, permit });
+                    let model = self.router.model(&target.provider)?;
+                    return Some(Candidate { target, model, permit });
                 }
                 Err(refused) => Why::Refused(refused),
             }
@@ -251,7 +252,7 @@ async fn place_call<F: Form>(
     let place = ask.request.place(place(target));
     let limits = parts.policy.limits(place, running.began(), rung.share);
     let end = ask.request.end(&limits, running.began(), &parts.policy);
-    let start = F::start(request, model, Placed { model: target.model.clone(), deadline: end });
+    let start = F::start(request, &*model, Placed { model: target.model.clone(), deadline: end });
     match call::open(start, running, limits).await {
         Ok(mut opened) => {
             opened.limits.end = end;
@@ -261,6 +262,7 @@ async fn place_call<F: Form>(
                 model: target.model.clone(),
                 target: target.id.clone(),
                 attempt,
+                until: end,
                 stream: answer::stream(opened),
             })
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use domain::id::{ProviderName, TargetId};
 use domain::ports::{ChatModel, Clock, RelayedStream, Rng};
+use parking_lot::RwLock;
 use resilience::breaker::{Cause, Counts, Position};
 use resilience::breakers::{Breakers, Refusals};
 use resilience::budget::Budgets;
@@ -24,7 +25,7 @@ pub struct Parts {
     pub rng: Arc<dyn Rng>,
     /// Shared with whoever keeps and shows them. They outlive a router that is built anew.
     pub breakers: Breakers,
-    /// The client of each provider.
+    /// The client of each provider; [`Router::provide`] adds to them.
     pub models: BTreeMap<ProviderName, Arc<dyn ChatModel>>,
     /// How often and how long is tried.
     pub policy: policy::Config,
@@ -35,6 +36,7 @@ pub struct Router {
     pub(crate) parts: Parts,
     pub(crate) budgets: Budgets,
     pub(crate) hedges: Hedges,
+    models: RwLock<BTreeMap<ProviderName, Arc<dyn ChatModel>>>,
 }
 
 /// How a target is, for health reports, metrics and `doctor`.
@@ -65,9 +67,19 @@ pub struct TargetHealth {
 impl Router {
     /// A router with full retry budgets.
     #[must_use]
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(mut parts: Parts) -> Self {
         let (budgets, hedges) = (Budgets::new(parts.policy.budget), Hedges::new(parts.policy.hedge));
-        Self { parts, budgets, hedges }
+        let models = RwLock::new(std::mem::take(&mut parts.models));
+        Self { parts, budgets, hedges, models }
+    }
+
+    /// Calls these providers from now on, too, each in place of one of its name. Calls under way go on as they began.
+    pub fn provide(&self, models: BTreeMap<ProviderName, Arc<dyn ChatModel>>) {
+        self.models.write().extend(models);
+    }
+
+    pub(crate) fn model(&self, provider: &ProviderName) -> Option<Arc<dyn ChatModel>> {
+        self.models.read().get(provider).cloned()
     }
 
     /// Walks the route's tiers until one sends text. Before that every failure is tried again or passed on to the

@@ -85,6 +85,32 @@ fn a_change_is_live_at_once_and_a_mistake_keeps_the_last_good_one() {
 }
 
 #[test]
+fn a_provider_that_is_added_or_moved_is_called_at_once_and_named() {
+    let [one, two] = ["first", "second"].map(|text| Upstream::start(Behaviour::Answer(Answer::of(text))));
+    let config = Folder::with_settings(&ladder(&[&one], ""));
+    let start = Start { environment: vec![(KEY_VARIABLE, "a-key".to_owned())], ..Start::with(&config) };
+    let server = start.serve();
+    let says = |model: &str, text: &str| {
+        let body = json!({ "model": model, "messages": [{ "role": "user", "content": "Hi" }] });
+        let response = server.post("/v1/chat/completions", &body);
+        (response.status == 200 && response.text().contains(text)).then_some(())
+    };
+    assert!(says("one/alpha", "first").is_some() && says("two/beta", "").is_none());
+    config.write("mainstay.toml", &ladder(&[&one, &two], ""));
+    assert!(wait_for(LIVE_WITHIN, || says("two/beta", "second")).is_some(), "{}", server.log());
+    assert!(says("one/alpha", "first").is_some());
+    assert!(server.log().contains("called from now on: `two`"), "{}", server.log());
+    // Both change places.
+    config.write("mainstay.toml", &ladder(&[&two, &one], ""));
+    assert!(wait_for(LIVE_WITHIN, || says("one/alpha", "second")).is_some(), "{}", server.log());
+    // One whose key is nowhere is named, and the last good configuration goes on.
+    config.write("mainstay.toml", &ladder(&[&one, &two], "").replace(KEY_VARIABLE, "MAINSTAY_TEST_NO_KEY"));
+    let told = || server.log().contains("the change is refused: provider `one`").then_some(());
+    assert!(wait_for(LIVE_WITHIN, told).is_some(), "{}", server.log());
+    assert!(says("one/alpha", "second").is_some());
+}
+
+#[test]
 fn a_new_article_is_searchable_at_once() {
     const FACT: &str =
         "A Zanzibar voucher is valid for exactly 417 days after the day on which it was issued.";

@@ -144,9 +144,9 @@ impl<'a, F: Form> Walk<'a, F> {
             if target.kind != TargetKind::Remote || target.id == slow.id {
                 return None;
             }
-            let model = parts.models.get(&target.provider)?;
+            let model = self.router.model(&target.provider)?;
             let permit = parts.breakers.admit(&target.id).ok()?;
-            Some(Candidate { target, model: &**model, permit })
+            Some(Candidate { target, model, permit })
         };
         let sibling = standing.untried.iter().find_map(|target| free(target));
         if let Some(candidate) = sibling {
