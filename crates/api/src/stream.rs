@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use domain::ports::BoxFuture;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use http::{HeaderName, HeaderValue, header};
 use pipeline::listener::{Event, Listener, StepState};
 use pipeline::parts::Pipeline;
@@ -71,13 +71,14 @@ pub(crate) fn respond_as(
     pipeline: Arc<Pipeline>,
     turn: Turn,
 ) -> Response {
-    let interaction = turn.interaction.to_string();
+    let (interaction, deadline) = (turn.interaction.to_string(), turn.deadline);
     let (sender, events) = mpsc::channel(EVENTS_MAX);
+    let asked = Arc::clone(&pipeline);
     let running: BoxFuture<'static, _> =
-        Box::pin(async move { pipeline.run(turn, Listener::Live(sender)).await });
+        Box::pin(async move { asked.run(turn, Listener::Live(sender)).await });
     let keep_alive = api.clock.sleep(KEEP_ALIVE);
     let stream = TurnStream { api, format, events, running: Some(running), last: None, keep_alive };
-    let mut response = event_stream(Body::from_stream(stream));
+    let mut response = event_stream(Body::from_stream(pipeline.end_in_time(stream.boxed(), deadline)));
     if let Ok(value) = HeaderValue::from_str(&interaction) {
         response.headers_mut().insert("x-mainstay-interaction", value);
     }

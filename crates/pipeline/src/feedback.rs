@@ -32,7 +32,7 @@ impl Pipeline {
         let mut known = records.add_feedback(feedback.clone()).await?;
         if !known && self.parts.config.durability == Durability::Async {
             // Its interaction may still be waiting to be written.
-            self.later.flush(records).await;
+            self.later.flush(&self.parts).await;
             known = records.add_feedback(feedback).await?;
         }
         Ok(if known { Taken::Kept(id) } else { Taken::UnknownInteraction })

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use domain::interaction::FinishedTurn;
-use domain::ports::Records;
+use domain::ports::{Clock, Records};
 use parking_lot::Mutex;
 
+use crate::losses::Losses;
 use crate::parts::Parts;
 
 /// Records that may be on their way to disk; with more, a reply waits for its own.
@@ -20,6 +21,7 @@ const GATHER: Duration = Duration::from_millis(20);
 pub(crate) struct Later {
     records: Mutex<Unwritten>,
     n_lost: AtomicU64,
+    losses: Losses,
 }
 
 #[derive(Default)]
@@ -51,7 +53,7 @@ impl Later {
                 loop {
                     clock.sleep_until(clock.now().after(GATHER)).await;
                     let Some(turns) = later.next() else { return };
-                    later.write(store.as_ref(), turns).await;
+                    later.write((store.as_ref(), clock.as_ref()), turns).await;
                 }
             });
         }
@@ -59,9 +61,14 @@ impl Later {
     }
 
     /// Writes what waits, at once; what the task is writing is queued in the store already.
-    pub(crate) async fn flush(&self, store: &dyn Records) {
+    pub(crate) async fn flush(&self, parts: &Parts) {
         let turns = std::mem::take(&mut self.records.lock().waiting);
-        self.write(store, turns).await;
+        self.write((parts.records.as_ref(), parts.clock.as_ref()), turns).await;
+    }
+
+    /// Where it is told that a record is lost whose caller cannot be told any more.
+    pub(crate) fn losses(&self) -> &Losses {
+        &self.losses
     }
 
     /// Records that could not be written, since the start.
@@ -69,10 +76,16 @@ impl Later {
         self.n_lost.load(Ordering::Relaxed)
     }
 
-    async fn write(&self, store: &dyn Records, turns: Vec<FinishedTurn>) {
-        for (id, error) in store.record_all(turns).await {
+    async fn write(&self, (store, clock): (&dyn Records, &dyn Clock), turns: Vec<FinishedTurn>) {
+        let n_turns = turns.len();
+        let lost = store.record_all(turns).await;
+        let now = clock.now();
+        if lost.len() < n_turns {
+            self.losses.kept(now);
+        }
+        for (id, error) in lost {
             self.n_lost.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(interaction.id = %id, %error, "a record was lost");
+            self.losses.lost(now, &id, &error);
         }
     }
 

@@ -182,7 +182,10 @@ impl Pipeline {
         ledger.spoken = Some(spoken.clone());
         let answer = match delivery {
             Delivery::Whole => Answer::Whole(whole(answering.stream, ledger).await?),
-            Delivery::Streamed => Answer::Streamed(streamed(answering.stream, ledger)),
+            Delivery::Streamed => {
+                let stream = streamed(answering.stream, ledger);
+                Answer::Streamed(self.end_in_time(stream, answering.until))
+            }
         };
         Ok(Relaying { tier: spoken.tier, model_used: spoken.model_used, attempt: spoken.attempt, answer })
     }

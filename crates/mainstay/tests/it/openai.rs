@@ -218,6 +218,16 @@ fn bad_requests_are_told_in_openais_shape() {
         (Request::post(PATH, r#"{"model":"nobody","messages":[]}"#), 404, "model_not_found"),
         (Request::post(PATH, r#"{"model":"agent:general","messages":[]}"#), 400, "invalid_value"),
         (Request::post(PATH, r#"{"model":"agent:general"}"#), 400, "invalid_value"),
+        (
+            Request::post(PATH, r#"{"model":"agent:general","messages":[{"role":"user","content":{}}]}"#),
+            400,
+            "invalid_value",
+        ),
+        (
+            Request::post(PATH, r#"{"model":"agent:general","messages":[{"role":"user","content":"Hi"}],"response_format":{"type":"json_object"}}"#),
+            400,
+            "unsupported_value",
+        ),
         (good.clone().header("content-type", "text/plain"), 415, "not_json"),
         (good.clone().header("host", "evil.example"), 403, "not_local"),
         (good.clone().header("x-mainstay-timeout-ms", "soon"), 400, "bad_parameter"),
@@ -230,12 +240,44 @@ fn bad_requests_are_told_in_openais_shape() {
         let found = error(&response);
         assert_eq!((found.0, found.1.as_str()), (status, code), "{}", response.text());
         assert!(response.header("x-request-id").is_some());
+        for words in ["invalid type", "line 1 column", "untagged"] {
+            assert!(!response.text().contains(words), "{}", response.text());
+        }
     }
     assert_eq!(upstream.calls(), 0);
     // A large body that is good is passed on.
     let large = named(&whole(), "alpha").replace("Is ", &"x".repeat(8 << 20));
     assert_eq!(post(&server, &large).status, 200);
     assert_eq!(upstream.received()[0].body.len(), large.len());
+}
+
+#[test]
+fn a_caller_who_hardly_reads_holds_the_call_no_longer_than_its_limit() {
+    let limit = Duration::from_millis(1_500);
+    let upstream = Upstream::start(Behaviour::Answer(Answer::of(&"word ".repeat(200_000))));
+    let server = serve(&[&upstream], "");
+    let request = Request::post(PATH, named(STREAMED, "alpha"));
+    let request = request.header("x-mainstay-timeout-ms", &limit.as_millis().to_string());
+    let began = Instant::now();
+    // More than what sockets hold: the server soon cannot write any more.
+    let _opened = request.open(server.address).expect("a reply");
+    server.wait_until("the call is made", || (upstream.calls_in_flight() == 1).then_some(()));
+    while upstream.calls_in_flight() > 0 {
+        assert!(
+            began.elapsed() < limit + Duration::from_secs(1),
+            "the call goes on although its time is over"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let record = server.wait_until("it is recorded", || {
+        let page = server.get("/admin/v1/interactions").ok()?.json();
+        page["interactions"][0]["interaction_id"].as_str().map(|id| server.interaction(id).json())
+    });
+    assert_eq!(
+        (&record["outcome"], &record["attempts"][0]["result"]),
+        (&json!("failed"), &json!("truncated")),
+        "{record}"
+    );
 }
 
 #[test]

@@ -51,11 +51,13 @@ impl Drop for Open<'_> {
         let Ok(runtime) = Handle::try_current() else { return };
         let finished = known.left(self.trace);
         let parts = &self.pipeline.parts;
-        let records = Arc::clone(&parts.records);
+        let (records, clock) = (Arc::clone(&parts.records), Arc::clone(&parts.clock));
+        let later = Arc::clone(&self.pipeline.later);
         let writing = async move {
             let id = finished.interaction.id.clone();
-            if let Err(error) = records.record(finished).await {
-                tracing::error!(interaction.id = %id, %error, "the record of a turn whose caller left could not be written");
+            match records.record(finished).await {
+                Ok(()) => later.losses().kept(clock.now()),
+                Err(error) => later.losses().lost(clock.now(), &id, &error),
             }
         };
         parts.tasks.spawn_on(writing, &runtime);

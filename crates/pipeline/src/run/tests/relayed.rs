@@ -18,6 +18,9 @@ use doubles::Health;
 pub(super) const WHOLE: &str = r#"{"model":"x","messages":[{"role":"user","content":"Hi"}]}"#;
 const STREAMED: &str = r#"{"model":"x","messages":[{"role":"user","content":"Hi"}],"stream":true}"#;
 
+/// The longest time of a call, by default.
+const CALL_MAX: Duration = Duration::from_mins(10);
+
 #[derive(Default)]
 pub(super) struct Counts {
     finished: Mutex<Vec<Outcome>>,
@@ -177,6 +180,43 @@ async fn a_caller_who_leaves_is_recorded_with_what_was_used() {
         assert_eq!(recorded[0].interaction.attempts[0].result, AttemptResult::Cancelled);
         assert_eq!(*observer.finished.lock(), [Outcome::Failed]);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_not_read_ends_in_time() {
+    let delta = || Step::Delta("Hello.".to_owned());
+    let script = Script::Steps(vec![delta(), delta(), Step::Hang]);
+    // Its own limit, and the longest time of any call.
+    for (asked, ends_after) in [(Some(Duration::from_secs(2)), Duration::from_secs(2)), (None, CALL_MAX)] {
+        let house = House::new(vec![(TierName::Primary, vec![script.clone()])]);
+        let turn = relay_turn(&house, STREAMED, &Arc::default());
+        let streams_until = asked.map(|asked| house.clock.now().after(asked));
+        let relaying = Box::pin(house.pipeline.relay(RelayTurn { streams_until, ..turn }));
+        let Answer::Streamed(mut stream) = relaying.await.expect("an answer").answer else { panic!() };
+        assert!(matches!(stream.next().await, Some(Passed::Bytes(_))));
+        tokio::time::sleep(ends_after - Duration::from_millis(1)).await;
+        assert_eq!(house.models[0].n_open(), 1);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(house.models[0].n_open(), 0, "the call is closed within a second");
+        let recorded = house.ledger.recorded();
+        assert_eq!(recorded[0].interaction.outcome, Outcome::Failed);
+        assert_eq!(recorded[0].interaction.attempts[0].result, AttemptResult::Failed(Kind::Truncated));
+        let rest: Vec<Passed> = stream.collect().await;
+        assert!(matches!(rest[..], [Passed::Broken(Broken::Incomplete(_))]), "{rest:?}");
+        house.pipeline.parts.tasks.close();
+        house.pipeline.parts.tasks.wait().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_left_leaves_no_watch_behind() {
+    let hang = Script::Steps(vec![Step::Delta("Hello".to_owned()), Step::Hang]);
+    let house = House::new(vec![(TierName::Primary, vec![hang])]);
+    let began = house.clock.now();
+    drop(relay(&house, STREAMED, &Arc::default()).await.expect("an answer"));
+    house.pipeline.parts.tasks.close();
+    house.pipeline.parts.tasks.wait().await;
+    assert_eq!(house.clock.now(), began);
 }
 
 #[tokio::test]
