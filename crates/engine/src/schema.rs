@@ -1,8 +1,8 @@
 //! Answers that keep to a JSON schema: the schema is bounded, then compiled to a mask over the next token.
 //!
 //! Small models loop inside a grammar (`3.1111…`), so nothing in it may go on for ever: numbers get a range and a
-//! smallest step, texts and lists a longest length, objects no other keys than those named; what cannot be bounded
-//! is refused.
+//! smallest step, texts and lists a longest length, objects no other keys than those named; an object that names none and
+//! says that it takes any gets a greatest number and depth of them. What cannot be bounded is refused.
 
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::sampling::LlamaSampler;
@@ -18,6 +18,11 @@ const DEPTH_MAX: usize = 16;
 const TEXT_MAX: u64 = 500;
 /// Items of a list that names no limit.
 const ITEMS_MAX: u64 = 32;
+/// Keys of an object that takes any, and the characters of each.
+const KEYS_MAX: u64 = 16;
+const KEY: &str = "^.{1,40}$";
+/// Lists and objects within an object that takes any keys.
+const ANY_DEPTH: usize = 2;
 /// Numbers that name no limit lie between this and its negative.
 const NUMBER_MAX: i64 = 1_000_000_000_000;
 /// Digits behind the point of numbers that name no step.
@@ -148,10 +153,44 @@ fn bound_object(schema: &mut Map<String, Value>) -> Result<(), SchemaError> {
     if schema.contains_key("patternProperties") {
         return Err(SchemaError::Unbounded("patternProperties"));
     }
-    match schema.entry("additionalProperties").or_insert(false.into()) {
-        Value::Bool(false) => Ok(()),
-        _ => Err(SchemaError::Unbounded("additionalProperties")),
+    let has_names = schema.contains_key("properties") || schema.contains_key("required");
+    match schema.get("additionalProperties") {
+        None | Some(Value::Bool(false)) => {
+            schema.insert("additionalProperties".to_owned(), false.into());
+            Ok(())
+        }
+        // Named keys beside unnamed ones could come in no bounded number.
+        Some(Value::Bool(true)) if !has_names => {
+            schema.extend(any_keys(ANY_DEPTH));
+            Ok(())
+        }
+        Some(_) => Err(SchemaError::Unbounded("additionalProperties")),
     }
+}
+
+/// What bounds an object of any keys, with `depth` lists and objects within one another.
+fn any_keys(depth: usize) -> Map<String, Value> {
+    let bounds = json!({
+        "patternProperties": { KEY: any(depth) }, "additionalProperties": false, "maxProperties": KEYS_MAX,
+    });
+    bounds.as_object().cloned().unwrap_or_default()
+}
+
+/// The schema of any value.
+fn any(depth: usize) -> Value {
+    let mut kinds = vec![
+        json!({ "type": "string", "maxLength": TEXT_MAX }),
+        json!({ "type": "number", "minimum": -NUMBER_MAX, "maximum": NUMBER_MAX, "multipleOf": STEP }),
+        json!({ "type": "boolean" }),
+        json!({ "type": "null" }),
+    ];
+    if let Some(depth) = depth.checked_sub(1) {
+        kinds.push(json!({ "type": "array", "items": any(depth), "maxItems": ITEMS_MAX }));
+        let mut object = any_keys(depth);
+        object.insert("type".to_owned(), "object".into());
+        kinds.push(object.into());
+    }
+    json!({ "anyOf": kinds })
 }
 
 /// Follows every reference; one within itself would go on for ever.
@@ -203,6 +242,22 @@ mod tests {
     }
 
     #[test]
+    fn an_object_of_any_keys_is_bounded_in_their_number_and_depth() {
+        let got = bounded(r#"{"type":"object","additionalProperties":true}"#).unwrap();
+        let within = "/patternProperties/^.{1,40}$/anyOf";
+        let inner = got.pointer(&format!("{within}/5")).unwrap();
+        for object in [&got, inner, inner.pointer(&format!("{within}/5")).unwrap()] {
+            assert_eq!(object["type"], "object");
+            assert_eq!(
+                (&object["additionalProperties"], &object["maxProperties"]),
+                (&json!(false), &json!(KEYS_MAX))
+            );
+        }
+        let last = inner.pointer(&format!("{within}/5{within}")).unwrap();
+        assert_eq!(last.as_array().map(Vec::len), Some(4), "{last}");
+    }
+
+    #[test]
     fn what_has_no_bound_is_refused() {
         let deep = (0..40).fold(json!({"type": "null"}), |inner, _| json!({"type": "array", "items": inner}));
         for (schema, want) in [
@@ -211,6 +266,10 @@ mod tests {
             (json!({"type": "object", "properties": {"any": {}}}), SchemaError::Open),
             (
                 json!({"type": "object", "additionalProperties": {"type": "null"}}),
+                SchemaError::Unbounded("additionalProperties"),
+            ),
+            (
+                json!({"type": "object", "properties": {"a": {"type": "null"}}, "additionalProperties": true}),
                 SchemaError::Unbounded("additionalProperties"),
             ),
             (json!({"type": "string", "pattern": "a*"}), SchemaError::Unbounded("pattern")),

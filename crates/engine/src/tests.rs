@@ -145,6 +145,20 @@ fn an_answer_keeps_to_its_schema_or_fails() {
     assert_eq!(open.kind, FailureKind::Caller);
 }
 
+#[test]
+fn an_answer_is_any_object_where_that_is_asked_for() {
+    let call = Generate {
+        schema: Some(r#"{"type":"object","additionalProperties":true}"#.to_owned()),
+        max_tokens: 400,
+        seed: Some(3),
+        ..call(RULES, "Give the fee of a card as a short JSON object with the keys fee and currency.")
+    };
+    let (text, finish, _) = run(&mut engine(), &call).unwrap();
+    assert_eq!(finish, Finish::Stop, "{text}");
+    let said: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(said.as_object().is_some_and(|said| !said.is_empty()), "{text}");
+}
+
 fn four() -> Vec<Generate> {
     let questions = [
         "What is a checking account?",

@@ -15,7 +15,7 @@ use pipeline::turn::{Recorded, Reply, Turn, TurnError};
 use registry::snapshot::Serving;
 use resilience::shedding::Class;
 use wire::openai::encode::{self, Encoder};
-use wire::openai::inbound::{self, Inbound};
+use wire::openai::inbound::{self, Inbound, InboundError};
 use wire::openai::relay::Asked;
 
 use crate::native::reply::{self, new_interaction_id};
@@ -62,6 +62,10 @@ fn completion_id(interaction: &InteractionId) -> String {
 }
 
 fn turn(door: &Door, inbound: Inbound) -> Result<Turn, OpenAiError> {
+    if inbound.schema.is_some() {
+        let reason = "an agent answers in text; ask a model for JSON, as `model: \"embedded/default\"`";
+        return Err(InboundError::Unsupported { field: "response_format".into(), reason }.into());
+    }
     let said = inbound.messages.into_iter().rev().find(|message| message.role == Role::User);
     let said =
         said.ok_or_else(|| OpenAiError::field("messages", "a message of the role `user` is missing"))?;

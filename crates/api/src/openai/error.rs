@@ -131,7 +131,7 @@ impl From<RequestError> for OpenAiError {
 impl From<InboundError> for OpenAiError {
     fn from(error: InboundError) -> Self {
         let code = match &error {
-            InboundError::Unreadable(_) | InboundError::Invalid { .. } => "invalid_value",
+            InboundError::Unreadable | InboundError::Invalid { .. } => "invalid_value",
             InboundError::Unsupported { .. } => "unsupported_value",
         };
         Self::invalid(error.field(), (code, error.to_string()))

@@ -1,5 +1,6 @@
 //! A caller's chat completions request as a domain one, for models and agents that do not take its bytes.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use domain::chat::{ChatRequest, Message, Parameters, Role};
@@ -10,21 +11,21 @@ use serde_json::value::RawValue;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InboundError {
     /// Not a chat completions request.
-    #[error("not a chat completions request: {0}")]
-    Unreadable(String),
+    #[error("not a chat completions request: send a JSON object with `messages`")]
+    Unreadable,
     /// A field makes no sense.
     #[error("`{field}`: {reason}")]
     Invalid {
-        /// Where.
-        field: &'static str,
+        /// Where, as `messages[0].content`.
+        field: Cow<'static, str>,
         /// What it should be.
         reason: &'static str,
     },
     /// It asks for something that only some models can do.
     #[error("`{field}`: {reason}")]
     Unsupported {
-        /// Where.
-        field: &'static str,
+        /// Where, as `messages[0].content`.
+        field: Cow<'static, str>,
         /// What cannot be done.
         reason: &'static str,
     },
@@ -33,9 +34,9 @@ pub enum InboundError {
 impl InboundError {
     /// The field that it is about, where there is one.
     #[must_use]
-    pub fn field(&self) -> Option<&'static str> {
+    pub fn field(&self) -> Option<&str> {
         match self {
-            Self::Unreadable(_) => None,
+            Self::Unreadable => None,
             Self::Invalid { field, .. } | Self::Unsupported { field, .. } => Some(field),
         }
     }
@@ -76,9 +77,12 @@ impl Inbound {
     }
 }
 
+/// The schema of any JSON object, which a `response_format` of type `json_object` asks for.
+pub const ANY_OBJECT: &str = r#"{"type":"object","additionalProperties":true}"#;
+
 #[derive(Deserialize)]
 struct Body {
-    messages: Vec<MessageBody>,
+    messages: Option<Vec<MessageBody>>,
     max_tokens: Option<u32>,
     max_completion_tokens: Option<u32>,
     temperature: Option<f32>,
@@ -91,6 +95,8 @@ struct Body {
 
 #[derive(Deserialize)]
 struct ResponseFormat {
+    #[serde(rename = "type")]
+    kind: Option<String>,
     json_schema: Option<JsonSchema>,
 }
 
@@ -101,7 +107,7 @@ struct JsonSchema {
 
 #[derive(Deserialize)]
 struct MessageBody {
-    role: String,
+    role: Option<String>,
     content: Option<Content>,
 }
 
@@ -115,7 +121,7 @@ enum Content {
 #[derive(Deserialize)]
 struct Part {
     #[serde(rename = "type")]
-    kind: String,
+    kind: Option<String>,
     text: Option<String>,
 }
 
@@ -131,11 +137,13 @@ enum Stop {
 /// # Errors
 /// [`InboundError`].
 pub fn read(body: &[u8]) -> Result<Inbound, InboundError> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
     let body: Body =
-        serde_json::from_slice(body).map_err(|error| InboundError::Unreadable(error.to_string()))?;
-    let refuse = |field, reason| Err(InboundError::Unsupported { field, reason });
-    if body.messages.is_empty() {
-        return Err(InboundError::Invalid { field: "messages", reason: "at least one message" });
+        serde_path_to_error::deserialize(&mut reader).map_err(|error| unreadable(error.path()))?;
+    let refuse = |field, reason| Err(InboundError::Unsupported { field: Cow::Borrowed(field), reason });
+    let messages = body.messages.unwrap_or_default();
+    if messages.is_empty() {
+        return Err(invalid("messages", "at least one message"));
     }
     if body.n.is_some_and(|n| n != 1) {
         return refuse("n", "one answer at a time");
@@ -151,7 +159,7 @@ pub fn read(body: &[u8]) -> Result<Inbound, InboundError> {
         return refuse("max_tokens", "at least 1");
     }
     Ok(Inbound {
-        messages: body.messages.into_iter().map(message).collect::<Result<_, _>>()?,
+        messages: messages.into_iter().enumerate().map(message).collect::<Result<_, _>>()?,
         max_tokens,
         temperature: body.temperature,
         top_p: body.top_p,
@@ -161,27 +169,69 @@ pub fn read(body: &[u8]) -> Result<Inbound, InboundError> {
             Some(Stop::One(text)) => vec![text],
             Some(Stop::Many(texts)) => texts,
         },
-        schema: body
-            .response_format
-            .and_then(|format| format.json_schema?.schema)
-            .map(|schema| Arc::from(schema.get())),
+        schema: body.response_format.map_or(Ok(None), schema)?,
     })
 }
 
-fn message(body: MessageBody) -> Result<Message, InboundError> {
-    let refuse = |reason| InboundError::Unsupported { field: "messages", reason };
-    let role = match body.role.as_str() {
-        "system" | "developer" => Role::System,
-        "user" => Role::User,
-        "assistant" => Role::Assistant,
-        _ => return Err(refuse("only system, developer, user and assistant messages are read here")),
+fn invalid(field: impl Into<Cow<'static, str>>, reason: &'static str) -> InboundError {
+    InboundError::Invalid { field: field.into(), reason }
+}
+
+/// What should stand at `path`, where something of another type does.
+fn unreadable(path: &serde_path_to_error::Path) -> InboundError {
+    use serde_path_to_error::Segment;
+    let mut names = path.iter().filter_map(|segment| match segment {
+        Segment::Map { key } => Some(key.as_str()),
+        Segment::Seq { .. } | Segment::Enum { .. } | Segment::Unknown => None,
+    });
+    let reason = match (names.next_back(), path.iter().next_back()) {
+        (Some("messages"), Some(Segment::Seq { .. })) => "an object with `role` and `content`",
+        (Some("messages"), _) => "a list of messages",
+        (Some("role" | "type"), _) => "a text",
+        (Some("content"), _) => "a text, or a list of parts with `type` and `text`",
+        (Some("max_tokens" | "max_completion_tokens" | "n"), _) => "a whole number, not too large",
+        (Some("seed"), _) => "a whole number",
+        (Some("temperature" | "top_p"), _) => "a number",
+        (Some("stop"), _) => "a text, or a list of texts",
+        (Some("response_format" | "json_schema"), _) => "an object",
+        (Some(_), _) => "something else",
+        (None, _) => return InboundError::Unreadable,
+    };
+    invalid(path.to_string(), reason)
+}
+
+/// The schema that an answer in `format` keeps to.
+fn schema(format: ResponseFormat) -> Result<Option<Arc<str>>, InboundError> {
+    match format.kind.as_deref() {
+        Some("text") => Ok(None),
+        Some("json_object") => Ok(Some(Arc::from(ANY_OBJECT))),
+        Some("json_schema") => match format.json_schema.and_then(|format| format.schema) {
+            Some(schema) => Ok(Some(Arc::from(schema.get()))),
+            None => Err(invalid("response_format.json_schema.schema", "a JSON schema")),
+        },
+        _ => Err(invalid("response_format.type", "text, json_object or json_schema")),
+    }
+}
+
+fn message((index, body): (usize, MessageBody)) -> Result<Message, InboundError> {
+    let field = |name| Cow::Owned(format!("messages[{index}].{name}"));
+    let role = match body.role.as_deref() {
+        Some("system" | "developer") => Role::System,
+        Some("user") => Role::User,
+        Some("assistant") => Role::Assistant,
+        None => return Err(invalid(field("role"), "system, developer, user or assistant")),
+        Some(_) => {
+            let reason = "only system, developer, user and assistant messages are read here";
+            return Err(InboundError::Unsupported { field: field("role"), reason });
+        }
     };
     let text = match body.content {
         None => String::new(),
         Some(Content::Text(text)) => text,
         Some(Content::Parts(parts)) => {
-            if parts.iter().any(|part| part.kind != "text") {
-                return Err(refuse("only text is read here"));
+            if parts.iter().any(|part| part.kind.as_deref() != Some("text")) {
+                let reason = "only text is read here";
+                return Err(InboundError::Unsupported { field: field("content"), reason });
             }
             parts.into_iter().filter_map(|part| part.text).collect::<Vec<_>>().join("\n")
         }
@@ -207,7 +257,9 @@ mod tests {
         assert!(!String::from_utf8_lossy(&body).contains("response_format"));
         let object =
             br#"{"messages":[{"role":"user","content":"?"}],"response_format":{"type":"json_object"}}"#;
-        assert_eq!(read(object).map(|inbound| inbound.schema), Ok(None));
+        assert_eq!(read(object).map(|inbound| inbound.schema), Ok(Some(Arc::from(ANY_OBJECT))));
+        let text = br#"{"messages":[{"role":"user","content":"?"}],"response_format":{"type":"text"}}"#;
+        assert_eq!(read(text).map(|inbound| inbound.schema), Ok(None));
     }
 
     #[test]
@@ -242,11 +294,43 @@ mod tests {
             (r#"{"messages":[{"role":"user"}],"temperature":3}"#, "`temperature`"),
             (r#"{"messages":[{"role":"user"}],"top_p":-1}"#, "`top_p`"),
             (r#"{"messages":[{"role":"user"}],"max_tokens":0}"#, "`max_tokens`"),
-            (r#"{"messages":[{"role":"tool","content":"x"}]}"#, "`messages`"),
+            (r#"{"messages":[{"role":"tool","content":"x"}]}"#, "`messages[0].role`: only"),
+            (r#"{"messages":[{"role":"user"}],"response_format":{}}"#, "`response_format.type`"),
+            (r#"{"messages":[{"role":"user"}],"response_format":{"type":"xml"}}"#, "`response_format.type`"),
+            (
+                r#"{"messages":[{"role":"user"}],"response_format":{"type":"json_schema"}}"#,
+                "`response_format.json_schema.schema`",
+            ),
             (r#"{"messages":[{"role":"user","content":[{"type":"image_url"}]}]}"#, "only text"),
         ] {
             let error = read(body.as_bytes()).expect_err(body);
             assert!(error.to_string().contains(want), "{body}: {error}");
         }
+    }
+
+    #[test]
+    fn what_has_the_wrong_type_is_named_in_our_words() {
+        for (body, place, reason) in [
+            (r#"{"messages":{}}"#, "messages", "a list of messages"),
+            (r#"{"messages":["Hi"]}"#, "messages[0]", "an object with"),
+            (r#"{"messages":[{"role":"user"},{"content":"x"}]}"#, "messages[1].role", "system, developer"),
+            (r#"{"messages":[{"role":{}}]}"#, "messages[0].role", "a text"),
+            (r#"{"messages":[{"role":"user","content":{}}]}"#, "messages[0].content", "a text, or a list"),
+            (r#"{"messages":[{"role":"user","content":[1]}]}"#, "messages[0].content", "a text, or a list"),
+            (r#"{"messages":[{"role":"user"}],"temperature":"hot"}"#, "temperature", "a number"),
+            (r#"{"messages":[{"role":"user"}],"temperature":1e999}"#, "temperature", "a number"),
+            (r#"{"messages":[{"role":"user"}],"max_tokens":-1}"#, "max_tokens", "a whole number"),
+            (r#"{"messages":[{"role":"user"}],"stop":7}"#, "stop", "a text, or a list of texts"),
+            (r#"{"messages":[{"role":"user"}],"response_format":"json"}"#, "response_format", "an object"),
+        ] {
+            let error = read(body.as_bytes()).expect_err(body);
+            assert_eq!(error.field(), Some(place), "{body}: {error}");
+            let told = error.to_string();
+            assert!(told.starts_with(&format!("`{place}`: {reason}")), "{body}: {told}");
+            for words in ["line 1", "column", "untagged", "expected a", "invalid type"] {
+                assert!(!told.contains(words), "{told}");
+            }
+        }
+        assert_eq!(read(b"[]").map(drop), Err(InboundError::Unreadable));
     }
 }

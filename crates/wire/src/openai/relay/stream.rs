@@ -223,8 +223,8 @@ fn data(frame: &[u8]) -> (Cow<'_, [u8]>, bool) {
     while !rest.is_empty() {
         let line;
         (line, rest) = match memchr2(b'\n', b'\r', rest) {
-            Some(end) => (&rest[..end], &rest[end + 1..]),
-            None => (rest, &rest[rest.len()..]),
+            Some(end) => (rest.get(..end).unwrap_or_default(), rest.get(end + 1..).unwrap_or_default()),
+            None => (rest, &[][..]),
         };
         if let Some(value) = line.strip_prefix(b"data:") {
             match data.is_empty() {
