@@ -43,6 +43,7 @@ pub(crate) async fn read_json_bytes(
     clock: &dyn Clock,
 ) -> Result<Bytes, Problem> {
     check_media_type(headers)?;
+    check_announced(headers, limits.bytes_max)?;
     tokio::select! {
         biased;
         bytes = read_bytes(body, limits.bytes_max) => bytes,
@@ -59,6 +60,21 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
         return Ok(());
     }
     Err(Problem::not_json("send the header `content-type: application/json`"))
+}
+
+/// Whoever asks before sending a body is told that it is too large; reading it would ask for it.
+fn check_announced(headers: &HeaderMap, bytes_max: usize) -> Result<(), Problem> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let asks_before = text(header::EXPECT).eq_ignore_ascii_case("100-continue");
+    let length = text(header::CONTENT_LENGTH).parse::<u64>().unwrap_or_default();
+    match asks_before && length > u64::try_from(bytes_max).unwrap_or(u64::MAX) {
+        true => Err(too_large(bytes_max)),
+        false => Ok(()),
+    }
+}
+
+fn too_large(bytes_max: usize) -> Problem {
+    Problem::body_too_large(format!("a body may have at most {bytes_max} bytes"))
 }
 
 async fn read_bytes(mut body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
@@ -86,7 +102,7 @@ async fn read_bytes(mut body: Body, bytes_max: usize) -> Result<Bytes, Problem> 
         }
     }
     if total > bytes_max {
-        return Err(Problem::body_too_large(format!("a body may have at most {bytes_max} bytes")));
+        return Err(too_large(bytes_max));
     }
     Ok(if read.is_empty() { first } else { read.freeze() })
 }

@@ -63,6 +63,28 @@ fn connections_that_do_not_ask_are_closed_and_hold_nobody_up() {
 }
 
 #[test]
+fn a_body_that_is_announced_too_large_is_not_asked_for() {
+    let server = Start::bare().serve();
+    let address = server.address;
+    for (path, length, want) in [
+        ("/query", 2 << 20, "HTTP/1.1 413 "),
+        ("/v1/chat/completions", 33 << 20, "HTTP/1.1 413 "),
+        ("/v1/chat/completions", 2 << 20, "HTTP/1.1 100 "),
+    ] {
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
+             expect: 100-continue\r\ncontent-length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).expect("it reads");
+        let mut got = [0; 13];
+        stream.read_exact(&mut got).expect("an answer");
+        assert_eq!(String::from_utf8_lossy(&got), want, "{path} {length}");
+    }
+}
+
+#[test]
 fn a_header_sent_byte_by_byte_does_not_stay() {
     let config = Folder::with_settings(&format!("{SETTINGS}{EMBEDDED_TIER}"));
     let server = Start::with(&config).serve();
