@@ -1,5 +1,6 @@
-//! Several answers at once, step by step: a step reads one token of each answer that is being generated and a piece
-//! of the prompt whose turn it is, in one batch.
+//! Several answers at once, step by step: a step reads a piece of the prompt whose turn it is, or one token of each
+//! answer that is being generated. Not both in one batch: every token of it would be compared with what is cached of
+//! all of them, and measured with four answers it took twice as long to generate so.
 //!
 //! Reading order: [`Engine::begin`], [`Engine::step`], [`Engine::cancel`]. Prompts are read one after another, the
 //! shortest first; a prompt that waits is passed over only by as many tokens as are in front of it when it comes, so
@@ -24,16 +25,16 @@ use crate::threads::Threads;
 
 /// Prompts kept besides those of the running answers, each of another agent.
 const N_KEPT: usize = 3;
-/// Tokens of a prompt that each thread reads at once while nothing is generated: what a cancel waits for, a second at
-/// 35 tokens/s and thread. Measured on the 1.5B model, tokens per CPU second by piece: 22 (8), 34 (16), 36 (32),
-/// 39 (64), 40 (128). Not by the speed, because the rounding of the answer depends on it: the same prompt behind the
-/// same cache, read by as many threads, gives the same answer.
-const PIECE_TOKENS_EACH: usize = 32;
-/// Bounds of a step's tokens while answers are generated, which all wait for it. With 16 of which 13 are a prompt's,
-/// the last of four prompts at once had its first token after 5.1 times the wait of one alone; with 24 after 4.8.
-const STEP_TOKENS: (usize, usize) = (24, 128);
-/// How long such a step may take by the measured speed.
-const STEP_SECONDS: f64 = 0.4;
+/// Tokens of a prompt read at once: what a cancel waits for, 0.8 s on two threads. Measured on the 1.5B model with one
+/// thread, tokens per second by piece: 23 (8), 34 (16), 32 (24), 37 (32), 40 (64), 41 (256). Not by the speed, because
+/// the rounding of the answer depends on it: the same prompt behind the same cache, read by as many threads, gives the
+/// same answer.
+const PIECE_TOKENS: usize = 64;
+/// Fewer than so many that are left of a prompt are read with the piece before, as alone they would take nearly as
+/// long as so many.
+const REST_TOKENS: usize = 32;
+/// How long answers wait for prompts that are read before each gets its next token.
+const PATIENCE_US: i64 = 500_000;
 
 /// How to run a model.
 #[derive(Debug, Clone, Copy)]
@@ -60,8 +61,8 @@ pub struct Engine<'m> {
     answers: Vec<Answer>,
     /// Prompt tokens read so far.
     n_read: u64,
-    /// Prompt tokens per second, as measured last.
-    speed: Option<f64>,
+    /// How long answers have waited for prompts since their last token.
+    waited_us: i64,
 }
 
 /// What happened to the answer with this id.
@@ -95,14 +96,14 @@ impl<'m> Engine<'m> {
             model,
             config,
             context,
-            batch: LlamaBatch::new(STEP_TOKENS.1, 1),
+            batch: LlamaBatch::new(n_batch(config), 1),
             slots: Slots::new(n_slots(config), n_ctx),
             n_ctx,
             threads,
             n_threads,
             answers: Vec::new(),
             n_read: 0,
-            speed: None,
+            waited_us: 0,
         };
         engine
             .warm_up()
@@ -190,6 +191,7 @@ impl<'m> Engine<'m> {
             }
         };
         let mut shares = self.shares(reader);
+        let is_reading = shares.iter().any(|share| share.is_prompt);
         if shares.is_empty() {
             return news;
         }
@@ -202,7 +204,7 @@ impl<'m> Engine<'m> {
             }
             return news;
         }
-        self.measure(&shares, ggml_time_us() - started);
+        self.waited_us = if is_reading { self.waited_us + ggml_time_us() - started } else { 0 };
         for share in shares {
             let Some(answer) = self.answers.iter_mut().find(|answer| answer.id == share.id) else { continue };
             let sampled = share.logits.map(|index| answer.sample(self.model, &self.context, index));
@@ -308,35 +310,29 @@ impl<'m> Engine<'m> {
         Ok(true)
     }
 
-    /// What each answer has to read in this step.
+    /// What is read in this step: of the prompt of `reader`, or of each answer that is being generated.
     fn shares(&mut self, reader: Option<u64>) -> Vec<Share> {
+        let is_generating = self.answers.iter().any(|answer| !answer.pending.is_empty());
+        if !is_generating {
+            self.waited_us = 0;
+        }
+        let reading = self.answers.iter().find(|answer| Some(answer.id) == reader);
+        if self.waited_us < PATIENCE_US
+            && let Some((answer, slot)) = reading.and_then(|answer| Some((answer, answer.slot?)))
+        {
+            let left = answer.prompt.tokens.get(self.slots.len(slot)..).unwrap_or_default();
+            let tokens = left.get(..piece_tokens(left.len())).unwrap_or_default().to_vec();
+            self.n_read += u64::from(count(tokens.len()));
+            let logits = (tokens.len() == left.len()).then_some(0);
+            return vec![Share { id: answer.id, slot, tokens, is_prompt: true, logits }];
+        }
         let mut shares = Vec::new();
         for answer in &mut self.answers {
             let Some(slot) = answer.slot.filter(|_| !answer.pending.is_empty()) else { continue };
             let tokens = std::mem::take(&mut answer.pending);
             shares.push(Share { id: answer.id, slot, tokens, is_prompt: false, logits: Some(0) });
         }
-        let n_generated = shares.iter().map(|share| share.tokens.len()).sum();
-        let piece = self.piece_tokens(n_generated);
-        let reading = self.answers.iter().find(|answer| Some(answer.id) == reader);
-        if let Some((answer, slot)) = reading.and_then(|answer| Some((answer, answer.slot?))) {
-            let left = answer.prompt.tokens.get(self.slots.len(slot)..).unwrap_or_default();
-            let tokens = left.get(..piece.min(left.len())).unwrap_or_default().to_vec();
-            let logits = (tokens.len() == left.len()).then_some(0);
-            shares.push(Share { id: answer.id, slot, tokens, is_prompt: true, logits });
-        }
         shares
-    }
-
-    /// Prompt tokens to read beside `n_generated` others.
-    fn piece_tokens(&self, n_generated: usize) -> usize {
-        let (least, most) = STEP_TOKENS;
-        if n_generated == 0 {
-            return usize::try_from(self.n_threads).unwrap_or(1).saturating_mul(PIECE_TOKENS_EACH).min(most);
-        }
-        let bearable = self.speed.map_or(least, |speed| tokens_in(speed * STEP_SECONDS));
-        // Whole tiles of the matrix products: a step of 17 costs nearly as much as one of 24.
-        (bearable / 8 * 8).clamp(least, most).saturating_sub(n_generated).max(8)
     }
 
     /// Reads the shares in one batch.
@@ -368,17 +364,6 @@ impl<'m> Engine<'m> {
         Ok(())
     }
 
-    /// Learns the speed of reading from a step with a piece of a prompt in it.
-    fn measure(&mut self, shares: &[Share], us: i64) {
-        let n: usize = shares.iter().map(|share| share.tokens.len()).sum();
-        if let Some(piece) = shares.iter().find(|share| share.is_prompt) {
-            self.n_read += u64::from(count(piece.tokens.len()));
-            if n >= STEP_TOKENS.0 {
-                self.speed = Some(per_second(n, us));
-            }
-        }
-    }
-
     /// Computes with as many threads as the others leave. A context keeps the number that it was made with, so a new
     /// one takes over what is cached: 60 ms for 830 tokens of the 1.5B model. The same numbers come out, but for
     /// attention over 512 tokens and more, which is summed in as many parts as there are threads.
@@ -393,7 +378,6 @@ impl<'m> Engine<'m> {
                 tracing::debug!(threads = n_threads, "computing with {n_threads} threads");
                 self.context = context;
                 self.n_threads = n_threads;
-                self.speed = None;
             }
             // No memory for it, or a model whose state cannot be copied: go on as before.
             None => self.threads.fix(self.n_threads),
@@ -411,7 +395,7 @@ impl<'m> Engine<'m> {
 
     /// Reads a piece to get the weights into memory.
     fn warm_up(&mut self) -> Result<(), Failure> {
-        let tokens = vec![LlamaToken(0); PIECE_TOKENS_EACH];
+        let tokens = vec![LlamaToken(0); PIECE_TOKENS];
         self.decode(&mut [Share { id: 0, slot: 0, tokens, is_prompt: true, logits: Some(0) }])?;
         self.clear(0);
         Ok(())
@@ -433,7 +417,7 @@ impl<'m> Engine<'m> {
 
 fn new_context(model: &Model, config: Config, n_threads: u32) -> Result<LlamaContext<'_>, LoadError> {
     let n_threads = i32::try_from(n_threads).unwrap_or(1);
-    let n_batch = count(STEP_TOKENS.1);
+    let n_batch = count(n_batch(config));
     let params = LlamaContextParams::default()
         .with_n_ctx(NonZeroU32::new(config.n_ctx))
         .with_n_batch(n_batch)
@@ -458,13 +442,12 @@ fn sequence(slot: usize) -> i32 {
     i32::try_from(slot).unwrap_or(0)
 }
 
-/// Whole tokens, for pieces of a prompt.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
-fn tokens_in(tokens: f64) -> usize {
-    tokens as usize
+/// Tokens to read of a prompt of which `left` are left.
+fn piece_tokens(left: usize) -> usize {
+    if left < PIECE_TOKENS + REST_TOKENS { left } else { PIECE_TOKENS }
 }
 
-fn per_second(n: usize, us: i64) -> f64 {
-    let us = u32::try_from(us.max(1)).unwrap_or(u32::MAX);
-    f64::from(count(n)) * 1_000_000.0 / f64::from(us)
+/// Most tokens of a batch.
+fn n_batch(config: Config) -> usize {
+    usize::try_from(config.parallel).unwrap_or(1).max(PIECE_TOKENS + REST_TOKENS)
 }
