@@ -254,12 +254,13 @@ fn bad_requests_are_told_in_openais_shape() {
 #[test]
 fn a_caller_who_hardly_reads_holds_the_call_no_longer_than_its_limit() {
     let limit = Duration::from_millis(1_500);
-    let upstream = Upstream::start(Behaviour::Answer(Answer::of(&"word ".repeat(200_000))));
+    // More than what sockets hold: the server soon cannot write any more.
+    let words = format!("{} ", "x".repeat(4_000)).repeat(20_000);
+    let upstream = Upstream::start(Behaviour::Answer(Answer::of(&words)));
     let server = serve(&[&upstream], "");
     let request = Request::post(PATH, named(STREAMED, "alpha"));
     let request = request.header("x-mainstay-timeout-ms", &limit.as_millis().to_string());
     let began = Instant::now();
-    // More than what sockets hold: the server soon cannot write any more.
     let _opened = request.open(server.address).expect("a reply");
     server.wait_until("the call is made", || (upstream.calls_in_flight() == 1).then_some(()));
     while upstream.calls_in_flight() > 0 {
