@@ -9,20 +9,14 @@ cd "$(dirname "$0")/.."
 . bench/result.sh
 rounds="${ROUNDS:-5}" seconds="${SECONDS_EACH:-4}" core="${CORE:-0}"
 target="${CARGO_TARGET_DIR:-target}"
-models="${MODELS:-$target/test-data/models}"
 folder="$models/all-minilm-l6-v2"
 here=bench/embeddings
 sentences="$here/sentences.txt"
 goal=0.75
 
-if [ ! -f "$folder/model.safetensors" ]; then
-  build mainstay
-  "$bin/mainstay" models pull --folder "$models" all-minilm-l6-v2 >&2
-fi
-if [ "${BUILD:-yes}" = yes ]; then
-  "${CARGO:-cargo}" build --release --locked -p embedded --example embed >&2
-fi
-ours="$target/release/examples/embed"
+[ -f "$folder/model.safetensors" ] || pull all-minilm-l6-v2
+build_examples embedded embed
+ours="$examples/embed"
 python="$target/bench-python/bin/python"
 if ! cmp -s "$here/requirements.txt" "$target/bench-python/requirements.txt"; then
   python3 -m venv "$target/bench-python"
@@ -30,8 +24,7 @@ if ! cmp -s "$here/requirements.txt" "$target/bench-python/requirements.txt"; th
   cp "$here/requirements.txt" "$target/bench-python/requirements.txt"
 fi
 
-work="$(mktemp -d)"
-trap 'rm -rf "$work"' EXIT
+work_folder
 "$python" "$here/graph.py" "$folder" "$work/model.onnx"
 "$ours" vectors "$folder" "$sentences" >"$work/vectors"
 theirs() { "$python" "$here/speed.py" "$1" "$work/model.onnx" "$folder/tokenizer.json" "$sentences" "${@:2}"; }
@@ -52,7 +45,6 @@ median() { sort -n "$1" | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 
 spread() { sort -n "$1" | awk '{ v[NR] = $1 } END { printf "%.0f–%.0f", v[1], v[NR] }'; }
 verdict() { awk -v ratio="$1" -v goal="$goal" 'BEGIN { print (ratio >= goal ? "met" : "**missed**") }'; }
 
-written="$work/result"
 {
   result_header "Sentence embeddings beside onnxruntime"
   echo "| onnxruntime | $("$python" -c 'import onnxruntime; print(onnxruntime.__version__)'), one thread, all graph optimisations, graph by \`$here/graph.py\` |"
@@ -71,11 +63,8 @@ written="$work/result"
     printf '| %d | %.0f (%s) | %.0f (%s) | %s | ≥ %s: %s |\n' "$batch" "$a" "$(spread "$work/ours-$batch")" \
       "$b" "$(spread "$work/theirs-$batch")" "$ratio" "$goal" "$(verdict "$ratio")"
   done
-} >"$written"
-result="$(result_file embeddings)"
-cp "$written" "$result"
-cat "$result"
-echo "written: $result" >&2
+} >"$work/result"
+publish embeddings
 # Vectors that differ make the speed worthless.
 awk -v difference="$difference" 'BEGIN { exit (difference <= 1e-5 ? 0 : 1) }' ||
   { echo "the vectors differ by more than 1e-5" >&2; exit 1; }

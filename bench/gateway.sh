@@ -7,6 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/prerequisites.sh
 . bench/result.sh
+. bench/servers.sh
 
 rounds=${ROUNDS:-5}
 seconds=${SECONDS_EACH:-10}
@@ -16,39 +17,8 @@ gateway_core=${GATEWAY_CORE:-0}                                    # what is mea
 load_core=${LOAD_CORE:-$(( $(nproc) > 1 ? 1 : 0 ))}                # driver and mock
 
 build mainstay bench
-work="$(mktemp -d "$(dirname "$bin")/bench.XXXXXX")"               # on a real disk: records are made safe here
-work="$(cd "$work" && pwd)"
-started=()
-trap 'kill "${started[@]}" 2>/dev/null; wait; rm -rf "$work"' EXIT
-
-# start NAME CORE COMMAND…: in the background; its pid is in pid[NAME], its output in $work/NAME.log.
-declare -A pid url body
-start() {
-  local name=$1 core=$2
-  shift 2
-  taskset -c "$core" "$@" >"$work/$name.log" 2>&1 &
-  pid[$name]=$!
-  started+=($!)
-}
-
-# wait_for URL: until it answers 200.
-wait_for() {
-  for _ in $(seq 300); do
-    if curl -fs -o /dev/null "$1"; then return; fi
-    sleep 0.1
-  done
-  echo "nobody answers on $1; see:" >&2
-  tail -n 5 "$work"/*.log >&2
-  exit 1
-}
-
-# mainstay NAME PORT DURABILITY: a server with a configuration and data folder of its own.
-mainstay() {
-  "$bin/mainstay" init "$work/$1" >/dev/null
-  sed "s/@durability@/$3/" bench/mainstay.toml >"$work/$1/mainstay.toml"
-  start "$1" "$gateway_core" "$bin/mainstay" serve --config "$work/$1" --data "$work/$1-data" --listen "127.0.0.1:$2"
-  wait_for "http://127.0.0.1:$2/health/ready"
-}
+servers_folder
+declare -A url body
 
 # behave JSON: tells the mock how to answer from now on.
 behave() { curl -fsS -o /dev/null -H 'content-type: application/json' -d "$1" http://127.0.0.1:9101/control; }
@@ -71,8 +41,7 @@ streamed="${chat%\}},\"stream\":true}"
 # ask BODY TARGET: the reply's body.
 ask() { curl -fsS -H 'content-type: application/json' -d "$1" "${url[$2]}"; }
 
-start mock "$load_core" "$bin/bench-mock"
-wait_for http://127.0.0.1:9101/health
+mock "$load_core" 9101
 url[direct]=http://127.0.0.1:9101/v1/chat/completions
 { ask "$chat" direct && ask "$streamed" direct; } >"$work/direct.reply"
 nginx="not measured"
@@ -96,13 +65,13 @@ for target in $targets; do
       nginx=$(nginx -v 2>&1 | sed 's/.*: //')
       wait_for http://127.0.0.1:9103/health ;;
     mainstay)
-      mainstay mainstay 9104 async
+      mainstay mainstay "$gateway_core" 9104 async
       url[$target]=http://127.0.0.1:9104/v1/chat/completions ;;
     mainstay-commit)
-      mainstay mainstay-commit 9105 commit
+      mainstay mainstay-commit "$gateway_core" 9105 commit
       url[$target]=http://127.0.0.1:9105/v1/chat/completions ;;
     generate)   # the guarded path: guards, search and checks around the same call
-      mainstay generate 9106 async
+      mainstay generate "$gateway_core" 9106 async
       url[$target]=http://127.0.0.1:9106/generate
       body[$target]=$prompt ;;
     *) echo "no such target: $target" >&2; exit 1 ;;
@@ -147,7 +116,5 @@ for round in $(seq "$rounds"); do
   done
 done
 
-"$bin/bench-report" "$work/lines" | tee -a "$work/result"
-result="$(result_file gateway)"
-cp "$work/result" "$result"
-echo "written: $result" >&2
+"$bin/bench-report" "$work/lines" >>"$work/result"
+publish gateway

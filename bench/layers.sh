@@ -7,6 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/prerequisites.sh
 . bench/result.sh
+. bench/servers.sh
 
 seconds=${SECONDS_EACH:-10}
 durability=${DURABILITY:-async}
@@ -20,20 +21,10 @@ if [ "$load" = stream ]; then body="${body%\}},\"stream\":true}" expected=(--fra
 
 command -v perf >/dev/null || install linux-perf
 build mainstay bench
-work="$(mktemp -d "$(dirname "$bin")/bench.XXXXXX")"
-work="$(cd "$work" && pwd)"
-started=()
-trap 'kill "${started[@]}" 2>/dev/null; wait; rm -rf "$work"' EXIT
-
-taskset -c "$load_core" "$bin/bench-mock" --tokens 200 >"$work/mock.log" 2>&1 &
-started+=($!)
-"$bin/mainstay" init "$work/config" >/dev/null
-sed "s/@durability@/$durability/" bench/mainstay.toml >"$work/config/mainstay.toml"
-taskset -c "$gateway_core" "$bin/mainstay" serve --config "$work/config" --data "$work/data" \
-  --listen 127.0.0.1:9114 >"$work/mainstay.log" 2>&1 &
-server=$!
-started+=($server)
-for _ in $(seq 300); do curl -fs -o /dev/null -d "$body" -H 'content-type: application/json' "$url" && break; sleep 0.1; done
+servers_folder
+mock "$load_core" 9111 --tokens 200
+mainstay mainstay "$gateway_core" 9114 "$durability"
+server=${pid[mainstay]}
 
 load() {
   taskset -c "$load_core" "$bin/bench-load" "$load" --name mainstay --round 1 --url "$url" --body "$body" \
@@ -55,7 +46,5 @@ perf script -i "$work/perf.data" -F comm,ip,sym --no-inline 2>/dev/null >"$work/
   echo "| how | samples of the process at 499 Hz, each counted for the innermost layer in its stack |"
   echo
   python3 bench/layers.py "$work/stacks" "$work/lines"
-} | tee "$work/result"
-result="$(result_file layers)"
-cp "$work/result" "$result"
-echo "written: $result" >&2
+} >"$work/result"
+publish layers

@@ -3,11 +3,9 @@
 # long_form NAME TITLE COLUMNS TEST…: runs the tests one after the other and writes bench/results/…-NAME.md; the tests
 # write the rows of its table. A test that fails leaves no result.
 long_form() {
-  local name=$1 title=$2 columns=$3 work result
+  local name=$1 title=$2 columns=$3
   shift 3
-  work="$(mktemp -d)"
-  # shellcheck disable=SC2064
-  trap "rm -rf '$work'" EXIT
+  work_folder
   {
     result_header "$title"
     echo "| command | \`$command\` |"
@@ -18,8 +16,5 @@ long_form() {
   MAINSTAY_TEST_FIGURES="$work/rows" "${CARGO:-cargo}" test --release --locked -p mainstay --test it -- \
     --test-threads 1 --exact "$@" >&2
   cat "$work/rows" >>"$work/result"
-  result="$(result_file "$name")"
-  cp "$work/result" "$result"
-  cat "$result"
-  echo "written: $result" >&2
+  publish "$name"
 }

@@ -42,7 +42,7 @@ plant() {
 # simulate: the simulation in the copy; 0 where all promises held, 1 where one was broken. Else it ends this script.
 simulate() {
   local status=0
-  (cd "$copy/tree" && CARGO_TARGET_DIR="$target" MAINSTAY_SEEDS="${SEEDS:-2000}" timeout "${LONGEST:-1800}" \
+  (cd "$work/tree" && CARGO_TARGET_DIR="$target" MAINSTAY_SEEDS="${SEEDS:-2000}" timeout "${LONGEST:-1800}" \
     "${CARGO:-cargo}" test --release --locked -p pipeline --test it simulation::every_seed >"$output" 2>&1) || status=$?
   if [ "$status" = 0 ] && grep -q '^test result: ok. 1 passed' "$output"; then return 0; fi
   if grep -q '^seeds \[' "$output"; then return 1; fi
@@ -61,35 +61,33 @@ fi
 
 # Artefacts of another tree with the same files must not be taken for ours, nor ours for its.
 target="$(mkdir -p "${CARGO_TARGET_DIR:-target}/mutants" && cd "${CARGO_TARGET_DIR:-target}/mutants" && pwd)"
-copy="$(mktemp -d)"
-trap 'git worktree remove --force "$copy/tree" >/dev/null 2>&1 || true; rm -rf "$copy"' EXIT
-output="$copy/output" written="$copy/result"
-git worktree add --detach "$copy/tree" HEAD >/dev/null
+work_folder
+trap 'git worktree remove --force "$work/tree" >/dev/null 2>&1 || true; rm -rf "$work"' EXIT
+output="$work/output"
+git worktree add --detach "$work/tree" HEAD >/dev/null
 # A bug may leave a name unused; that is no reason not to compile it.
-perl -pi -e 's/"deny"/"warn"/' "$copy/tree/Cargo.toml"
+perl -pi -e 's/"deny"/"warn"/' "$work/tree/Cargo.toml"
 
-name="nothing planted"
-simulate || { cat "$output" >&2; echo "a promise is broken before any bug is planted" >&2; exit 2; }
 {
   result_header "Planted bugs"
   echo "| seeds | at most ${SEEDS:-2000} for each; without a bug all of them keep every promise |"
   echo
   echo "| bug | found | by |"
   echo "|---|---|---|"
-} >"$written"
+} >"$work/result"
+name="nothing planted"
+simulate || { cat "$output" >&2; echo "a promise is broken before any bug is planted" >&2; exit 2; }
 missed=0
 while IFS='|' read -r name file from to; do
   # A pipe within a text is written \|.
-  plant "$copy/tree" "$file" "$from" "${to//\\|/|}"
+  plant "$work/tree" "$file" "$from" "${to//\\|/|}"
   if simulate; then
     found=NO by="" missed=$((missed + 1))
   else
     found=yes by="$(sed -n '/broke promises:/{n;s/^ *//;s/|/\\|/g;p;q}' "$output")"
   fi
-  git -C "$copy/tree" checkout -q -- "$file"
-  echo "| $name | $found | $by |" | tee -a "$written" >&2
+  git -C "$work/tree" checkout -q -- "$file"
+  echo "| $name | $found | $by |" | tee -a "$work/result" >&2
 done < <(mutants)
-result="$(result_file mutants)"
-cp "$written" "$result"
-cat "$result"
+publish mutants
 [ "$missed" = 0 ] || { echo "$missed not found" >&2; exit 1; }

@@ -10,20 +10,11 @@ cd "$(dirname "$0")/.."
 part="${1:?usage: bench/parts.sh commits|generation|search|answers}"
 model="${MODEL:-qwen2.5-coder-1.5b}"
 cores=${CORES:-0-$(( $(nproc) - 1 ))}                              # CORES=0 pins to one core
-models="${MODELS:-${CARGO_TARGET_DIR:-target}/test-data/models}"
 
-# pull NAME: fetches a model (a verified one is not fetched again).
-pull() {
-  build mainstay
-  "$bin/mainstay" models pull --folder "$models" "$1" >&2
-}
-
-# example CRATE NAME ARGUMENT…: runs an example of a crate.
+# example PACKAGE NAME ARGUMENT…: runs an example of a package.
 example() {
-  local crate=$1 name=$2
-  shift 2
-  "${CARGO:-cargo}" build --release --locked -p "$crate" --example "$name" >&2
-  taskset -c "$cores" "${CARGO_TARGET_DIR:-target}/release/examples/$name" "$@"
+  build_examples "$1" "$2"
+  taskset -c "$cores" "$examples/$2" "${@:3}"
 }
 
 measure() {
@@ -52,9 +43,7 @@ measure() {
   esac
 }
 
-# First to a file of its own: a measurement that fails must leave no result.
-written="$(mktemp)"
-trap 'rm -f "$written"' EXIT
+work_folder
 {
   result_header "Part: $part"
   case $part in
@@ -64,10 +53,7 @@ trap 'rm -f "$written"' EXIT
   echo "| cores | $cores |"
   echo
   echo '```'
-} >"$written"
-measure >>"$written"
-echo '```' >>"$written"
-result="$(result_file "$part")"
-cp "$written" "$result"
-cat "$result"
-echo "written: $result" >&2
+} >"$work/result"
+measure >>"$work/result"
+echo '```' >>"$work/result"
+publish "$part"

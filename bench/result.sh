@@ -1,4 +1,7 @@
-# Where results go and what stands above each: machine, versions, state of the source. Sourced by the scripts.
+# What every measurement needs: programs, models, a work folder, and a result that names machine, versions and the state
+# of the source. Sourced by the scripts.
+
+models="${MODELS:-${CARGO_TARGET_DIR:-target}/test-data/models}"
 
 # build PACKAGE…: each alone, as `./run` builds it. CARGO names another cargo, BUILD=no takes what is there.
 build() {
@@ -8,17 +11,32 @@ build() {
   for package in "$@"; do "${CARGO:-cargo}" build --release --locked -p "$package"; done
 }
 
-# result_file NAME: the path of a new result.
-result_file() {
-  mkdir -p bench/results
-  echo "bench/results/$(date -u +%Y%m%d-%H%M%S)-$1.md"
+# build_examples PACKAGE NAME…: they are in $examples.
+build_examples() {
+  local package=$1 name
+  shift
+  examples="${CARGO_TARGET_DIR:-target}/release/examples"
+  [ "${BUILD:-yes}" = yes ] || return 0
+  for name in "$@"; do "${CARGO:-cargo}" build --release --locked -p "$package" --example "$name" >&2; done
+}
+
+# pull NAME: fetches a model to $models (a verified one is not fetched again).
+pull() {
+  build mainstay
+  "$bin/mainstay" models pull --folder "$models" "$1" >&2
+}
+
+# work_folder: makes $work, which goes when the script ends.
+work_folder() {
+  work="$(mktemp -d)"
+  trap 'rm -rf "$work"' EXIT
 }
 
 # result_header TITLE: what every result begins with.
 result_header() {
   local changed=""
   git diff --quiet HEAD || changed=" with uncommitted changes"
-  cat <<EOF
+  cat <<END
 # $1
 
 | | |
@@ -29,5 +47,16 @@ result_header() {
 | load before the run | $(cut -d' ' -f1-3 /proc/loadavg) |
 | source | $(git rev-parse --short HEAD)$changed |
 | compiler | $(rustc --version) |
-EOF
+END
+}
+
+# publish NAME: what a measurement wrote to $work/result becomes bench/results/…-NAME.md; one that failed leaves none.
+# RESULTS names another folder, for a quick look.
+publish() {
+  local folder="${RESULTS:-bench/results}" result
+  mkdir -p "$folder"
+  result="$folder/$(date -u +%Y%m%d-%H%M%S)-$1.md"
+  cp "$work/result" "$result"
+  cat "$result"
+  echo "written: $result" >&2
 }

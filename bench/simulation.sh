@@ -14,23 +14,21 @@ fi
 
 seeds="${SEEDS:-10000}"
 play --no-run
-result="$(result_file simulation)"
-output="$(mktemp)"
-trap 'rm -f "$output"' EXIT
+work_folder
 {
   result_header "Simulation: $seeds seeds"
   echo
-} >"$result"
+} >"$work/result"
 SECONDS=0
 status=0
-MAINSTAY_SEEDS="$seeds" play simulation:: -- --nocapture >"$output" 2>&1 || status=$?
+MAINSTAY_SEEDS="$seeds" play simulation:: -- --nocapture >"$work/output" 2>&1 || status=$?
 {
   echo "Took $SECONDS s on $(nproc) cores, the tests of repeated seeds and planted bugs included."
   echo
   echo '```'
   # Of a seed that failed: what it broke, what it decided, and how to play it again.
-  sed -n -e '/^simulation: /p' -e '/is found by seed/p' -e '/^seeds \[/,/^Play it again/p' -e '/^test .*\.\.\. /p' -e '/^test result/p' "$output"
+  sed -n -e '/^simulation: /p' -e '/is found by seed/p' -e '/^seeds \[/,/^Play it again/p' -e '/^test .*\.\.\. /p' -e '/^test result/p' "$work/output"
   echo '```'
-} >>"$result"
-cat "$result"
+} >>"$work/result"
+publish simulation
 exit "$status"

@@ -5,6 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . bench/result.sh
+. bench/servers.sh
 
 seconds=${SECONDS_EACH:-1200}
 settled=${SETTLED:-300}
@@ -12,30 +13,9 @@ rate=${RATE:-900}
 durability=${DURABILITY:-commit}
 
 build mainstay bench
-work="$(mktemp -d "$(dirname "$bin")/bench.XXXXXX")"               # on a real disk: records are made safe here
-work="$(cd "$work" && pwd)"
-started=()
-trap 'kill "${started[@]}" 2>/dev/null; wait; rm -rf "$work"' EXIT
-
-wait_for() {
-  for _ in $(seq 300); do
-    if curl -fs -o /dev/null "$1"; then return; fi
-    sleep 0.1
-  done
-  echo "nobody answers on $1" >&2
-  tail -n 5 "$work"/*.log >&2
-  exit 1
-}
-
-"$bin/bench-mock" --listen 127.0.0.1:9121 >"$work/mock.log" 2>&1 &
-started+=($!)
-"$bin/mainstay" init "$work/config" >/dev/null
-sed "s/@durability@/$durability/; s/:9101/:9121/" bench/mainstay.toml >"$work/config/mainstay.toml"
-"$bin/mainstay" serve --config "$work/config" --data "$work/data" --listen 127.0.0.1:9124 >"$work/mainstay.log" 2>&1 &
-pid=$!
-started+=("$pid")
-wait_for http://127.0.0.1:9121/health
-wait_for http://127.0.0.1:9124/health/ready
+servers_folder
+mock "$every_core" 9121
+mainstay mainstay "$every_core" 9124 "$durability"
 
 question='How long may a bank hold a deposited check before I can use the money, and when may it hold one longer?'
 chat="{\"model\":\"mock/mock-1\",\"messages\":[{\"role\":\"user\",\"content\":\"$question\"}],\"max_tokens\":200}"
@@ -47,7 +27,7 @@ prompt="{\"prompt\":\"$question\",\"use_case\":\"account_inquiry\"}"
   echo "| compared | after $settled s |"
 } >"$work/result"
 met=0
-"$bin/bench-soak" --url http://127.0.0.1:9124 --pid "$pid" --chat "$chat" --generate "$prompt" --rate "$rate" \
+"$bin/bench-soak" --url http://127.0.0.1:9124 --pid "${pid[mainstay]}" --chat "$chat" --generate "$prompt" --rate "$rate" \
   --seconds "$seconds" --settled "$settled" >>"$work/result" || met=$?
 if [ "$met" -ne 0 ] && [ "$met" -ne 3 ]; then                        # 3: measured, and a goal is missed
   tail -n 5 "$work/mainstay.log" >&2
@@ -57,11 +37,8 @@ fi
   echo
   echo "| afterwards | |"
   echo "|---|---|"
-  echo "| database | $(du -sm "$work/data" | cut -f1) MiB |"
+  echo "| database | $(du -sm "$work/mainstay-data" | cut -f1) MiB |"
   echo "| lines at ERROR or WARN in the log | $(grep -cE ' (ERROR|WARN) ' "$work/mainstay.log" || true) |"
 } >>"$work/result"
-result="$(result_file soak)"
-cp "$work/result" "$result"
-cat "$result"
-echo "written: $result" >&2
+publish soak
 exit "$met"
