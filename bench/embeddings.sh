@@ -15,7 +15,7 @@ sentences="$here/sentences.txt"
 goal=0.75
 
 [ -f "$folder/model.safetensors" ] || pull all-minilm-l6-v2
-build_examples embedded embed
+build_examples embed
 ours="$examples/embed"
 python="$target/bench-python/bin/python"
 if ! cmp -s "$here/requirements.txt" "$target/bench-python/requirements.txt"; then

@@ -11,10 +11,10 @@ part="${1:?usage: bench/parts.sh commits|generation|search|answers}"
 model="${MODEL:-qwen2.5-coder-1.5b}"
 cores=${CORES:-0-$(( $(nproc) - 1 ))}                              # CORES=0 pins to one core
 
-# example PACKAGE NAME ARGUMENT…: runs an example of a package.
+# example NAME ARGUMENT…: runs an example.
 example() {
-  build_examples "$1" "$2"
-  taskset -c "$cores" "$examples/$2" "${@:3}"
+  build_examples "$1"
+  taskset -c "$cores" "$examples/$1" "${@:2}"
 }
 
 measure() {
@@ -30,10 +30,10 @@ measure() {
       rmdir "$folder" ;;
     generation)
       pull "$model"
-      example engine generate "$models/$model"/*.gguf "How long may a bank hold a deposited check?" ;;
+      example generate "$models/$model"/*.gguf "How long may a bank hold a deposited check?" ;;
     search)
       pull all-minilm-l6-v2
-      example knowledge calibration config/knowledge/finance "$models/all-minilm-l6-v2" ;;
+      example calibration config/knowledge/finance "$models/all-minilm-l6-v2" ;;
     answers)
       build mainstay
       "$bin/mainstay" bench run --suite "${SUITE:-config/suites/finance.jsonl}" --url "${URL:-http://127.0.0.1:8080}" ;;

@@ -11,13 +11,12 @@ build() {
   for package in "$@"; do "${CARGO:-cargo}" build --release --locked -p "$package"; done
 }
 
-# build_examples PACKAGE NAME…: they are in $examples.
+# build_examples NAME…: they are in $examples. With the features of the whole workspace, as `./test` builds them: a package
+# alone has others, for which llama.cpp would be compiled once more.
 build_examples() {
-  local package=$1 name
-  shift
   examples="${CARGO_TARGET_DIR:-target}/release/examples"
   [ "${BUILD:-yes}" = yes ] || return 0
-  for name in "$@"; do "${CARGO:-cargo}" build --release --locked -p "$package" --example "$name" >&2; done
+  "${CARGO:-cargo}" build --release --locked --workspace "${@/#/--example=}" >&2
 }
 
 # pull NAME: fetches a model to $models (a verified one is not fetched again).

@@ -1,6 +1,6 @@
 // What a plain loop over llama.h gets from the same libraries: `loop MODEL THREADS SEQUENCES PROMPT ANSWER` reads
 // SEQUENCES prompts of PROMPT tokens, then takes ANSWER tokens greedily of all of them in common batches.
-// Prints microseconds to the first tokens of all, and to the last.
+// Prints microseconds to the first tokens of all, and to the last; tokens read, and tokens written.
 #include <cstdio>
 #include <cstdlib>
 #include <vector>
@@ -44,10 +44,13 @@ int main(int argc, char ** argv) {
 
     llama_sampler * greedy = llama_sampler_init_greedy();
     std::vector<llama_token> last(n_seq);
+    long long n_read = 0, n_written = 0;
     const int64_t started = ggml_time_us();
     for (int s = 0; s < n_seq; s++) {
         read_prompt(s, n_prompt);
+        n_read += batch.n_tokens;
         last[s] = llama_sampler_sample(greedy, context, -1);
+        n_written++;
     }
     const int64_t read = ggml_time_us();
     for (int step = 1; step < n_answer; step++) {
@@ -55,9 +58,10 @@ int main(int argc, char ** argv) {
         for (int s = 0; s < n_seq; s++) add(last[s], n_prompt + step - 1, s, true);
         if (llama_decode(context, batch) != 0) return 1;
         for (int s = 0; s < n_seq; s++) last[s] = llama_sampler_sample(greedy, context, s);
+        n_written += n_seq;
     }
     const int64_t ended = ggml_time_us();
-    printf("%lld %lld\n", (long long) (read - started), (long long) (ended - started));
+    printf("%lld %lld %lld %lld\n", (long long) (read - started), (long long) (ended - started), n_read, n_written);
     llama_sampler_free(greedy);
     llama_batch_free(batch);
     llama_free(context);

@@ -1,6 +1,7 @@
 //! The work of `bench/engine/loop.cpp` done by the engine: `work MODEL THREADS SEQUENCES PROMPT ANSWER` makes SEQUENCES
 //! answers of ANSWER tokens behind prompts of PROMPT tokens at once, first with one token each, then whole. Prints
-//! microseconds to the first tokens of all, to the last, and to the worst first token of the whole answers.
+//! microseconds to the first tokens of all, and to the last; tokens read, and tokens written; of the whole answers
+//! microseconds to the worst first token, and how many of them had ended by then.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 use std::path::PathBuf;
@@ -29,15 +30,35 @@ fn main() -> Result<(), Anything> {
     let config =
         Config { n_ctx: 4_096, threads: threads.parse()?, parallel: u32::try_from(work.n_sequences)? };
     let mut engine = Engine::new(&model, config)?;
-    let (first, _) = run(&mut engine, &work, 1)?;
+    let first = run(&mut engine, &work, 1)?;
     let mut engine = Engine::new(&model, config)?;
-    let (whole, worst) = run(&mut engine, &work, work.n_answer)?;
-    println!("{first} {whole} {worst}");
+    let whole = run(&mut engine, &work, work.n_answer)?;
+    println!(
+        "{} {} {} {} {} {}",
+        first.took_us,
+        whole.took_us,
+        whole.n_read,
+        whole.n_written,
+        whole.worst_first_us,
+        whole.n_ended_before
+    );
     Ok(())
 }
 
-/// Microseconds of the work, and to the worst first token.
-fn run(engine: &mut Engine<'_>, work: &Work, n_answer: u32) -> Result<(i64, i64), Anything> {
+/// What a run did.
+#[derive(Default)]
+struct Done {
+    took_us: i64,
+    /// Tokens of prompts that were read: what the engine remembered of earlier ones does not count.
+    n_read: u64,
+    /// Tokens of answers.
+    n_written: u64,
+    worst_first_us: i64,
+    /// Answers that had ended before the worst first token.
+    n_ended_before: usize,
+}
+
+fn run(engine: &mut Engine<'_>, work: &Work, n_answer: u32) -> Result<Done, Anything> {
     let mut calls = Vec::new();
     for id in 1..=work.n_sequences {
         let shortest = input(engine, &call(id, 1, 0))?;
@@ -45,7 +66,8 @@ fn run(engine: &mut Engine<'_>, work: &Work, n_answer: u32) -> Result<(i64, i64)
         calls.push(call(id, n_words, n_answer));
     }
     let started = ggml_time_us();
-    let mut worst = 0;
+    let mut done = Done::default();
+    let mut n_ended = 0;
     let mut has_begun = std::collections::BTreeSet::new();
     for call in &calls {
         engine.begin(call)?;
@@ -53,16 +75,21 @@ fn run(engine: &mut Engine<'_>, work: &Work, n_answer: u32) -> Result<(i64, i64)
     while !engine.is_idle() {
         for (id, news) in engine.step() {
             if has_begun.insert(id) {
-                worst = ggml_time_us() - started;
+                done.worst_first_us = ggml_time_us() - started;
+                done.n_ended_before = n_ended;
             }
-            if let Progress::Done { usage, .. } = news?
-                && (usage.output != n_answer || usize::try_from(usage.input)? != work.n_prompt)
-            {
-                return Err(format!("{usage:?} is not the work that was asked for").into());
+            if let Progress::Done { usage, .. } = news? {
+                if usage.output != n_answer || usize::try_from(usage.input)? != work.n_prompt {
+                    return Err(format!("{usage:?} is not the work that was asked for").into());
+                }
+                done.n_read += u64::from(usage.input - usage.cached);
+                done.n_written += u64::from(usage.output);
+                n_ended += 1;
             }
         }
     }
-    Ok((ggml_time_us() - started, worst))
+    done.took_us = ggml_time_us() - started;
+    Ok(done)
 }
 
 /// A call whose prompt grows by a token with each word; no two share a beginning.
