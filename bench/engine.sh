@@ -11,8 +11,8 @@ cd "$(dirname "$0")/.."
 # How much longer than alone the first token of the last of four may take: the goal, or what holds on a busy machine.
 first_at_most=5
 if [ "${CHECK:-}" = only ]; then
-  # One thread: two wait for each other at each step, and beside other work nearly for ever. The engine reads 32 tokens
-  # of a prompt between two steps of the answers, so that the last of four begins long before the first has ended.
+  # One thread: two wait for each other at each step, and beside other work nearly for ever. Between two tokens of
+  # the answers the engine reads prompts for half a second, so that the last of four begins before the first has ended.
   MODEL=smollm2-135m FILE="" ROUNDS=1 PROMPT=64 ANSWER=16 SEQUENCES="1 4" THREADS=1 BESIDE=no first_at_most=25
 fi
 model="${MODEL:-qwen2.5-coder-1.5b}"
