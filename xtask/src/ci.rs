@@ -20,7 +20,7 @@ const STEPS: [(&str, &[&str]); 5] = [
         "documentation",
         &["doc", "--release", "--locked", "--workspace", "--no-deps", "--document-private-items"],
     ),
-    ("tests", &["test", "--release", "--locked", "--workspace"]),
+    ("tests", &["test", "--release", "--locked", "--workspace", "--no-fail-fast"]),
 ];
 
 /// Doors point into private rooms for whoever reads the source; those links are fine with private items documented.

@@ -249,7 +249,7 @@ mod tests {
         let (refused, calls) = relay(&image, Reply::text("x")).await;
         let refused = refused.expect_err("an image");
         let words = refused.reply.expect("words for the caller");
-        assert_eq!((words.status, words.parameter.as_deref()), (400, Some("messages")));
+        assert_eq!((words.status, words.parameter.as_deref()), (400, Some("messages[0].content")));
         assert!(words.message.contains("only text"), "{}", words.message);
         let fault = refused.error.fault;
         assert_eq!((fault.kind, fault.retry, calls.len()), (Kind::Caller, Retry::Elsewhere, 0));
