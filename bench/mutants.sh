@@ -14,7 +14,7 @@ mutants() {
 two probes|crates/resilience/src/breaker.rs|State::HalfOpen { probe: Some(_), .. } => return Err(Refused::Probing),|
 an open breaker lets calls through|crates/resilience/src/breaker.rs|State::Open { until } => return Err(Refused::Open { until: *until }),|State::Open { .. } => {}
 a breaker forgotten over a restart|crates/resilience/src/breaker.rs|breaker.state = State::Open { until: now.after(left) };|breaker.state = State::Open { until: now.after(left - left) };
-a lost permit|crates/resilience/src/breakers.rs|self.settle(Outcome::Ignored);|
+a lost permit|crates/resilience/src/breakers/permit.rs|self.settle(Outcome::Ignored);|
 a tier that takes all the time|crates/resilience/src/deadline.rs|let usable = self.remaining(now).saturating_sub(DEGRADED_RESERVE);|let usable = self.remaining(now) + DEGRADED_RESERVE;
 no retry budget|crates/routing/src/dispatch.rs|let why = if budgets.withdraw(target.provider.as_str()) {|let why = if budgets.withdraw(target.provider.as_str()) \|\| true {
 a retry after the first byte|crates/pipeline/src/steps/generate.rs|End::BrokenOff(reason) if !draft.is_released()|End::BrokenOff(reason)
