@@ -1,7 +1,8 @@
 //! The work of `bench/engine/loop.cpp` done by the engine: `work MODEL THREADS SEQUENCES PROMPT ANSWER` makes SEQUENCES
 //! answers of ANSWER tokens behind prompts of PROMPT tokens at once, first with one token each, then whole. Prints
 //! microseconds to the first tokens of all, and to the last; tokens read, and tokens written; of the whole answers
-//! microseconds to the worst first token, and how many of them had ended by then.
+//! microseconds to the worst first token, how many of them had ended by then, and nanoseconds of a step that gave each of
+//! them a token.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 use std::path::PathBuf;
@@ -34,13 +35,14 @@ fn main() -> Result<(), Anything> {
     let mut engine = Engine::new(&model, config)?;
     let whole = run(&mut engine, &work, work.n_answer)?;
     println!(
-        "{} {} {} {} {} {}",
+        "{} {} {} {} {} {} {}",
         first.took_us,
         whole.took_us,
         whole.n_read,
         whole.n_written,
         whole.worst_first_us,
-        whole.n_ended_before
+        whole.n_ended_before,
+        whole.common_us * 1_000 / whole.n_common.max(1)
     );
     Ok(())
 }
@@ -56,6 +58,9 @@ struct Done {
     worst_first_us: i64,
     /// Answers that had ended before the worst first token.
     n_ended_before: usize,
+    /// Time of steps that gave each answer a token after its first, and their number.
+    common_us: i64,
+    n_common: i64,
 }
 
 fn run(engine: &mut Engine<'_>, work: &Work, n_answer: u32) -> Result<Done, Anything> {
@@ -73,7 +78,13 @@ fn run(engine: &mut Engine<'_>, work: &Work, n_answer: u32) -> Result<Done, Anyt
         engine.begin(call)?;
     }
     while !engine.is_idle() {
-        for (id, news) in engine.step() {
+        let (step_started, all_have_begun) = (ggml_time_us(), has_begun.len() == calls.len());
+        let news = engine.step();
+        if all_have_begun && news.len() == calls.len() {
+            done.common_us += ggml_time_us() - step_started;
+            done.n_common += 1;
+        }
+        for (id, news) in news {
             if has_begun.insert(id) {
                 done.worst_first_us = ggml_time_us() - started;
                 done.n_ended_before = n_ended;
