@@ -270,15 +270,20 @@ fn a_caller_who_hardly_reads_holds_the_call_no_longer_than_its_limit() {
         );
         std::thread::sleep(Duration::from_millis(5));
     }
-    let record = server.wait_until("it is recorded", || {
-        let page = server.get("/admin/v1/interactions").ok()?.json();
-        page["interactions"][0]["interaction_id"].as_str().map(|id| server.interaction(id).json())
-    });
+    let record = newest_record(&server);
     assert_eq!(
         (&record["outcome"], &record["attempts"][0]["result"]),
         (&json!("failed"), &json!("truncated")),
         "{record}"
     );
+}
+
+/// The record of the newest interaction, once there is one.
+fn newest_record(server: &Server) -> Value {
+    server.wait_until("it is recorded", || {
+        let page = server.get("/admin/v1/interactions").ok()?.json();
+        page["interactions"][0]["interaction_id"].as_str().map(|id| server.interaction(id).json())
+    })
 }
 
 #[test]
@@ -305,10 +310,7 @@ fn a_caller_who_leaves_closes_the_call_within_a_second() {
             assert!(left.elapsed() < Duration::from_secs(1), "the call goes on although nobody waits");
             std::thread::sleep(Duration::from_millis(5));
         }
-        let record = server.wait_until("it is recorded", || {
-            let page = server.get("/admin/v1/interactions").ok()?.json();
-            page["interactions"][0]["interaction_id"].as_str().map(|id| server.interaction(id).json())
-        });
+        let record = newest_record(&server);
         assert_eq!(
             (&record["outcome"], &record["attempts"][0]["result"]),
             (&json!("failed"), &json!("cancelled")),
