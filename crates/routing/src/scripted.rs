@@ -85,8 +85,7 @@ pub(crate) enum Act {
 }
 
 /// What every finished answer uses.
-pub(crate) const USAGE: Usage =
-    Usage { input: TokenCount(100), output: TokenCount(10), cached_input: TokenCount(0) };
+pub(crate) const USAGE: Usage = Usage::of(TokenCount(100), TokenCount(10));
 
 /// Longer than any deadline.
 pub(crate) const FOREVER: Duration = Duration::from_secs(86_400);

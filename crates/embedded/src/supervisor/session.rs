@@ -409,9 +409,8 @@ impl From<frames::Finish> for Finish {
 impl From<frames::Usage> for Usage {
     fn from(usage: frames::Usage) -> Self {
         Self {
-            input: TokenCount(usage.input),
-            output: TokenCount(usage.output),
             cached_input: TokenCount(usage.cached),
+            ..Self::of(TokenCount(usage.input), TokenCount(usage.output))
         }
     }
 }

@@ -69,7 +69,7 @@ pub(crate) fn interaction(n: u64) -> Interaction {
         },
         quality: Some(quality()),
         citations: vec![citation(1), citation(2)],
-        usage: Usage { input: TokenCount(300), output: TokenCount(80), cached_input: TokenCount(200) },
+        usage: Usage { cached_input: TokenCount(200), ..Usage::of(TokenCount(300), TokenCount(80)) },
         cost: Cost::Exact(Nanos(93_001)),
         attempts: attempts(),
         steps: vec![
@@ -136,7 +136,12 @@ fn attempts() -> Vec<Attempt> {
         attempt(1, Tier::Primary, AttemptResult::Failed(Kind::Throttled)),
         Attempt {
             first_token: Some(Duration::from_micros(310_001)),
-            usage: Some(Usage { input: TokenCount(7), output: TokenCount(8), cached_input: TokenCount(0) }),
+            usage: Some(Usage {
+                cache_write_input: TokenCount(5),
+                cache_write_hour_input: TokenCount(4),
+                reasoning_output: TokenCount(6),
+                ..Usage::of(TokenCount(7), TokenCount(8))
+            }),
             cost: Cost::Exact(Nanos(-1)),
             ..answered
         },

@@ -153,9 +153,8 @@ impl TryFrom<InteractionRow> for Interaction {
 
 fn read(row: InteractionRow) -> Result<Interaction, Unreadable> {
     let usage = Usage {
-        input: TokenCount(row.input_tokens),
-        output: TokenCount(row.output_tokens),
         cached_input: TokenCount(row.cached_input_tokens),
+        ..Usage::of(TokenCount(row.input_tokens), TokenCount(row.output_tokens))
     };
     let findings: Vec<StoredFinding> = from_json("findings", &row.findings)?;
     let guardrail = GuardrailVerdict {

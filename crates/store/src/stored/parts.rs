@@ -180,11 +180,29 @@ pub(crate) struct StoredUsage {
     input: u32,
     output: u32,
     cached_input: u32,
+    #[serde(default, skip_serializing_if = "is_none")]
+    cache_write_input: u32,
+    #[serde(default, skip_serializing_if = "is_none")]
+    cache_write_hour_input: u32,
+    #[serde(default, skip_serializing_if = "is_none")]
+    reasoning_output: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 impl From<Usage> for StoredUsage {
     fn from(usage: Usage) -> Self {
-        Self { input: usage.input.0, output: usage.output.0, cached_input: usage.cached_input.0 }
+        Self {
+            input: usage.input.0,
+            output: usage.output.0,
+            cached_input: usage.cached_input.0,
+            cache_write_input: usage.cache_write_input.0,
+            cache_write_hour_input: usage.cache_write_hour_input.0,
+            reasoning_output: usage.reasoning_output.0,
+        }
     }
 }
 
@@ -194,6 +212,9 @@ impl From<StoredUsage> for Usage {
             input: TokenCount(stored.input),
             output: TokenCount(stored.output),
             cached_input: TokenCount(stored.cached_input),
+            cache_write_input: TokenCount(stored.cache_write_input),
+            cache_write_hour_input: TokenCount(stored.cache_write_hour_input),
+            reasoning_output: TokenCount(stored.reasoning_output),
         }
     }
 }

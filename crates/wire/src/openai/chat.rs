@@ -170,6 +170,8 @@ struct UsageBody {
     completion_tokens: u64,
     #[serde(default)]
     prompt_tokens_details: Option<PromptDetails>,
+    #[serde(default)]
+    completion_tokens_details: Option<CompletionDetails>,
     /// DeepSeek's name for the cached part.
     #[serde(default)]
     prompt_cache_hit_tokens: Option<u64>,
@@ -179,6 +181,12 @@ struct UsageBody {
 struct PromptDetails {
     #[serde(default)]
     cached_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct CompletionDetails {
+    #[serde(default)]
+    reasoning_tokens: Option<u64>,
 }
 
 /// Reads an answer that came in one piece.
@@ -236,10 +244,11 @@ pub(super) fn usage(raw: &RawValue) -> Option<Usage> {
     let body: UsageBody = serde_json::from_str(raw.get()).ok()?;
     let count = |n: u64| TokenCount(u32::try_from(n).unwrap_or(u32::MAX));
     let cached = body.prompt_tokens_details.and_then(|details| details.cached_tokens);
+    let reasoning = body.completion_tokens_details.and_then(|details| details.reasoning_tokens);
     Some(Usage {
-        input: count(body.prompt_tokens),
-        output: count(body.completion_tokens),
         cached_input: count(cached.or(body.prompt_cache_hit_tokens).unwrap_or(0)),
+        reasoning_output: count(reasoning.unwrap_or(0)),
+        ..Usage::of(count(body.prompt_tokens), count(body.completion_tokens))
     })
 }
 
@@ -286,9 +295,8 @@ mod tests {
     fn whole_answers_are_read() {
         let usage = |input, output, cached| {
             Some(Usage {
-                input: TokenCount(input),
-                output: TokenCount(output),
                 cached_input: TokenCount(cached),
+                ..Usage::of(TokenCount(input), TokenCount(output))
             })
         };
         for (golden, text, finish, used) in [
@@ -336,6 +344,10 @@ mod tests {
             ("null", None),
             ("{}", None),
             (r#"{"prompt_tokens":-1,"completion_tokens":1}"#, None),
+            (
+                r#"{"prompt_tokens":1,"completion_tokens":9,"completion_tokens_details":{"reasoning_tokens":7}}"#,
+                Some(Usage { reasoning_output: TokenCount(7), ..Usage::of(TokenCount(1), TokenCount(9)) }),
+            ),
             (
                 r#"{"prompt_tokens":99999999999,"completion_tokens":1}"#,
                 Some(Usage { input: TokenCount(u32::MAX), output: TokenCount(1), ..Usage::default() }),

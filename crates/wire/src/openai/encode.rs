@@ -122,6 +122,7 @@ fn usage_body(usage: Usage) -> Value {
         "completion_tokens": usage.output.0,
         "total_tokens": usage.input.0.saturating_add(usage.output.0),
         "prompt_tokens_details": { "cached_tokens": usage.cached_input.0 },
+        "completion_tokens_details": { "reasoning_tokens": usage.reasoning_output.0 },
     })
 }
 
@@ -155,7 +156,11 @@ mod tests {
         Encoder { id: "chatcmpl-1".to_owned(), created: 7, model: "agent:general".to_owned() }
     }
 
-    const USAGE: Usage = Usage { input: TokenCount(3), output: TokenCount(2), cached_input: TokenCount(1) };
+    const USAGE: Usage = Usage {
+        cached_input: TokenCount(1),
+        reasoning_output: TokenCount(1),
+        ..Usage::of(TokenCount(3), TokenCount(2))
+    };
 
     #[test]
     fn what_is_written_is_read_back() {

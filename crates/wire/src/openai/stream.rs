@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_recorded_stream_is_read() {
-        let usage = Usage { input: TokenCount(19), output: TokenCount(8), cached_input: TokenCount(16) };
+        let usage = Usage { cached_input: TokenCount(16), ..Usage::of(TokenCount(19), TokenCount(8)) };
         for body in [ANSWER, WHOLE] {
             let (chunks, outcome) = read(&[body]);
             assert_eq!(outcome, Ok(()));
