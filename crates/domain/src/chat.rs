@@ -86,6 +86,20 @@ pub struct ChatRequest {
 pub enum Dialect {
     /// OpenAI chat completions.
     OpenAiChat,
+    /// OpenAI responses.
+    OpenAiResponses,
+    /// OpenAI's older completions of a prompt.
+    OpenAiCompletions,
+    /// OpenAI embeddings.
+    OpenAiEmbeddings,
+    /// Anthropic messages.
+    AnthropicMessages,
+    /// How many tokens an Anthropic message has.
+    AnthropicCountTokens,
+    /// Bedrock's Converse and ConverseStream.
+    BedrockConverse,
+    /// Bedrock's InvokeModel with the body of the model's maker.
+    BedrockInvoke,
 }
 
 /// How an answer comes.
@@ -139,6 +153,8 @@ pub struct Relayed {
     pub usage: UsageFrame,
     /// Whether it names tools.
     pub tools: Tools,
+    /// Header fields that its dialect lets through to a provider of the same dialect (lower case), as `anthropic-beta`.
+    pub headers: Vec<(&'static str, Box<str>)>,
 }
 
 /// One call of one model with a caller's own bytes.
@@ -218,6 +234,10 @@ pub enum ChatChunk {
 pub enum Finish {
     /// By itself, or at a stop text.
     Stop,
+    /// At one of the caller's stop texts, where the provider tells that apart.
+    StopText,
+    /// To have tools called.
+    ToolUse,
     /// At the token limit.
     Length,
     /// The provider's content filter cut it.

@@ -1,7 +1,7 @@
 //! The nouns of Mainstay and the ports through which it touches the world. No I/O, no clock.
 //!
 //! Reading order: [`id`], [`time`], [`money`] and [`token`] (values), [`fault`] (what can go wrong),
-//! [`chat`] and [`model`] (asking a model), [`document`] (knowledge), [`agent`] (what answers),
+//! [`chat`] and [`model`] (asking a model), [`conversation`] (what dialects are translated through), [`document`] (knowledge), [`agent`] (what answers),
 //! [`interaction`], [`session`] and [`feedback`] (what is kept), [`signal`] (names for telemetry),
 //! [`ports`] (traits that outer crates implement), [`alarm`] (many waits on one timer of the `Clock`).
 #![deny(missing_docs)]
@@ -9,6 +9,7 @@
 pub mod agent;
 pub mod alarm;
 pub mod chat;
+pub mod conversation;
 pub mod document;
 pub mod fault;
 pub mod feedback;

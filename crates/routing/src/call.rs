@@ -72,7 +72,9 @@ async fn first_text<P: Piece>(
                     Finish::ContentFilter => {
                         failure(Kind::Content, "the provider's content filter took it all")
                     }
-                    Finish::Stop | Finish::Length => failure(Kind::Transient, "the answer is empty"),
+                    Finish::Stop | Finish::StopText | Finish::ToolUse | Finish::Length => {
+                        failure(Kind::Transient, "the answer is empty")
+                    }
                 };
                 return Err(Some(error.into()));
             }

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::chat::{Delivery, Dialect, RelayCall, Relayed, RelayedPortion};
-use domain::fault::Fault;
-use domain::fault::Kind;
+use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::id::ProviderName;
 use domain::ports::{Clock, ModelError, RelayError, RelayedStream};
 use domain::time::Moment;
@@ -29,7 +28,11 @@ const GATHERED_BYTES_MAX: usize = 16 << 10;
 impl OpenAiCompatible {
     pub(super) async fn pass(&self, call: RelayCall) -> Result<RelayedStream, RelayError> {
         let RelayCall { model, relayed, overrides, deadline } = call;
-        let Dialect::OpenAiChat = relayed.dialect;
+        if relayed.dialect != Dialect::OpenAiChat {
+            let detail = format!("`{}` speaks chat completions only", self.provider);
+            let fault = Fault { origin: Origin::Mainstay, kind: Kind::RouteFatal, retry: Retry::Elsewhere };
+            return Err(ModelError { fault, detail }.into());
+        }
         let patch = Patch { model: model.name_at_provider(), overrides, limit_field: self.limit_field };
         // An answer in one piece begins when it is whole: only the deadline limits that.
         let first = match relayed.delivery {

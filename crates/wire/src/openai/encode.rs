@@ -110,7 +110,8 @@ impl Encoder {
 
 fn reason(finish: Finish) -> &'static str {
     match finish {
-        Finish::Stop => "stop",
+        Finish::Stop | Finish::StopText => "stop",
+        Finish::ToolUse => "tool_calls",
         Finish::Length => "length",
         Finish::ContentFilter => "content_filter",
     }

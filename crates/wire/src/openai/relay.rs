@@ -12,6 +12,7 @@ use domain::model::Overrides;
 
 use super::chat::LimitField;
 use crate::json::{self, Field, JsonError};
+use crate::patch::{Edit, apply, slice};
 
 mod meaning;
 pub mod stream;
@@ -80,8 +81,15 @@ pub fn read(body: Bytes) -> Result<Asked, RequestError> {
     };
     let names_tools = found.iter().any(|field| TOOLS.contains(&&*field.key));
     let tools = if names_tools { Tools::Named } else { Tools::None };
-    let relayed =
-        Relayed { dialect: Dialect::OpenAiChat, fields, delivery, usage, tools, body: body.clone() };
+    let relayed = Relayed {
+        dialect: Dialect::OpenAiChat,
+        fields,
+        delivery,
+        usage,
+        tools,
+        body: body.clone(),
+        headers: Vec::new(),
+    };
     Ok(Asked { model, relayed })
 }
 
@@ -109,12 +117,6 @@ pub struct Patch<'a> {
     pub overrides: Overrides,
     /// The field that carries the token limit where the caller sent none.
     pub limit_field: LimitField,
-}
-
-/// Replaces `range` of the body.
-struct Edit {
-    range: Range<usize>,
-    text: Cow<'static, str>,
 }
 
 /// The body with what `patch` says set; every other byte stays as it is. A stream is always asked for its usage.
@@ -166,10 +168,8 @@ pub fn patch(relayed: &Relayed, patch: Patch<'_>) -> Bytes {
     }
     if !added.is_empty() {
         // The object is not empty: it holds the model.
-        let end = relayed.body.trim_ascii_end().len().saturating_sub(1);
-        edits.push(Edit { range: end..end, text: Cow::Owned(added) });
+        edits.push(Edit::at_the_end(&relayed.body, added));
     }
-    edits.retain(|edit| slice(&relayed.body, &edit.range) != edit.text.as_bytes());
     apply(&relayed.body, edits)
 }
 
@@ -188,27 +188,6 @@ fn with_usage(body: &[u8], options: &Range<usize>) -> Edit {
         }
         None => Edit { range: at(1)..at(1), text: Cow::Borrowed(r#""include_usage":true,"#) },
     }
-}
-
-fn apply(body: &Bytes, mut edits: Vec<Edit>) -> Bytes {
-    if edits.is_empty() {
-        return body.clone();
-    }
-    edits.sort_by_key(|edit| edit.range.start);
-    let more: usize = edits.iter().map(|edit| edit.text.len()).sum();
-    let mut patched = Vec::with_capacity(body.len() + more);
-    let mut at = 0;
-    for edit in edits {
-        patched.extend_from_slice(slice(body, &(at..edit.range.start)));
-        patched.extend_from_slice(edit.text.as_bytes());
-        at = edit.range.end;
-    }
-    patched.extend_from_slice(slice(body, &(at..body.len())));
-    Bytes::from(patched)
-}
-
-fn slice<'a>(bytes: &'a [u8], range: &Range<usize>) -> &'a [u8] {
-    bytes.get(range.clone()).unwrap_or_default()
 }
 
 #[cfg(test)]

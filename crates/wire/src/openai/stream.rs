@@ -1,64 +1,11 @@
 //! A streamed answer: bytes in, [`ChatChunk`]s out, with a verdict on whether the answer was whole.
 
 use domain::chat::{ChatChunk, Finish};
-use domain::fault::{Fault, Kind};
 use domain::token::Usage;
 
 use super::{chat, failure};
 use crate::sse;
-
-/// Why a streamed answer failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum StreamError {
-    /// A frame that is no chat completion, or one too long to read.
-    #[error("the stream holds an unreadable frame")]
-    Malformed,
-    /// It ended before it said that the answer is complete.
-    #[error("the stream was cut")]
-    Cut,
-    /// It ended properly, but without any text.
-    #[error("the stream holds no answer")]
-    Empty,
-    /// The provider reported an error within the stream.
-    #[error("the stream holds an error")]
-    Refused(Fault),
-}
-
-impl StreamError {
-    /// The class of the failure, given whether text had come before it.
-    #[must_use]
-    pub fn fault(self, before: Before) -> Fault {
-        match (self, before) {
-            // A refusal for its content stays one, so that nobody takes the answer for a broken one.
-            (Self::Refused(fault), Before::Text) if fault.kind == Kind::Content => fault,
-            (_, Before::Text) => Fault::provider(Kind::Truncated),
-            (Self::Refused(fault), Before::Nothing) => fault,
-            (Self::Malformed | Self::Cut | Self::Empty, Before::Nothing) => Fault::provider(Kind::Transient),
-        }
-    }
-}
-
-/// What had come of an answer when it failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Before {
-    /// No text.
-    Nothing,
-    /// Some text.
-    Text,
-}
-
-/// What a portion of the stream meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// No event: comments, or a part of one.
-    Silent,
-    /// Events, but the answer has not ended.
-    Answering,
-    /// The reason for the end has come; usage or the end marker may still follow.
-    Ending,
-    /// The end marker has come: [`ChatChunk::Done`] is among the chunks and nothing follows.
-    Ended,
-}
+pub use crate::stream::{Before, Progress, StreamError};
 
 /// Reads a streamed answer.
 ///
@@ -210,6 +157,7 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
+    use domain::fault::{Fault, Kind};
     use domain::token::TokenCount;
     use proptest::prelude::*;
 

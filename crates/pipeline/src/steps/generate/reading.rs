@@ -117,7 +117,8 @@ impl Reading<'_> {
 
     async fn done(&mut self, finish: Finish) -> ControlFlow<()> {
         match finish {
-            Finish::Stop => {
+            // Agents name no tools: a call that comes all the same ends what was said.
+            Finish::Stop | Finish::StopText | Finish::ToolUse => {
                 for sentence in self.sentences.finish() {
                     self.take(&sentence).await?;
                 }

@@ -173,6 +173,7 @@ fn requests_that_name_tools_are_asked_once() {
             delivery: Delivery::Streamed,
             usage: UsageFrame::Unwanted,
             tools,
+            headers: Vec::new(),
         };
         let passing = Passing { relayed: Arc::new(relayed), streams_until: None };
         assert_eq!(passing.leaves_nothing_behind(), want);

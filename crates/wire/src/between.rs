@@ -1,0 +1,58 @@
+//! A provider's stream for a caller of another dialect: events in between, frames of the caller's out.
+
+use bytes::BytesMut;
+use domain::chat::{Done, RelayedPortion};
+use domain::conversation::Event;
+
+use crate::stream::{Before, EventReader, EventWriter, Portions, Progress, StreamError};
+
+/// Reads with one dialect and writes with another.
+pub struct Between {
+    reader: Box<dyn EventReader>,
+    writer: Box<dyn EventWriter>,
+    events: Vec<Event>,
+    frames: BytesMut,
+    done: Option<Done>,
+}
+
+impl Between {
+    /// `reader`'s events through `writer`.
+    #[must_use]
+    pub fn new(reader: Box<dyn EventReader>, writer: Box<dyn EventWriter>) -> Self {
+        Self { reader, writer, events: Vec::new(), frames: BytesMut::new(), done: None }
+    }
+
+    fn write(&mut self) {
+        for event in self.events.drain(..) {
+            if let Event::Ended(ending) = &event {
+                self.done = Some(Done { finish: ending.finish, usage: ending.usage });
+            }
+            self.writer.write(&event, &mut self.frames);
+        }
+    }
+}
+
+impl Portions for Between {
+    fn push(&mut self, bytes: &[u8]) -> Result<Progress, StreamError> {
+        let read = self.reader.push(bytes, &mut self.events);
+        self.write();
+        read
+    }
+
+    fn end(&mut self) -> Result<(), StreamError> {
+        let read = self.reader.end(&mut self.events);
+        self.write();
+        read
+    }
+
+    fn give_out(&mut self) -> Option<RelayedPortion> {
+        if self.frames.is_empty() || self.before() == Before::Nothing {
+            return None;
+        }
+        Some(RelayedPortion { bytes: self.frames.split().freeze(), done: self.done })
+    }
+
+    fn before(&self) -> Before {
+        self.reader.before()
+    }
+}
