@@ -1,7 +1,8 @@
 //! The nouns of Mainstay and the ports through which it touches the world. No I/O, no clock.
 //!
 //! Reading order: [`id`], [`time`], [`money`] and [`token`] (values), [`fault`] (what can go wrong),
-//! [`chat`] and [`model`] (asking a model), [`conversation`] (what dialects are translated through), [`document`] (knowledge), [`agent`] (what answers),
+//! [`chat`] and [`model`] (asking a model), [`conversation`] and [`embedding`] (what dialects are translated through),
+//! [`document`] (knowledge), [`agent`] (what answers),
 //! [`interaction`], [`session`] and [`feedback`] (what is kept), [`signal`] (names for telemetry),
 //! [`ports`] (traits that outer crates implement), [`alarm`] (many waits on one timer of the `Clock`).
 #![deny(missing_docs)]
@@ -11,6 +12,7 @@ pub mod alarm;
 pub mod chat;
 pub mod conversation;
 pub mod document;
+pub mod embedding;
 pub mod fault;
 pub mod feedback;
 pub mod id;

@@ -1,13 +1,15 @@
 //! Provider and client formats: bytes to domain and back, as pure functions without I/O or clock.
 //!
 //! Reading order: [`face`] (what callers speak), [`protocol`] (what providers speak), [`stream`] (streams of either),
-//! [`translation`] (what cannot be carried), [`between`] (a provider's events as a caller's frames); then the formats:
+//! [`translation`] (what cannot be carried), [`between`] (a provider's events as a caller's frames), [`embedding`] (texts
+//! to vectors); then the formats:
 //! [`openai`]; and what they are made with: [`sse`] (event streams), [`blocks`], [`patch`], [`retry_after`] (how long
 //! to wait), [`json`] (a scan of untrusted JSON before it is parsed).
 #![deny(missing_docs)]
 
 pub mod between;
 pub mod blocks;
+pub mod embedding;
 pub mod face;
 pub mod json;
 pub mod openai;
