@@ -76,14 +76,19 @@ pub trait Protocol: Send + Sync {
     /// what looks like a key. `None` when it said none.
     fn words(&self, reply: Reply<'_>, conceal: &dyn Fn(&str) -> String) -> Option<ErrorReply>;
 
-    /// How callers' own bytes are passed on, where callers speak this format, too.
-    fn own_dialect(&self) -> Option<&dyn OwnDialect>;
+    /// How the caller's own bytes are passed on to `model` (by the name that its provider knows); `None` when they are
+    /// in a format that this one does not take. A provider may take several: Bedrock's models take Converse, and
+    /// InvokeModel with the body of their own maker only.
+    fn own_dialect(&self, relayed: &Relayed, model: &str) -> Option<&dyn OwnDialect>;
 }
 
 /// Passes the bytes of a caller on who speaks the provider's own format, and the provider's back.
 pub trait OwnDialect: Send + Sync {
     /// The format.
     fn dialect(&self) -> Dialect;
+
+    /// Where a call of `call.model` in this format goes.
+    fn place(&self, call: Call<'_>) -> Place;
 
     /// The caller's body with what `call` says set; every other byte stays as it is.
     fn patch(&self, relayed: &Relayed, call: Call<'_>) -> Bytes;
