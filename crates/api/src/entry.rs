@@ -6,8 +6,10 @@ use std::sync::Arc;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use domain::principal::Principal;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
+use crate::caller::Caller;
 use crate::openai;
 use crate::problem::Problem;
 use crate::router::Api;
@@ -15,7 +17,7 @@ use crate::router::Api;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
-pub(crate) async fn check(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+pub(crate) async fn check(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
     let began = api.clock.now();
     let id = request_id(request.headers()).unwrap_or_else(|| format!("{:032x}", api.ids.next_id()).into());
     let method = request.method().clone();
@@ -23,7 +25,10 @@ pub(crate) async fn check(State(api): State<Arc<Api>>, request: Request, next: N
     let trace_parent = request.headers().get(TRACE_PARENT).cloned();
     let is_dialect = openai::is_path(request.uri().path());
     let mut response = match check_is_local(&request).and_then(|()| check_memory(&api, &request)) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => {
+            request.extensions_mut().insert(Caller(Principal::open()));
+            next.run(request).await
+        }
         Err(problem) => problem.into_response(),
     };
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {

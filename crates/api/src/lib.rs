@@ -1,12 +1,13 @@
 //! HTTP in and out; the only place that knows axum.
 //!
-//! Reading order: [`router`] (which path does what), `entry` (checks before any handler), `body` (JSON in), `parameters`
+//! Reading order: [`router`] (which path does what), `entry` (checks before any handler), `caller` (who asks), `body` (JSON in), `parameters`
 //! (the query string), `native` (our own doors), `openai` (the door that OpenAI's SDKs know), `openapi` (what there is),
 //! `admin`, `stream` (event streams), [`problem`] (errors out), [`health`], [`metrics`],
 //! [`serve`] (connections), [`stopping`] (how they end).
 
 mod admin;
 mod body;
+mod caller;
 mod entry;
 pub mod health;
 pub mod metrics;

@@ -1,6 +1,6 @@
 //! What people think of an answer.
 
-use crate::id::{FeedbackId, InteractionId, SessionId};
+use crate::id::{FeedbackId, InteractionId, SessionId, TenantId};
 use crate::time::Timestamp;
 
 /// A piece of feedback.
@@ -49,6 +49,8 @@ pub enum Thumb {
 /// Which feedback to list, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct FeedbackFilter {
+    /// Of this tenant; `None` for that of all.
+    pub tenant: Option<TenantId>,
     /// Of this session.
     pub session: Option<SessionId>,
     /// About this answer.

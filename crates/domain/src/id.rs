@@ -69,6 +69,25 @@ text_id! {
     DocumentId;
     /// The hash of a content, 64 hex digits of SHA-256.
     ContentHash;
+    /// A customer of this server: what one does, another never sees.
+    TenantId;
+    /// The public part of a key (12 letters and digits); of a signed token `<issuer>/<subject>`.
+    KeyId;
+}
+
+impl Default for TenantId {
+    /// The tenant of whoever names none.
+    fn default() -> Self {
+        Self::from("default")
+    }
+}
+
+impl KeyId {
+    /// Stands for everyone, while no key exists.
+    #[must_use]
+    pub fn open() -> Self {
+        Self::from("open")
+    }
 }
 
 impl ModelId {

@@ -5,8 +5,9 @@ use std::time::Duration;
 use crate::agent::{AgentVersion, Retention};
 use crate::document::Citation;
 use crate::fault;
-use crate::id::{CaseId, ContentHash, InteractionId, ModelId, SessionId, SnapshotId, TargetId};
+use crate::id::{CaseId, ContentHash, InteractionId, ModelId, SessionId, SnapshotId, TargetId, TenantId};
 use crate::model::{Cost, Tier};
+use crate::principal::Asker;
 use crate::session::SessionTurn;
 use crate::time::Timestamp;
 use crate::token::Usage;
@@ -247,6 +248,8 @@ pub struct Interaction {
     pub id: InteractionId,
     /// The conversation, for `/query`.
     pub session: Option<SessionId>,
+    /// Who asked.
+    pub asker: Asker,
     /// The user, when the caller said.
     pub user_id: Option<String>,
     /// Which door it came through.
@@ -312,6 +315,8 @@ pub struct FinishedTurn {
 /// Which interactions to list, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct InteractionFilter {
+    /// Of this tenant; `None` for those of all.
+    pub tenant: Option<TenantId>,
     /// Of this session.
     pub session: Option<SessionId>,
     /// With this outcome.

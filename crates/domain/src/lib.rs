@@ -3,6 +3,7 @@
 //! Reading order: [`id`], [`time`], [`money`] and [`token`] (values), [`fault`] (what can go wrong),
 //! [`chat`] and [`model`] (asking a model), [`conversation`] and [`embedding`] (what dialects are translated through),
 //! [`document`] (knowledge), [`agent`] (what answers),
+//! [`principal`], [`grant`] and [`key`] (who asks, and what it may),
 //! [`interaction`], [`session`] and [`feedback`] (what is kept), [`signal`] (names for telemetry),
 //! [`ports`] (traits that outer crates implement), [`alarm`] (many waits on one timer of the `Clock`).
 #![deny(missing_docs)]
@@ -15,11 +16,14 @@ pub mod document;
 pub mod embedding;
 pub mod fault;
 pub mod feedback;
+pub mod grant;
 pub mod id;
 pub mod interaction;
+pub mod key;
 pub mod model;
 pub mod money;
 pub mod ports;
+pub mod principal;
 pub mod secret;
 pub mod session;
 pub mod signal;

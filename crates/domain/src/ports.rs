@@ -11,8 +11,9 @@ use crate::chat::{ChatCall, ChatChunk, ErrorReply, RelayCall, RelayedPortion};
 use crate::document::{Chunk, Document, Retrieved, Search};
 use crate::fault::{Fault, Kind, Origin, Retry};
 use crate::feedback::{Feedback, FeedbackFilter};
-use crate::id::{CollectionName, ContentHash, InteractionId, SessionId, TargetId};
+use crate::id::{CollectionName, ContentHash, InteractionId, SessionId, TargetId, TenantId};
 use crate::interaction::{FinishedTurn, Interaction, InteractionFilter};
+use crate::key::{Key, KeySet};
 use crate::secret::{Secret, SecretRef};
 use crate::session::{Session, SessionRequest};
 use crate::time::{Moment, Timestamp};
@@ -182,9 +183,10 @@ pub trait PassageStore: Send + Sync {
 pub trait Sessions: Send + Sync {
     /// The session asked for, or a new one (not yet written) when there is none that may be continued.
     fn open(&self, request: SessionRequest) -> BoxFuture<'_, Result<Session, StoreError>>;
-    /// The interaction that answered `message_id` in this session, if one did.
+    /// The interaction of this tenant that answered `message_id` in this session, if one did.
     fn answered<'a>(
         &'a self,
+        tenant: &'a TenantId,
         session: &'a SessionId,
         message_id: &'a str,
     ) -> BoxFuture<'a, Result<Option<Interaction>, StoreError>>;
@@ -209,15 +211,20 @@ pub trait Records: Send + Sync {
             lost
         })
     }
-    /// One interaction.
+    /// One interaction, when it is the tenant's (`None`: anyone's).
     fn interaction<'a>(
         &'a self,
+        tenant: Option<&'a TenantId>,
         id: &'a InteractionId,
     ) -> BoxFuture<'a, Result<Option<Interaction>, StoreError>>;
     /// Interactions, newest first.
     fn interactions(&self, filter: InteractionFilter) -> BoxFuture<'_, Result<Vec<Interaction>, StoreError>>;
-    /// Keeps feedback; `Ok(false)` when its interaction is not known.
-    fn add_feedback(&self, feedback: Feedback) -> BoxFuture<'_, Result<bool, StoreError>>;
+    /// Keeps feedback; `Ok(false)` when its interaction is not known, or not the tenant's (`None`: anyone's).
+    fn add_feedback<'a>(
+        &'a self,
+        tenant: Option<&'a TenantId>,
+        feedback: Feedback,
+    ) -> BoxFuture<'a, Result<bool, StoreError>>;
     /// Feedback, newest first.
     fn feedback(&self, filter: FeedbackFilter) -> BoxFuture<'_, Result<Vec<Feedback>, StoreError>>;
     /// Drops texts and sessions whose time is over; returns how many rows were touched.
@@ -247,6 +254,25 @@ pub trait BreakerLog: Send + Sync {
     fn load(&self) -> BoxFuture<'_, Result<Vec<BreakerEntry>, StoreError>>;
     /// Keeps the newest entry of its target.
     fn save(&self, entry: BreakerEntry) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+/// What became of a change of keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeysChanged {
+    /// It is on disk, and this is the new head.
+    To(u64),
+    /// Someone else changed keys meanwhile: nothing was written.
+    Outdated,
+}
+
+/// The keys of clients.
+pub trait Keys: Send + Sync {
+    /// All keys.
+    fn keys(&self) -> BoxFuture<'_, Result<KeySet, StoreError>>;
+    /// Counts the changes ever made: one row, cheap to ask for often.
+    fn keys_head(&self) -> BoxFuture<'_, Result<u64, StoreError>>;
+    /// Writes `keys` (new ones, and those that are there anew) in one transaction, if the head is still `head`.
+    fn change_keys(&self, head: u64, keys: Vec<Key>) -> BoxFuture<'_, Result<KeysChanged, StoreError>>;
 }
 
 /// A secret is not where its reference says.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::chat::Role;
-use crate::id::{InteractionId, SessionId};
+use crate::id::{InteractionId, SessionId, TenantId};
 use crate::time::Timestamp;
 
 /// A conversation as it stands before a turn.
@@ -39,8 +39,10 @@ pub struct SessionMessage {
 /// Asks for a session to continue, or a new one.
 #[derive(Debug, Clone)]
 pub struct SessionRequest {
-    /// The session to continue. Unknown, expired or another user's: a new one is made instead.
+    /// The session to continue. Unknown, expired, another tenant's or another user's: a new one is made instead.
     pub id: Option<SessionId>,
+    /// Whose it must be.
+    pub tenant: TenantId,
     /// The id a new session gets.
     pub new_id: SessionId,
     /// The user, when the caller said.
@@ -56,6 +58,8 @@ pub struct SessionRequest {
 pub struct SessionTurn {
     /// The session; created when it does not exist.
     pub id: SessionId,
+    /// The tenant it belongs to; one of another tenant is never touched.
+    pub tenant: TenantId,
     /// Whose it is.
     pub user_id: Option<String>,
     /// When the session was opened.

@@ -1,7 +1,7 @@
 //! Takes feedback on an answer.
 
 use domain::feedback::{Feedback, FeedbackFilter};
-use domain::id::{FeedbackId, prefixed};
+use domain::id::{FeedbackId, TenantId, prefixed};
 use domain::ports::StoreError;
 
 use crate::parts::{Durability, Pipeline};
@@ -11,7 +11,7 @@ use crate::parts::{Durability, Pipeline};
 pub enum Taken {
     /// Kept under this id.
     Kept(FeedbackId),
-    /// There is no such interaction.
+    /// The tenant has no such interaction.
     UnknownInteraction,
 }
 
@@ -22,18 +22,22 @@ impl Pipeline {
         FeedbackId::new(prefixed("fbk", self.parts.ids.next_id()))
     }
 
-    /// Keeps feedback; on disk when it returns.
+    /// Keeps feedback on an interaction of `tenant` (`None`: of anyone); on disk when it returns.
     ///
     /// # Errors
     /// [`StoreError`] when it could not be kept.
-    pub async fn collect_feedback(&self, feedback: Feedback) -> Result<Taken, StoreError> {
+    pub async fn collect_feedback(
+        &self,
+        tenant: Option<&TenantId>,
+        feedback: Feedback,
+    ) -> Result<Taken, StoreError> {
         let id = feedback.id.clone();
         let records = self.parts.records.as_ref();
-        let mut known = records.add_feedback(feedback.clone()).await?;
+        let mut known = records.add_feedback(tenant, feedback.clone()).await?;
         if !known && self.parts.config.durability == Durability::Async {
             // Its interaction may still be waiting to be written.
             self.later.flush(&self.parts).await;
-            known = records.add_feedback(feedback).await?;
+            known = records.add_feedback(tenant, feedback).await?;
         }
         Ok(if known { Taken::Kept(id) } else { Taken::UnknownInteraction })
     }

@@ -13,6 +13,7 @@ use domain::id::{ContentHash, InteractionId};
 use domain::interaction::{Interaction, Outcome};
 use domain::model::{Cost, Route, Tier};
 use domain::ports::{ModelError, RelayedStream};
+use domain::principal::Principal;
 use domain::time::Moment;
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, unfold};
@@ -44,6 +45,8 @@ pub trait Observer: Send + Sync {
 pub struct RelayTurn {
     /// The id its record will have.
     pub interaction: InteractionId,
+    /// Who asks.
+    pub principal: Arc<Principal>,
     /// What it is served from.
     pub snapshot: Arc<Snapshot>,
     /// The ladder it takes.

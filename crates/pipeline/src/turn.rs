@@ -1,10 +1,12 @@
 //! What comes into the pipeline and what goes out of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::id::{AgentName, InteractionId, SessionId};
 use domain::interaction::{Door, Interaction};
+use domain::principal::Principal;
 use domain::time::Moment;
 use resilience::deadline::DEGRADED_RESERVE;
 use resilience::shedding::Class;
@@ -14,6 +16,8 @@ use resilience::shedding::Class;
 pub struct Turn {
     /// The id its record will have, known before it starts.
     pub interaction: InteractionId,
+    /// Who asks.
+    pub principal: Arc<Principal>,
     /// The door it came through.
     pub door: Door,
     /// What the person wrote; not empty.

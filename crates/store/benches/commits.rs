@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use domain::agent::{AgentVersion, Retention};
 use domain::chat::Role;
-use domain::id::{InteractionId, SessionId, prefixed};
+use domain::id::{InteractionId, SessionId, TenantId, prefixed};
 use domain::interaction::{Door, FinishedTurn, GuardrailVerdict, Interaction, Outcome};
 use domain::model::{Cost, Tier};
 use domain::ports::Records;
+use domain::principal::Asker;
 use domain::session::{SessionMessage, SessionTurn};
 use domain::time::Timestamp;
 use domain::token::Usage;
@@ -26,6 +27,7 @@ fn turn(n: u64, writer: u64) -> FinishedTurn {
     let interaction = Interaction {
         id: InteractionId::from(prefixed("int", u128::from(n))),
         session: Some(session.clone()),
+        asker: Asker::default(),
         user_id: None,
         door: Door::Query,
         agent: AgentVersion { name: "general".into(), version: "1.0".to_owned() },
@@ -62,6 +64,7 @@ fn turn(n: u64, writer: u64) -> FinishedTurn {
         vec![message(Role::User, &interaction.question), message(Role::Assistant, &interaction.response)];
     let session = SessionTurn {
         id: session,
+        tenant: TenantId::default(),
         user_id: None,
         created,
         message_id: None,

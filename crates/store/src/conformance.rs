@@ -4,21 +4,23 @@
 
 pub(crate) mod breakers;
 pub(crate) mod feedback;
+pub(crate) mod keys;
 pub(crate) mod knowledge;
 pub(crate) mod listing;
 pub(crate) mod retention;
 pub(crate) mod samples;
 pub(crate) mod sessions;
+pub(crate) mod tenants;
 pub(crate) mod turns;
 
 use std::sync::Arc;
 
-use domain::ports::{BreakerLog, PassageStore, Records, Sessions};
+use domain::ports::{BreakerLog, Keys, PassageStore, Records, Sessions};
 
 /// All ports of a store.
-pub(crate) trait Ports: Sessions + Records + PassageStore + BreakerLog {}
+pub(crate) trait Ports: Sessions + Records + PassageStore + BreakerLog + Keys {}
 
-impl<T: Sessions + Records + PassageStore + BreakerLog> Ports for T {}
+impl<T: Sessions + Records + PassageStore + BreakerLog + Keys> Ports for T {}
 
 /// An engine with one empty database.
 pub(crate) trait Engine {
@@ -46,6 +48,8 @@ macro_rules! conformance {
             knowledge: collection_is_replaced, collections_are_apart, same_id_twice_is_refused,
                 vectors_are_kept_by_model, vectors_outlive_unchanged_chunks, large_collection;
             breakers: newest_entry_stays;
+            keys: are_read_back_in_order, change_needs_the_newest_head, a_taken_id_changes_nothing;
+            tenants: see_only_their_own_turns, never_share_a_session;
         }
     };
     (@cases $engine:ty; $($module:ident: $($case:ident),+;)+) => {

@@ -1,10 +1,11 @@
 //! The store on one SQLite file.
 //!
 //! Reading order: `connection` (opening, what errors mean), `migrations` (the schema), `writer` (group commit), `place`
-//! (whether the file is still there), `readers` (the pool), then the ports: `turns` and `sessions`, `records`, `passages`, `breakers`.
+//! (whether the file is still there), `readers` (the pool), then the ports: `turns` and `sessions`, `records`, `passages`, `breakers`, `keys`.
 
 mod breakers;
 pub(crate) mod connection;
+mod keys;
 mod listing;
 mod migrations;
 mod passages;
@@ -74,7 +75,8 @@ pub struct Stats {
     pub queue_max: usize,
 }
 
-/// A store on one SQLite file. It implements the ports `Sessions`, `Records`, `PassageStore` and `BreakerLog`.
+/// A store on one SQLite file. It implements the ports `Sessions`, `Records`, `PassageStore`, `BreakerLog`
+/// and `Keys`.
 ///
 /// Every write is on disk when it is answered, and a write that was answered with an error left nothing behind.
 /// A full disk or a lock makes writes fail with [`StoreError::Unavailable`] for as long as it lasts, a file that was

@@ -1,9 +1,10 @@
 //! What rows and JSON columns hold, apart from the domain types: one conversion in each direction.
 //!
 //! `names` (enums as stable text), `interaction` (the row of a turn), `parts` (its JSON columns),
-//! `vector` (floats as bytes). Shared by all engines.
+//! `key` (a key's grant), `vector` (floats as bytes). Shared by all engines.
 
 pub(crate) mod interaction;
+pub(crate) mod key;
 pub(crate) mod names;
 pub(crate) mod parts;
 pub(crate) mod vector;

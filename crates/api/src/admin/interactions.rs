@@ -12,6 +12,7 @@ use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::caller::Caller;
 use crate::native::feedback::{limit_parameter, since_parameter};
 use crate::native::reply::{citations, cost, guardrail, milliseconds, quality, rounded, steps, usage};
 use crate::parameters::Parameters;
@@ -30,11 +31,13 @@ pub(crate) struct ListParameters {
 
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     headers: HeaderMap,
     Parameters(parameters): Parameters<ListParameters>,
 ) -> Result<Response, Problem> {
     let limit = limit_parameter(parameters.limit)?;
     let filter = InteractionFilter {
+        tenant: caller.scope().cloned(),
         session: parameters.session_id.map(SessionId::from),
         outcome: parameters.outcome.map(|name| outcome_parameter(&name)).transpose()?,
         since: parameters.since.map(|since| since_parameter(&since)).transpose()?,
@@ -50,13 +53,14 @@ pub(crate) async fn list(
 
 pub(crate) async fn show(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Path(id) = id?;
     let pipeline = api.pipeline(api.deadline(&headers)?).await?;
     let id = InteractionId::from(id);
-    match pipeline.records().interaction(&id).await? {
+    match pipeline.records().interaction(caller.scope(), &id).await? {
         Some(interaction) => Ok(Json(whole(&interaction)).into_response()),
         None => Err(Problem::not_found(format!("there is no interaction `{id}`"))),
     }
@@ -73,6 +77,8 @@ fn summary(interaction: &Interaction) -> Value {
     json!({
         "interaction_id": interaction.id.as_str(),
         "session_id": interaction.session.as_ref().map(SessionId::as_str),
+        "tenant": interaction.asker.tenant.as_str(),
+        "key": interaction.asker.key.as_str(),
         "user_id": interaction.user_id,
         "door": interaction.door.name(),
         "agent_version": (!interaction.agent.is_none()).then(|| interaction.agent.to_string()),

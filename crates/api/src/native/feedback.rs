@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::body::read_json;
+use crate::caller::Caller;
 use crate::native::text;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
@@ -52,6 +53,7 @@ enum KindBody {
 
 pub(crate) async fn give(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -87,7 +89,7 @@ pub(crate) async fn give(
         at: api.clock.wall(),
     };
     let interaction = feedback.interaction.clone();
-    match pipeline.collect_feedback(feedback).await? {
+    match pipeline.collect_feedback(caller.scope(), feedback).await? {
         Taken::Kept(id) => {
             Ok((StatusCode::CREATED, Json(json!({ "feedback_id": id.as_str() }))).into_response())
         }
@@ -113,10 +115,12 @@ pub(crate) const LIMIT_MAX: usize = 1_000;
 
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     headers: HeaderMap,
     Parameters(parameters): Parameters<ListParameters>,
 ) -> Result<Response, Problem> {
     let filter = FeedbackFilter {
+        tenant: caller.scope().cloned(),
         session: parameters.session_id.map(SessionId::from),
         interaction: parameters.interaction_id.map(InteractionId::from),
         since: parameters.since.map(|since| since_parameter(&since)).transpose()?,

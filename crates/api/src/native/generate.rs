@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::body::read_json;
+use crate::caller::Caller;
 use crate::native::{reply, text};
 use crate::problem::Problem;
 use crate::router::Api;
@@ -40,7 +41,7 @@ const MAX_TOKENS: std::ops::RangeInclusive<u32> = 1..=32_768;
 pub(crate) async fn handle_in_environment(
     environment: Result<Path<String>, PathRejection>,
     state: State<Arc<Api>>,
-    headers: HeaderMap,
+    (caller, headers): (Caller, HeaderMap),
     body: Body,
 ) -> Result<Response, Problem> {
     let Path(environment) = environment?;
@@ -49,11 +50,12 @@ pub(crate) async fn handle_in_environment(
             "there is no environment `{environment}`; write /generate or one of /dev, /test, /prod before it"
         )));
     }
-    handle(state, headers, body).await
+    handle(state, caller, headers, body).await
 }
 
 pub(crate) async fn handle(
     State(api): State<Arc<Api>>,
+    Caller(principal): Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -70,6 +72,7 @@ pub(crate) async fn handle(
     }
     let turn = Turn {
         interaction: reply::new_interaction_id(&api),
+        principal,
         door: Door::Generate,
         text: text::non_empty("prompt", prompt)?,
         agent: text::name("use_case", use_case)?.map(AgentName::from),

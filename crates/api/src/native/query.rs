@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::body::read_json;
+use crate::caller::Caller;
 use crate::native::{reply, text};
 use crate::problem::Problem;
 use crate::router::Api;
@@ -30,6 +31,7 @@ struct QueryBody {
 
 pub(crate) async fn handle(
     State(api): State<Arc<Api>>,
+    Caller(principal): Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -37,6 +39,7 @@ pub(crate) async fn handle(
     let body: QueryBody = read_json(&headers, body, api.body_limits(), api.clock.as_ref()).await?;
     let turn = Turn {
         interaction: reply::new_interaction_id(&api),
+        principal,
         door: Door::Query,
         text: text::non_empty("query", body.query)?,
         agent: text::name("agent", body.agent)?.map(AgentName::from),

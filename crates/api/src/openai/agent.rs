@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use domain::chat::{Delivery, Finish, Role, UsageFrame};
 use domain::id::InteractionId;
 use domain::interaction::{self, Interaction, Outcome};
+use domain::principal::Principal;
 use domain::time::Moment;
 use pipeline::listener::{Event, Listener};
 use pipeline::parts::Pipeline;
@@ -27,6 +28,7 @@ use crate::stream::{self, Format};
 /// What a request for an agent needs beside itself.
 pub(super) struct Door {
     pub(super) api: Arc<Api>,
+    pub(super) principal: Arc<Principal>,
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) serving: Arc<Serving>,
     pub(super) deadline: Moment,
@@ -74,6 +76,7 @@ fn turn(door: &Door, inbound: Inbound) -> Result<Turn, OpenAiError> {
     }
     Ok(Turn {
         interaction: new_interaction_id(&door.api),
+        principal: Arc::clone(&door.principal),
         door: interaction::Door::Generate,
         text: text::non_empty("messages", said.text)?,
         agent: Some(door.serving.loaded.agent.version.name.clone()),

@@ -12,6 +12,7 @@ use registry::clients::Named;
 use wire::openai::relay::{self as request, Asked, RequestError};
 
 use crate::body::read_json_bytes;
+use crate::caller::Caller;
 use crate::openai::error::OpenAiError;
 use crate::openai::{agent, relay};
 use crate::problem::Problem;
@@ -22,6 +23,7 @@ const READ_HERE_BYTES_MAX: usize = 256 << 10;
 
 pub(crate) async fn handle(
     State(api): State<Arc<Api>>,
+    Caller(principal): Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, OpenAiError> {
@@ -32,13 +34,22 @@ pub(crate) async fn handle(
     let snapshot = pipeline.current().pin();
     match snapshot.named(&asked.model)? {
         Named::Agent(serving) => {
-            let door = agent::Door { api, pipeline, serving, deadline, class };
+            let door = agent::Door { api, principal, pipeline, serving, deadline, class };
             agent::respond(door, asked).await
         }
         Named::Route(route) => {
             let streams_until = headers.contains_key("x-mainstay-timeout-ms").then_some(deadline);
-            let door =
-                relay::Door { api, pipeline, snapshot, route, request_hash, deadline, streams_until, class };
+            let door = relay::Door {
+                api,
+                principal,
+                pipeline,
+                snapshot,
+                route,
+                request_hash,
+                deadline,
+                streams_until,
+                class,
+            };
             relay::respond(door, asked).await
         }
     }

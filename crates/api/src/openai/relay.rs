@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use domain::id::ContentHash;
 use domain::model::Route;
+use domain::principal::Principal;
 use domain::time::Moment;
 use futures_util::StreamExt;
 use http::{HeaderName, HeaderValue, header};
@@ -26,6 +27,7 @@ use crate::stream::event_stream;
 /// What a relayed request needs beside itself.
 pub(super) struct Door {
     pub(super) api: Arc<Api>,
+    pub(super) principal: Arc<Principal>,
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) route: Arc<Route>,
@@ -42,6 +44,7 @@ pub(super) async fn respond(door: Door, asked: Asked) -> Result<Response, OpenAi
     let interaction = new_interaction_id(&door.api);
     let turn = RelayTurn {
         interaction: interaction.clone(),
+        principal: door.principal,
         snapshot: door.snapshot,
         route: door.route,
         relayed: Arc::new(asked.relayed),

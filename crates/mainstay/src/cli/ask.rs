@@ -9,6 +9,7 @@ use clap::Args;
 use domain::id::{AgentName, InteractionId, prefixed};
 use domain::interaction::Door;
 use domain::ports::{Clock, Ids};
+use domain::principal::Principal;
 use indicatif::ProgressBar;
 use pipeline::listener::{Event, Listener, StepState};
 use pipeline::turn::Turn;
@@ -157,6 +158,7 @@ async fn ask_here(options: &Options, clock: Arc<SystemClock>, screen: &mut Scree
         text: options.question.clone(),
         agent: options.agent.as_deref().map(AgentName::from),
         session: None,
+        principal: Principal::open(),
         user_id: None,
         message_id: None,
         metadata: None,

@@ -87,6 +87,7 @@ impl Ledger {
         let interaction = Interaction {
             id: self.turn.interaction.clone(),
             session: None,
+            asker: self.turn.principal.asker.clone(),
             user_id: None,
             door: Door::ChatCompletions,
             agent: AgentVersion::none(),

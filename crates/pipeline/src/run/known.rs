@@ -62,6 +62,7 @@ impl Known<'_> {
         let interaction = Interaction {
             id: self.turn.interaction.clone(),
             session: self.session.map(|session| session.id.clone()),
+            asker: self.turn.principal.asker.clone(),
             user_id: self.turn.user_id.clone(),
             door: self.turn.door,
             agent: agent.version.clone(),
@@ -124,6 +125,7 @@ impl Known<'_> {
         };
         Some(SessionTurn {
             id: session.id.clone(),
+            tenant: self.turn.principal.asker.tenant.clone(),
             user_id: self.turn.user_id.clone(),
             created: session.created,
             message_id: self.turn.message_id.clone(),

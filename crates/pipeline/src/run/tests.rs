@@ -22,6 +22,7 @@ use domain::id::{AgentName, ContentHash, DocumentId, InteractionId, ProviderName
 use domain::interaction::{Door, Interaction, Outcome};
 use domain::model::Tier;
 use domain::ports::{ChatModel, Clock, Ids, Records, Sessions};
+use domain::principal::Principal;
 use providers::Translated;
 use registry::folder::Folder;
 use registry::routes::{
@@ -158,6 +159,7 @@ impl House {
             text: text.to_owned(),
             agent: None,
             session: None,
+            principal: Principal::open(),
             user_id: None,
             message_id: None,
             metadata: None,

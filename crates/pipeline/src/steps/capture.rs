@@ -37,9 +37,11 @@ pub(crate) async fn run(parts: &Parts, turn: &Turn) -> Captured {
     if turn.door == Door::Generate {
         return Captured::New(None);
     }
+    let tenant = &turn.principal.asker.tenant;
     let due = turn.models_due().min(parts.clock.now().after(STORE_MAX));
     if let (Some(session), Some(message_id)) = (&turn.session, &turn.message_id) {
-        match parts.before(due, parts.sessions.answered(session, message_id)).await {
+        let answered = parts.sessions.answered(tenant, session, message_id);
+        match parts.before(due, answered).await {
             // An answer whose text was not kept cannot be given again: it is made again.
             Some(Ok(Some(interaction)))
                 if interaction.user_id == turn.user_id && interaction.response.is_some() =>
@@ -55,6 +57,7 @@ pub(crate) async fn run(parts: &Parts, turn: &Turn) -> Captured {
     let now = parts.clock.wall();
     let request = SessionRequest {
         id: turn.session.clone(),
+        tenant: tenant.clone(),
         new_id: new_id.clone(),
         user_id: turn.user_id.clone(),
         now,

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use domain::id::{AgentName, InteractionId, ProviderName};
 use domain::interaction::{Door, Interaction, Outcome};
 use domain::ports::{ChatModel, Clock, Ids};
+use domain::principal::Principal;
 use domain::secret::Secret;
 use domain::time::Moment;
 use futures_util::{FutureExt, StreamExt, stream};
@@ -195,6 +196,7 @@ impl House {
             text: "Say hello to my team.".to_owned(),
             agent: Some(AgentName::from("chat")),
             session: None,
+            principal: Principal::open(),
             user_id: None,
             message_id: None,
             metadata: None,
@@ -218,6 +220,7 @@ impl House {
         let snapshot = self.pipeline.current().pin();
         let turn = RelayTurn {
             interaction: InteractionId::from("int_1"),
+            principal: Principal::open(),
             route: Arc::clone(&snapshot.default_agent.route),
             snapshot,
             relayed: Arc::new(

@@ -17,7 +17,7 @@ fn all() -> FeedbackFilter {
 
 pub(crate) async fn needs_its_interaction(engine: &impl Engine) {
     let store = engine.open();
-    assert!(!store.add_feedback(feedback(1, 1)).await.expect("no error"));
+    assert!(!store.add_feedback(None, feedback(1, 1)).await.expect("no error"));
     assert_eq!(list(&store, all()).await, []);
 }
 
@@ -36,7 +36,7 @@ pub(crate) async fn is_read_back(engine: &impl Engine) {
     };
     let down = Feedback { thumb: Some(Thumb::Down), comments: Some(String::new()), ..feedback(3, 1) };
     for given in [&feedback(1, 1), &bare, &down] {
-        assert!(store.add_feedback(given.clone()).await.expect("written"));
+        assert!(store.add_feedback(None, given.clone()).await.expect("written"));
     }
     assert_eq!(list(&store, all()).await, [down, bare, feedback(1, 1)]);
 }
@@ -48,7 +48,7 @@ pub(crate) async fn filters_and_order(engine: &impl Engine) {
     }
     for (n, about, session) in [(3, 1, "ses_1"), (1, 1, "ses_2"), (2, 2, "ses_1")] {
         let feedback = Feedback { session: Some(session.into()), ..feedback(n, about) };
-        assert!(store.add_feedback(feedback).await.expect("written"));
+        assert!(store.add_feedback(None, feedback).await.expect("written"));
     }
     for (filter, want) in [
         (all(), ["fbk_3", "fbk_2", "fbk_1"].as_slice()),
@@ -58,6 +58,7 @@ pub(crate) async fn filters_and_order(engine: &impl Engine) {
         (FeedbackFilter { since: Some(at(2)), ..all() }, &["fbk_3", "fbk_2"]),
         (
             FeedbackFilter {
+                tenant: None,
                 session: Some("ses_1".into()),
                 interaction: Some(interaction_id(2)),
                 since: Some(at(1)),
@@ -78,7 +79,7 @@ pub(crate) async fn same_id_changes_nothing(engine: &impl Engine) {
     store.record(turn(1)).await.expect("written");
     let again = Feedback { rating: Some(1), ..feedback(1, 1) };
     for given in [feedback(1, 1), again] {
-        assert!(store.add_feedback(given).await.expect("no error"));
+        assert!(store.add_feedback(None, given).await.expect("no error"));
     }
     assert_eq!(list(&store, all()).await, [feedback(1, 1)]);
 }

@@ -58,6 +58,7 @@ pub(crate) async fn filters_combine(engine: &impl Engine) {
         (InteractionFilter { before: Some(interaction_id(3)), ..all.clone() }, &[2, 1]),
         (
             InteractionFilter {
+                tenant: None,
                 session: even,
                 outcome: Some(Outcome::Answered),
                 since: Some(at(4)),

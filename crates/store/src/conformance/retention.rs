@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::agent::Retention;
+use domain::id::TenantId;
 use domain::interaction::{FinishedTurn, Interaction};
 use domain::session::SessionRequest;
 
@@ -28,11 +29,11 @@ pub(crate) async fn none_drops_texts(engine: &impl Engine) {
     turn.interaction.retention = Retention::None;
     turn.session.as_mut().expect("a session").message_id = Some("m1".to_owned());
     store.record(turn.clone()).await.expect("written");
-    let kept = store.interaction(&interaction_id(1)).await.expect("readable");
+    let kept = store.interaction(None, &interaction_id(1)).await.expect("readable");
     assert_eq!(kept, Some(without_texts(&turn.interaction)));
     let session = store.open(request(Some("ses_1"), Some("user-7"))).await.expect("open");
     assert_eq!((session.turn_count, session.recent), (1, vec![]));
-    assert_eq!(store.answered(&"ses_1".into(), "m1").await.expect("readable"), kept);
+    assert_eq!(store.answered(&TenantId::default(), &"ses_1".into(), "m1").await.expect("readable"), kept);
 }
 
 pub(crate) async fn session_texts_expire(engine: &impl Engine) {
@@ -54,7 +55,7 @@ pub(crate) async fn session_texts_expire(engine: &impl Engine) {
     {
         assert_eq!(store.expire(now).await.expect("written"), touched, "{now:?}");
         for (index, turn) in turns.iter().enumerate() {
-            let kept = store.interaction(&turn.id).await.expect("readable");
+            let kept = store.interaction(None, &turn.id).await.expect("readable");
             let want = if index < expired { without_texts(turn) } else { turn.clone() };
             assert_eq!(kept, Some(want), "{now:?}");
         }
@@ -75,10 +76,13 @@ pub(crate) async fn expired_sessions_go_with_messages(engine: &impl Engine) {
         let request = SessionRequest { now: at(2_000), ..request(Some(session), Some("user-7")) };
         let opened = store.open(request).await.expect("open");
         assert_eq!((opened.turn_count, opened.recent.len()), (turns, turns as usize * 2), "{session}");
-        let answered = store.answered(&session.into(), "m1").await.expect("readable");
+        let answered = store.answered(&TenantId::default(), &session.into(), "m1").await.expect("readable");
         assert_eq!(answered.is_some(), turns == 1, "{session}");
     }
-    assert!(store.interaction(&interaction_id(1)).await.expect("readable").is_some(), "the record stays");
+    assert!(
+        store.interaction(None, &interaction_id(1)).await.expect("readable").is_some(),
+        "the record stays"
+    );
     // The id may be used again; nothing of the old conversation comes back.
     store.record(session_turn("ses_old", 5_000)).await.expect("written");
     let request = SessionRequest { now: at(5_001), ..request(Some("ses_old"), Some("user-7")) };

@@ -7,13 +7,14 @@ use domain::chat::Role;
 use domain::document::{Chunk, Citation, Document, Passage};
 use domain::fault::Kind;
 use domain::feedback::{Feedback, FeedbackKind, Thumb};
-use domain::id::{ContentHash, InteractionId, SessionId};
+use domain::id::{ContentHash, InteractionId, SessionId, TenantId};
 use domain::interaction::{
     Attempt, AttemptResult, Door, Finding, FinishedTurn, GuardrailAction, GuardrailVerdict, IntentVerdict,
     Interaction, Outcome, QualityCheck, QualityVerdict, Side, StepRecord,
 };
 use domain::model::{Cost, Tier};
 use domain::money::Nanos;
+use domain::principal::Asker;
 use domain::session::{SessionMessage, SessionRequest, SessionTurn};
 use domain::signal::step;
 use domain::time::Timestamp;
@@ -42,6 +43,7 @@ pub(crate) fn interaction(n: u64) -> Interaction {
     Interaction {
         id: interaction_id(n),
         session: None,
+        asker: Asker { tenant: TenantId::default(), key: "AbCdEf123456".into() },
         user_id: Some("user-7".to_owned()),
         door: Door::Query,
         agent: AgentVersion { name: "product_question".into(), version: "1.0".to_owned() },
@@ -161,6 +163,7 @@ pub(crate) fn session_turn(session: &str, n: u64) -> FinishedTurn {
         |role, text: String| SessionMessage { role, text, at: at(n), interaction: interaction.id.clone() };
     let session = SessionTurn {
         id,
+        tenant: TenantId::default(),
         user_id: Some("user-7".to_owned()),
         created: START,
         message_id: None,
@@ -178,6 +181,7 @@ pub(crate) fn session_turn(session: &str, n: u64) -> FinishedTurn {
 pub(crate) fn request(session: Option<&str>, user: Option<&str>) -> SessionRequest {
     SessionRequest {
         id: session.map(SessionId::from),
+        tenant: TenantId::default(),
         new_id: "ses_new".into(),
         user_id: user.map(str::to_owned),
         now: at(60),

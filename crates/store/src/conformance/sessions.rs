@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use domain::id::TenantId;
 use domain::session::{Session, SessionRequest};
 use tokio::task::JoinSet;
 
@@ -102,10 +103,10 @@ pub(crate) async fn another_users_turn_does_not_touch_it(engine: &impl Engine) {
         let session = foreign.session.as_mut().expect("a session");
         (session.user_id, session.message_id) = (user, Some("m1".to_owned()));
         store.record(foreign).await.expect("the interaction is kept");
-        assert!(store.interaction(&interaction_id(n)).await.expect("readable").is_some());
+        assert!(store.interaction(None, &interaction_id(n)).await.expect("readable").is_some());
     }
     assert_eq!(open(&store, Some("ses_1"), Some("user-7")).await, before);
-    assert_eq!(store.answered(&"ses_1".into(), "m1").await.expect("readable"), None);
+    assert_eq!(store.answered(&TenantId::default(), &"ses_1".into(), "m1").await.expect("readable"), None);
 }
 
 pub(crate) async fn message_id_is_answered_once(engine: &impl Engine) {
@@ -128,7 +129,7 @@ pub(crate) async fn message_id_is_answered_once(engine: &impl Engine) {
         ("ses_1", "m2", None),
         ("ses_2", "", None),
     ] {
-        let answered = store.answered(&session.into(), id).await.expect("readable");
+        let answered = store.answered(&TenantId::default(), &session.into(), id).await.expect("readable");
         assert_eq!(answered.map(|interaction| interaction.id), want.map(interaction_id), "{session} {id}");
     }
     let session = open(&store, Some("ses_1"), Some("user-7")).await;
@@ -174,7 +175,7 @@ pub(crate) async fn never_half_a_turn(engine: &impl Engine) {
                 let n_messages = usize::try_from(session.turn_count).expect("few") * 2;
                 assert_eq!(session.recent.len(), n_messages);
                 if let Some(last) = session.recent.last() {
-                    assert!(store.interaction(&last.interaction).await.expect("readable").is_some());
+                    assert!(store.interaction(None, &last.interaction).await.expect("readable").is_some());
                 }
             }
         });

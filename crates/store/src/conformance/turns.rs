@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::id::CaseId;
+use domain::id::{CaseId, TenantId};
 use domain::interaction::{FinishedTurn, GuardrailVerdict, Interaction, Outcome};
 use domain::model::Cost;
 use domain::time::Timestamp;
@@ -14,7 +14,7 @@ use super::samples::{interaction, interaction_id, request, session_turn, turn};
 use super::{Engine, Ports};
 
 async fn read(store: &Arc<dyn Ports>, n: u64) -> Option<Interaction> {
-    store.interaction(&interaction_id(n)).await.expect("readable")
+    store.interaction(None, &interaction_id(n)).await.expect("readable")
 }
 
 pub(crate) async fn whole_turn_is_read_back(engine: &impl Engine) {
@@ -25,14 +25,14 @@ pub(crate) async fn whole_turn_is_read_back(engine: &impl Engine) {
     for turn in [turn(1), session_turn("ses_1", 2), escalated] {
         store.record(turn.clone()).await.expect("written");
         let id = &turn.interaction.id;
-        assert_eq!(store.interaction(id).await.expect("readable").as_ref(), Some(&turn.interaction));
+        assert_eq!(store.interaction(None, id).await.expect("readable").as_ref(), Some(&turn.interaction));
     }
 }
 
 pub(crate) async fn unknown_is_none(engine: &impl Engine) {
     let store = engine.open();
     assert_eq!(read(&store, 1).await, None);
-    assert_eq!(store.answered(&"ses_1".into(), "m1").await.expect("readable"), None);
+    assert_eq!(store.answered(&TenantId::default(), &"ses_1".into(), "m1").await.expect("readable"), None);
 }
 
 pub(crate) async fn second_write_changes_nothing(engine: &impl Engine) {

@@ -17,11 +17,14 @@ struct Migration {
 }
 
 /// All migrations, in order. One that was released is never changed.
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "main_job",
-    sql: include_str!("../../migrations/sqlite/0001_main_job.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "main_job",
+        sql: include_str!("../../migrations/sqlite/0001_main_job.sql"),
+    },
+    Migration { version: 2, name: "keys", sql: include_str!("../../migrations/sqlite/0002_keys.sql") },
+];
 
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS migrations (
     version  INTEGER PRIMARY KEY,

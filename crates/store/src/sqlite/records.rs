@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::feedback::{Feedback, FeedbackFilter};
-use domain::id::InteractionId;
+use domain::id::{InteractionId, TenantId};
 use domain::interaction::{FinishedTurn, Interaction, InteractionFilter};
 use domain::ports::{BoxFuture, Records, StoreError};
 use domain::time::Timestamp;
@@ -46,13 +46,16 @@ impl Records for Store {
 
     fn interaction<'a>(
         &'a self,
+        tenant: Option<&'a TenantId>,
         id: &'a InteractionId,
     ) -> BoxFuture<'a, Result<Option<Interaction>, StoreError>> {
-        let id = id.clone();
+        let (tenant, id) = (tenant.cloned(), id.clone());
         Box::pin(self.read(move |transaction| {
+            let tenant = tenant.as_ref().map(TenantId::as_str);
+            // Another tenant's is looked for and left out by the query: it takes as long as one that never was.
             let row = transaction
-                .prepare_cached("SELECT * FROM interactions WHERE id = ?1")?
-                .query_row([id.as_str()], turns::read)
+                .prepare_cached("SELECT * FROM interactions WHERE id = ?1 AND (?2 IS NULL OR tenant = ?2)")?
+                .query_row(params![id.as_str(), tenant], turns::read)
                 .optional()?;
             Ok(row.map(Interaction::try_from).transpose()?)
         }))
@@ -61,6 +64,7 @@ impl Records for Store {
     fn interactions(&self, filter: InteractionFilter) -> BoxFuture<'_, Result<Vec<Interaction>, StoreError>> {
         Box::pin(self.read(move |transaction| {
             let rows = Listing::new(turns::SELECT)
+                .matching("tenant = ?", filter.tenant.map(|id| id.as_str().to_owned()))
                 .matching("session = ?", filter.session.map(|id| id.as_str().to_owned()))
                 .matching("outcome = ?", filter.outcome.map(|outcome| outcome.name().to_owned()))
                 .matching("created >= ?", filter.since.map(|since| since.0))
@@ -73,13 +77,19 @@ impl Records for Store {
         }))
     }
 
-    fn add_feedback(&self, feedback: Feedback) -> BoxFuture<'_, Result<bool, StoreError>> {
-        Box::pin(self.write(move |connection| add_feedback(connection, &feedback)))
+    fn add_feedback<'a>(
+        &'a self,
+        tenant: Option<&'a TenantId>,
+        feedback: Feedback,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        let tenant = tenant.cloned();
+        Box::pin(self.write(move |connection| add_feedback(connection, tenant.as_ref(), &feedback)))
     }
 
     fn feedback(&self, filter: FeedbackFilter) -> BoxFuture<'_, Result<Vec<Feedback>, StoreError>> {
         Box::pin(self.read(move |transaction| {
             let rows = Listing::new("SELECT * FROM feedback")
+                .matching("tenant = ?", filter.tenant.map(|id| id.as_str().to_owned()))
                 .matching("session = ?", filter.session.map(|id| id.as_str().to_owned()))
                 .matching("interaction = ?", filter.interaction.map(|id| id.as_str().to_owned()))
                 .matching("at >= ?", filter.since.map(|since| since.0))
@@ -142,18 +152,22 @@ impl Store {
     }
 }
 
-fn add_feedback(connection: &Connection, feedback: &Feedback) -> Result<bool, Failure> {
+fn add_feedback(
+    connection: &Connection,
+    tenant: Option<&TenantId>,
+    feedback: &Feedback,
+) -> Result<bool, Failure> {
     let interaction = feedback.interaction.as_str();
-    let is_known =
-        connection.prepare_cached("SELECT 1 FROM interactions WHERE id = ?1")?.exists([interaction])?;
-    if !is_known {
-        return Ok(false);
-    }
+    let owner: Option<String> = connection
+        .prepare_cached("SELECT tenant FROM interactions WHERE id = ?1 AND (?2 IS NULL OR tenant = ?2)")?
+        .query_row(params![interaction, tenant.map(TenantId::as_str)], |row| row.get(0))
+        .optional()?;
+    let Some(owner) = owner else { return Ok(false) };
     connection
         .prepare_cached(
             "INSERT INTO feedback
-                 (id, interaction, session, kind, rating, thumb, comments, signal, metadata, at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (id) DO NOTHING",
+                 (id, interaction, session, kind, rating, thumb, comments, signal, metadata, at, tenant)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (id) DO NOTHING",
         )?
         .execute(params![
             feedback.id.as_str(),
@@ -166,6 +180,7 @@ fn add_feedback(connection: &Connection, feedback: &Feedback) -> Result<bool, Fa
             feedback.signal,
             feedback.metadata,
             feedback.at.0,
+            owner,
         ])?;
     Ok(true)
 }

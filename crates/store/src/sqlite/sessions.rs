@@ -1,6 +1,6 @@
 //! The port `Sessions`.
 
-use domain::id::{InteractionId, SessionId};
+use domain::id::{InteractionId, SessionId, TenantId};
 use domain::interaction::Interaction;
 use domain::ports::{BoxFuture, Sessions, StoreError};
 use domain::session::{Session, SessionMessage, SessionRequest};
@@ -28,17 +28,18 @@ impl Sessions for Store {
 
     fn answered<'a>(
         &'a self,
+        tenant: &'a TenantId,
         session: &'a SessionId,
         message_id: &'a str,
     ) -> BoxFuture<'a, Result<Option<Interaction>, StoreError>> {
-        let (session, message_id) = (session.clone(), message_id.to_owned());
+        let (tenant, session, message_id) = (tenant.clone(), session.clone(), message_id.to_owned());
         Box::pin(self.read(move |transaction| {
             let row = transaction
                 .prepare_cached(
                     "SELECT * FROM interactions WHERE id =
-                     (SELECT interaction FROM message_ids WHERE session = ?1 AND message_id = ?2)",
+                     (SELECT interaction FROM message_ids WHERE session = ?1 AND message_id = ?2) AND tenant = ?3",
                 )?
-                .query_row(params![session.as_str(), message_id], turns::read)
+                .query_row(params![session.as_str(), message_id, tenant.as_str()], turns::read)
                 .optional()?;
             Ok(row.map(Interaction::try_from).transpose()?)
         }))
@@ -56,16 +57,17 @@ fn new(request: SessionRequest) -> Session {
     }
 }
 
-/// The session asked for, when it lives and is the caller's. One that nobody has claimed yet is anyone's who
+/// The session asked for, when it lives, is the tenant's and is the caller's. One that nobody has claimed yet is anyone's who
 /// knows its id; one that has a user is only that user's.
 fn continued(transaction: &Transaction<'_>, request: &SessionRequest) -> Result<Option<Session>, Failure> {
     let Some(id) = &request.id else { return Ok(None) };
     let session = transaction
         .prepare_cached(
             "SELECT user_id, created, turn_count, clarifications FROM sessions
-             WHERE id = ?1 AND expires > ?2 AND (user_id IS NULL OR user_id IS ?3)",
+             WHERE id = ?1 AND expires > ?2 AND (user_id IS NULL OR user_id IS ?3)
+             AND tenant = ?4",
         )?
-        .query_row(params![id.as_str(), request.now.0, request.user_id], |row| {
+        .query_row(params![id.as_str(), request.now.0, request.user_id, request.tenant.as_str()], |row| {
             let user_id: Option<String> = row.get(0)?;
             Ok(Session {
                 id: id.clone(),

@@ -15,24 +15,24 @@ const INSERT: &str = "INSERT INTO interactions (
     question, question_hash, response, response_hash, outcome, tier, model_used, attempt,
     intent, guardrail_action, findings, quality, quality_reasons, citations, citation_texts,
     input_tokens, output_tokens, cached_input_tokens, cost, attempts, steps,
-    case_id, metadata, retention, retention_ttl, expires
+    case_id, metadata, retention, retention_ttl, expires, tenant, key
 ) VALUES (
     ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-    ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35
+    ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37
 ) ON CONFLICT (id) DO NOTHING";
 
-/// A session once bound to a user is never touched for another one. A turn that was written late does not
+/// A session of another tenant, or once bound to another user, is never touched. A turn that was written late does not
 /// shorten the session's life.
 const UPSERT_SESSION: &str = "INSERT INTO sessions
-    (id, user_id, created, updated, expires, turn_count, clarifications)
-    VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6)
+    (id, user_id, created, updated, expires, turn_count, clarifications, tenant)
+    VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?7)
     ON CONFLICT (id) DO UPDATE SET
         user_id = coalesce(user_id, excluded.user_id),
         updated = max(updated, excluded.updated),
         expires = max(expires, excluded.expires),
         turn_count = turn_count + 1,
         clarifications = excluded.clarifications
-    WHERE user_id IS NULL OR user_id IS excluded.user_id";
+    WHERE tenant = excluded.tenant AND (user_id IS NULL OR user_id IS excluded.user_id)";
 
 /// Writes all of a turn, or nothing when its interaction is there already.
 pub(crate) fn write(
@@ -82,6 +82,7 @@ fn write_session(
         updated.0,
         updated.after(session.ttl).0,
         session.clarifications,
+        session.tenant.as_str(),
     ])?;
     if n_written == 0 {
         return Ok(());
@@ -147,6 +148,8 @@ fn insert(connection: &Connection, row: &InteractionRow) -> Result<bool, Failure
         row.retention,
         row.retention_ttl,
         row.expires,
+        row.tenant,
+        row.key,
     ])?;
     Ok(n_inserted == 1)
 }
@@ -156,6 +159,8 @@ pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<InteractionRow> {
     Ok(InteractionRow {
         id: row.get("id")?,
         session: row.get("session")?,
+        tenant: row.get("tenant")?,
+        key: row.get("key")?,
         user_id: row.get("user_id")?,
         door: row.get("door")?,
         agent: row.get("agent")?,

@@ -3,6 +3,7 @@
 use domain::agent::{AgentVersion, Retention};
 use domain::document::Citation;
 use domain::interaction::{Attempt, Finding, GuardrailVerdict, IntentVerdict, Interaction, StepRecord};
+use domain::principal::Asker;
 use domain::time::Timestamp;
 use domain::token::{TokenCount, Usage};
 
@@ -17,6 +18,8 @@ use super::{Unreadable, duration, micros, names};
 pub(crate) struct InteractionRow {
     pub(crate) id: String,
     pub(crate) session: Option<String>,
+    pub(crate) tenant: String,
+    pub(crate) key: String,
     pub(crate) user_id: Option<String>,
     pub(crate) door: String,
     pub(crate) agent: String,
@@ -105,6 +108,8 @@ impl From<&Interaction> for InteractionRow {
         Self {
             id: interaction.id.as_str().to_owned(),
             session: interaction.session.as_ref().map(|id| id.as_str().to_owned()),
+            tenant: interaction.asker.tenant.as_str().to_owned(),
+            key: interaction.asker.key.as_str().to_owned(),
             user_id: interaction.user_id.clone(),
             door: interaction.door.name().to_owned(),
             agent: interaction.agent.name.as_str().to_owned(),
@@ -175,6 +180,7 @@ fn read(row: InteractionRow) -> Result<Interaction, Unreadable> {
     Ok(Interaction {
         id: row.id.into(),
         session: row.session.map(Into::into),
+        asker: Asker { tenant: row.tenant.into(), key: row.key.into() },
         user_id: row.user_id,
         door: names::door(&row.door)?,
         agent: AgentVersion { name: row.agent.into(), version: row.agent_version },

@@ -5,7 +5,7 @@ use std::future::pending;
 
 use domain::document::{Retrieved, Search};
 use domain::feedback::{Feedback, FeedbackFilter};
-use domain::id::{InteractionId, SessionId};
+use domain::id::{InteractionId, SessionId, TenantId};
 use domain::interaction::{FinishedTurn, Interaction, InteractionFilter};
 use domain::ports::{BoxFuture, Records, Retriever, SearchError, Sessions, StoreError};
 use domain::session::{Session, SessionRequest, SessionTurn};
@@ -126,11 +126,13 @@ impl Sessions for Ledger {
 
     fn answered<'a>(
         &'a self,
+        tenant: &'a TenantId,
         session: &'a SessionId,
         message_id: &'a str,
     ) -> BoxFuture<'a, Result<Option<Interaction>, StoreError>> {
-        let is_it =
-            |turn: &SessionTurn| turn.id == *session && turn.message_id.as_deref() == Some(message_id);
+        let is_it = |turn: &SessionTurn| {
+            (&turn.tenant, &turn.id, turn.message_id.as_deref()) == (tenant, session, Some(message_id))
+        };
         let recorded = self.recorded.lock();
         let found = recorded.iter().find(|turn| turn.session.as_ref().is_some_and(is_it));
         Box::pin(self.answer(found.map(|turn| turn.interaction.clone())))
@@ -150,6 +152,7 @@ impl Records for Ledger {
 
     fn interaction<'a>(
         &'a self,
+        _: Option<&'a TenantId>,
         _: &'a InteractionId,
     ) -> BoxFuture<'a, Result<Option<Interaction>, StoreError>> {
         unreachable!("the pipeline reads no record back")
@@ -159,8 +162,16 @@ impl Records for Ledger {
         unreachable!("the pipeline lists no records")
     }
 
-    fn add_feedback(&self, feedback: Feedback) -> BoxFuture<'_, Result<bool, StoreError>> {
-        let is_known = self.recorded.lock().iter().any(|turn| turn.interaction.id == feedback.interaction);
+    fn add_feedback<'a>(
+        &'a self,
+        tenant: Option<&'a TenantId>,
+        feedback: Feedback,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        let is_it = |turn: &FinishedTurn| {
+            let found = &turn.interaction;
+            found.id == feedback.interaction && tenant.is_none_or(|tenant| found.asker.tenant == *tenant)
+        };
+        let is_known = self.recorded.lock().iter().any(is_it);
         Box::pin(self.answer(is_known))
     }
 

@@ -211,7 +211,7 @@ async fn feedback_is_kept_for_interactions_that_exist() {
     for (interaction, want) in [(interaction, true), (InteractionId::from("int_none"), false)] {
         let feedback = feedback(&house, interaction);
         let id = feedback.id.clone();
-        let taken = house.pipeline.collect_feedback(feedback).await.expect("the store works");
+        let taken = house.pipeline.collect_feedback(None, feedback).await.expect("the store works");
         assert_eq!(taken, if want { Taken::Kept(id) } else { Taken::UnknownInteraction });
     }
 }

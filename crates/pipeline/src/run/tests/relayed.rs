@@ -5,6 +5,7 @@ use domain::fault::{Fault, Kind};
 use domain::interaction::AttemptResult;
 use domain::model::Cost;
 use domain::money::Nanos;
+use domain::principal::Principal;
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 
@@ -42,6 +43,7 @@ pub(super) fn relay_turn(house: &House, body: &'static str, observer: &Arc<Count
     let asked = wire::openai::relay::read(Bytes::from_static(body.as_bytes())).expect("valid");
     RelayTurn {
         interaction: InteractionId::new(format!("int_{:032x}", house.ids.next_id())),
+        principal: Principal::open(),
         route: Arc::clone(&snapshot.default_agent.route),
         snapshot,
         relayed: Arc::new(asked.relayed),
@@ -269,7 +271,7 @@ async fn records_that_follow_their_replies_are_written_together_and_feedback_fin
     relay(&house, WHOLE, &observer).await.expect("an answer");
     assert_eq!(house.ledger.recorded().len(), 0, "they wait for others");
     let feedback = records::feedback(&house, first);
-    let taken = house.pipeline.collect_feedback(feedback.clone()).await.expect("the store works");
+    let taken = house.pipeline.collect_feedback(None, feedback.clone()).await.expect("the store works");
     assert_eq!(taken, Taken::Kept(feedback.id));
     relay(&house, WHOLE, &observer).await.expect("an answer");
     house.pipeline.parts.tasks.close();

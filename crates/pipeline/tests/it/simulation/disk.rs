@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use domain::feedback::{Feedback, FeedbackFilter};
-use domain::id::{InteractionId, SessionId};
+use domain::id::{InteractionId, SessionId, TenantId};
 use domain::interaction::{FinishedTurn, Interaction, InteractionFilter};
 use domain::ports::{BoxFuture, BreakerEntry, BreakerLog, Clock, Records, Sessions, StoreError};
 use domain::session::{Session, SessionRequest};
@@ -371,6 +371,7 @@ impl Records for Store {
 
     fn interaction<'a>(
         &'a self,
+        _: Option<&'a TenantId>,
         id: &'a InteractionId,
     ) -> BoxFuture<'a, Result<Option<Interaction>, StoreError>> {
         let first = move |disk: &Disk| disk.records(id.as_str()).first().map(|turn| turn.interaction.clone());
@@ -381,7 +382,11 @@ impl Records for Store {
         unreachable!("the pipeline lists no records")
     }
 
-    fn add_feedback(&self, feedback: Feedback) -> BoxFuture<'_, Result<bool, StoreError>> {
+    fn add_feedback<'a>(
+        &'a self,
+        _: Option<&'a TenantId>,
+        feedback: Feedback,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(async move { Ok(self.write(Row::Feedback(feedback)).await? == Written::Kept) })
     }
 
@@ -431,6 +436,7 @@ impl Sessions for Store {
 
     fn answered<'a>(
         &'a self,
+        _: &'a TenantId,
         session: &'a SessionId,
         message_id: &'a str,
     ) -> BoxFuture<'a, Result<Option<Interaction>, StoreError>> {

@@ -215,6 +215,7 @@ impl Visitor<'_> {
             text: format!("{wish}Up to what amount is a deposit insured? {}", mark(turn)),
             agent: Some(AgentName::from(agent)),
             session: message.as_ref().and_then(|message| message.session.clone()),
+            principal: domain::principal::Principal::open(),
             user_id: None,
             message_id: message.as_ref().map(|message| message.id.clone()),
             metadata: None,
@@ -400,7 +401,7 @@ impl Visitor<'_> {
             at: self.world().clock.wall(),
         };
         let disk = self.machine.disk.was(Moment::default());
-        let taken = match self.patiently(process, process.pipeline.collect_feedback(feedback)).await {
+        let taken = match self.patiently(process, process.pipeline.collect_feedback(None, feedback)).await {
             Ended::With(taken) => taken,
             Ended::Left | Ended::CutOff => return,
         };

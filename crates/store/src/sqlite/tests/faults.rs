@@ -9,7 +9,7 @@ use super::{Config, Engine, Sqlite, Store, integrity};
 use crate::conformance::samples::{interaction_id, turn};
 
 async fn is_written(store: &Store, n: u64) -> bool {
-    store.interaction(&interaction_id(n)).await.expect("readable").is_some()
+    store.interaction(None, &interaction_id(n)).await.expect("readable").is_some()
 }
 
 #[tokio::test]

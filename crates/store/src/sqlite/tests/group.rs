@@ -44,7 +44,7 @@ async fn together(engine: &Sqlite, store: &Arc<Store>, work: Work) -> [End; 3] {
 }
 
 async fn is_written(store: &Store, n: u64) -> bool {
-    store.interaction(&interaction_id(n)).await.expect("readable").is_some()
+    store.interaction(None, &interaction_id(n)).await.expect("readable").is_some()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

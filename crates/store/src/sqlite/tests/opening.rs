@@ -137,7 +137,9 @@ async fn an_unreadable_row_is_said_to_be_so() {
         stranger.execute_batch("DELETE FROM interactions").expect("empty");
         store.record(turn(1)).await.expect("written");
         stranger.execute_batch(&sql).expect("damaged");
-        let Err(error) = store.interaction(&interaction_id(1)).await else { panic!("{damage} was read") };
+        let Err(error) = store.interaction(None, &interaction_id(1)).await else {
+            panic!("{damage} was read")
+        };
         assert!(matches!(error, StoreError::Corrupt(_)), "{error}");
         assert!(!error.to_string().contains("secret"), "{error}");
     }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use domain::id::{InteractionId, TargetId};
 use domain::interaction::Interaction;
 use domain::model::Route;
+use domain::principal::Principal;
 use futures_util::StreamExt;
 use pipeline::parts::OnFailure;
 use pipeline::relay::{Answer, Broken, Observer, Passed, Refused, RelayTurn, hash};
@@ -33,6 +34,7 @@ impl Visitor<'_> {
         let body = Bytes::from(body);
         let asked = RelayTurn {
             interaction: InteractionId::new(format!("int_{turn:032x}")),
+            principal: Principal::open(),
             route: Arc::clone(&route),
             snapshot,
             request_hash: hash(&body),
