@@ -8,6 +8,7 @@ use serde::Deserialize;
 use std::time::Duration;
 
 use crate::retry_after;
+use crate::words::{FIELD_MAX, MESSAGE_MAX, clean};
 
 /// An error reply.
 #[derive(Debug, Clone, Copy)]
@@ -130,10 +131,6 @@ pub fn classify_event(body: &[u8]) -> Fault {
     }
 }
 
-/// Most characters of a provider's message that are passed on, and of its other fields.
-const MESSAGE_MAX: usize = 1_000;
-const FIELD_MAX: usize = 200;
-
 /// What the provider itself said, bounded, without what `conceal` takes out and without anything that looks like a
 /// key; `None` when it said nothing.
 #[must_use]
@@ -188,34 +185,6 @@ fn worded(body: &[u8]) -> Option<Words> {
 fn plain(body: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(body).ok()?.trim();
     (!text.is_empty() && !text.starts_with(['<', '{', '['])).then_some(text)
-}
-
-/// At most `chars_max` characters of `text`, control characters as spaces, words that look like keys as `***`.
-fn clean(text: &str, chars_max: usize) -> String {
-    let text: String = text.chars().take(chars_max).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let is_part_of_word = |c: char| c.is_ascii_alphanumeric() || "-_.+/=".contains(c);
-    let mut cleaned = String::with_capacity(text.len());
-    let mut rest = text.as_str();
-    while !rest.is_empty() {
-        let word = rest.find(|c| !is_part_of_word(c)).unwrap_or(rest.len());
-        let (head, tail) = rest.split_at(word);
-        cleaned.push_str(if looks_like_key(head) { "***" } else { head });
-        let between = tail.find(is_part_of_word).unwrap_or(tail.len());
-        let (gap, next) = tail.split_at(between);
-        cleaned.push_str(gap);
-        rest = next;
-    }
-    cleaned
-}
-
-/// A known prefix of keys, or 40 and more characters with letters and digits mixed, as no word has.
-fn looks_like_key(word: &str) -> bool {
-    let has_prefix =
-        ["sk-", "sk_", "gsk_", "xai-", "AIza", "eyJ"].iter().any(|prefix| word.starts_with(prefix));
-    let is_mixed = word.bytes().any(|byte| byte.is_ascii_digit())
-        && word.bytes().any(|byte| byte.is_ascii_alphabetic())
-        && !word.contains('/');
-    has_prefix || (word.len() >= 40 && is_mixed)
 }
 
 fn caller(retry: Retry) -> Fault {
