@@ -1,5 +1,6 @@
 //! Who may ask what: keys, roles, tenants, limits.
 //!
-//! Reading order: [`permission`] (what each role may do).
+//! Reading order: [`permission`] (what each role may do), [`limits`] (how much each may use).
 
+pub mod limits;
 pub mod permission;

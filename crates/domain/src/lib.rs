@@ -4,6 +4,7 @@
 //! [`chat`] and [`model`] (asking a model), [`conversation`] and [`embedding`] (what dialects are translated through),
 //! [`document`] (knowledge), [`agent`] (what answers),
 //! [`principal`], [`grant`] and [`key`] (who asks, and what it may),
+//! [`limit`] and [`spending`] (how much it may use),
 //! [`interaction`], [`session`] and [`feedback`] (what is kept), [`signal`] (names for telemetry),
 //! [`ports`] (traits that outer crates implement), [`alarm`] (many waits on one timer of the `Clock`).
 #![deny(missing_docs)]
@@ -20,6 +21,7 @@ pub mod grant;
 pub mod id;
 pub mod interaction;
 pub mod key;
+pub mod limit;
 pub mod model;
 pub mod money;
 pub mod ports;
@@ -27,5 +29,6 @@ pub mod principal;
 pub mod secret;
 pub mod session;
 pub mod signal;
+pub mod spending;
 pub mod time;
 pub mod token;

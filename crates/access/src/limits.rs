@@ -1,0 +1,24 @@
+//! How much a key, a tenant and the whole server may use: requests, tokens, calls at once, and money.
+//!
+//! Reading order: `settings`, [`meters`] (the gate), `meter` (one level), `bucket` and `budget` (the
+//! arithmetic), [`allowance`] (what a request holds), [`alert`].
+
+pub mod alert;
+pub mod allowance;
+pub mod meters;
+
+mod bucket;
+mod budget;
+mod meter;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+pub use allowance::Allowance;
+pub use bucket::BucketReading;
+pub use budget::BudgetReading;
+pub use meter::{LevelReading, Limit, Now};
+pub use meters::{Meters, Refusal, Standing, Why};
+pub use settings::{
+    AssumedConfig, BudgetText, Config, InvalidLimit, KeyLimitsConfig, LimitsConfig, Pace, Unpriced,
+};

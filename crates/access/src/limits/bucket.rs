@@ -1,0 +1,191 @@
+//! A token bucket: what may come at once, and how fast more comes. Pure; the clock is passed in.
+
+use std::time::Duration;
+
+use domain::limit::Rate;
+use domain::time::Moment;
+
+/// A bucket that fills by its rate. It starts full.
+///
+/// Its level is kept in units of `1 / per` so that nothing is ever rounded: one of what it holds is as many units as the
+/// period has nanoseconds, and each nanosecond adds `count` units.
+#[derive(Debug, Clone)]
+pub(super) struct Bucket {
+    rate: Rate,
+    /// Below zero when more was used than was set aside.
+    units: i128,
+    at: Moment,
+}
+
+/// How a bucket is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BucketReading {
+    /// What it holds when full.
+    pub limit: u64,
+    /// What it holds now, whole ones.
+    pub remaining: u64,
+    /// Until it is full.
+    pub full_in: Duration,
+}
+
+impl Bucket {
+    pub(super) fn new(rate: Rate, now: Moment) -> Self {
+        let mut bucket = Self { rate, units: 0, at: now };
+        bucket.units = bucket.full();
+        bucket
+    }
+
+    pub(super) fn rate(&self) -> Rate {
+        self.rate
+    }
+
+    fn full(&self) -> i128 {
+        self.units_of(self.rate.burst)
+    }
+
+    fn units_of(&self, n: u64) -> i128 {
+        i128::from(n).saturating_mul(nanoseconds(self.rate.per).max(1))
+    }
+
+    /// What came until `now` is in it. A clock that stands or goes back adds nothing.
+    fn fill(&mut self, now: Moment) {
+        let added = nanoseconds(now.since(self.at)).saturating_mul(i128::from(self.rate.count));
+        self.units = self.units.saturating_add(added).min(self.full());
+        self.at = self.at.max(now);
+    }
+
+    /// Whether `n` can be taken now; else after how long they can, `None` when it never holds as many.
+    pub(super) fn check(&mut self, now: Moment, n: u64) -> Result<(), Option<Duration>> {
+        self.fill(now);
+        let wanted = self.units_of(n);
+        if wanted <= self.units {
+            return Ok(());
+        }
+        Err((wanted <= self.full()).then(|| self.wait(wanted - self.units)))
+    }
+
+    /// Takes `n` out, whatever is in it.
+    pub(super) fn take(&mut self, n: u64) {
+        self.units = self.units.saturating_sub(self.units_of(n));
+    }
+
+    /// Puts `n` back that were taken and not used.
+    pub(super) fn put_back(&mut self, n: u64) {
+        // Filling first and capping then would give the same: both only add.
+        self.units = self.units.saturating_add(self.units_of(n)).min(self.full());
+    }
+
+    pub(super) fn read(&mut self, now: Moment) -> BucketReading {
+        self.fill(now);
+        let one = self.units_of(1).max(1);
+        let remaining = u64::try_from((self.units / one).max(0)).unwrap_or(u64::MAX);
+        BucketReading { limit: self.rate.burst, remaining, full_in: self.wait(self.full() - self.units) }
+    }
+
+    /// How long `units` take to come, rounded up.
+    fn wait(&self, units: i128) -> Duration {
+        let count = i128::from(self.rate.count.max(1));
+        let nanoseconds = units.max(0).saturating_add(count - 1) / count;
+        Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
+    }
+}
+
+fn nanoseconds(span: Duration) -> i128 {
+    i128::try_from(span.as_nanos()).unwrap_or(i128::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rate(count: u64, per: Duration, burst: u64) -> Rate {
+        Rate { count, per, burst }
+    }
+
+    fn take(bucket: &mut Bucket, now: Moment, n: u64) -> Result<(), Option<Duration>> {
+        bucket.check(now, n).map(|()| bucket.take(n))
+    }
+
+    #[test]
+    fn a_full_bucket_gives_its_burst_and_then_one_for_each_fiftieth_of_a_second() {
+        let mut now = Moment::default();
+        let mut bucket = Bucket::new(rate(50, Duration::from_secs(1), 100), now);
+        for _ in 0..100 {
+            assert_eq!(take(&mut bucket, now, 1), Ok(()));
+        }
+        assert_eq!(take(&mut bucket, now, 1), Err(Some(Duration::from_millis(20))));
+        now = now.after(Duration::from_micros(19_999));
+        assert_eq!(take(&mut bucket, now, 1), Err(Some(Duration::from_micros(1))));
+        now = now.after(Duration::from_micros(1));
+        assert_eq!(take(&mut bucket, now, 1), Ok(()));
+        let reading = bucket.read(now.after(Duration::from_secs(1)));
+        assert_eq!(reading, BucketReading { limit: 100, remaining: 50, full_in: Duration::from_secs(1) });
+        assert_eq!(bucket.read(now.after(Duration::from_hours(1))).remaining, 100);
+    }
+
+    #[test]
+    fn what_never_fits_is_told_apart_from_what_must_wait() {
+        let now = Moment::default();
+        let mut bucket = Bucket::new(rate(1_000, Duration::from_mins(1), 1_000), now);
+        assert_eq!(bucket.check(now, 1_001), Err(None));
+        bucket.take(1_000);
+        assert_eq!(bucket.check(now, 500), Err(Some(Duration::from_secs(30))));
+    }
+
+    #[test]
+    fn what_was_used_beyond_what_was_set_aside_is_owed() {
+        let now = Moment::default();
+        let mut bucket = Bucket::new(rate(60, Duration::from_mins(1), 60), now);
+        bucket.take(90);
+        assert_eq!(bucket.read(now).remaining, 0);
+        assert_eq!(bucket.check(now, 1), Err(Some(Duration::from_secs(31))));
+    }
+
+    #[test]
+    fn the_largest_numbers_do_not_overflow() {
+        let now = Moment::default();
+        // The largest that settings allow, and ten thousand years.
+        let most = 1_000_000_000;
+        let mut bucket = Bucket::new(rate(most, Duration::from_hours(24), most), now);
+        assert_eq!(take(&mut bucket, now, most), Ok(()));
+        bucket.take(u64::MAX);
+        bucket.put_back(u64::MAX);
+        assert_eq!(bucket.read(now).remaining, 0);
+        assert_eq!(bucket.read(Moment::MAX).remaining, most);
+    }
+
+    proptest! {
+        /// In any stretch no more is given than the burst and what came in it, and a clock that goes back gives nothing.
+        #[test]
+        fn never_more_than_the_rate(
+            count in 1_u64..200, per_ms in 1_u64..5_000, burst in 1_u64..200,
+            steps in prop::collection::vec((0_u64..400, 1_u64..4, prop::bool::ANY), 1..300),
+        ) {
+            let per = Duration::from_millis(per_ms);
+            let mut now = Moment(Duration::from_secs(10));
+            let (began, mut latest) = (now, now);
+            let mut bucket = Bucket::new(rate(count, per, burst), now);
+            let mut given = 0_u128;
+            for (step_ms, n, is_back) in steps {
+                let step = Duration::from_millis(step_ms);
+                now = if is_back { Moment(now.0.saturating_sub(step / 4)) } else { now.after(step) };
+                latest = latest.max(now);
+                match take(&mut bucket, now, n) {
+                    Ok(()) => given += u128::from(n),
+                    Err(Some(wait)) => {
+                        // The wait told is exact: one nanosecond less is too early.
+                        let due = latest.after(wait);
+                        let early = Moment(due.0.saturating_sub(Duration::from_nanos(1)));
+                        prop_assert!(bucket.clone().check(early, n).is_err());
+                        prop_assert!(bucket.clone().check(due, n).is_ok());
+                    }
+                    Err(None) => prop_assert!(n > burst),
+                }
+                let came = latest.since(began).as_nanos() * u128::from(count) / per.as_nanos();
+                prop_assert!(given <= u128::from(burst) + came);
+            }
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! The gate that every request passes: the limits of its key, its tenant and the server, looked at and taken at once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::id::{KeyId, TenantId};
+use domain::limit::{Level, Limits, Period};
+use domain::money::Nanos;
+use domain::principal::Asker;
+use domain::spending::{Amounts, Assumed, Worst};
+use domain::time::{Moment, Timestamp};
+use parking_lot::RwLock;
+use tokio::sync::broadcast;
+
+use super::alert::{Alert, Alerts};
+use super::allowance::{Account, Allowance, KeepsBudget};
+use super::bucket::BucketReading;
+use super::meter::{Begins, LevelReading, Limit, Meter, Now, Settled, Wanted};
+use super::{Config, Unpriced};
+
+/// All meters, by whose they are.
+pub struct Meters {
+    config: Config,
+    server: Option<Arc<Meter>>,
+    tenants: HashMap<TenantId, Arc<Meter>>,
+    /// Keys that were named by [`Meters::set_key`] or have asked for something.
+    keys: RwLock<HashMap<KeyId, Arc<Meter>>>,
+    alerts: Alerts,
+}
+
+/// The meters of one request: its key's, its tenant's and the server's. Always locked in this order.
+#[derive(Clone, Default)]
+pub(super) struct Chain([Option<Arc<Meter>>; 3]);
+
+impl Chain {
+    fn iter(&self) -> impl Iterator<Item = &Meter> {
+        self.0.iter().flatten().map(|meter| &**meter)
+    }
+
+    pub(super) fn settle(&self, meters: &Meters, began: Timestamp, settled: Settled) {
+        if settled == Settled::default() {
+            return;
+        }
+        let mut told = Vec::new();
+        for meter in self.iter() {
+            meter.settle(began, settled, &mut |alert| told.push(alert));
+        }
+        told.into_iter().for_each(|alert| meters.alerts.tell(alert));
+    }
+
+    pub(super) fn leave(&self) {
+        self.iter().for_each(Meter::leave);
+    }
+
+    /// Takes `wanted` from all, or from none.
+    fn take(&self, now: Moment, wanted: &Wanted) -> Result<Granted, Box<(Refusal, Vec<Alert>)>> {
+        let mut granted = Granted { keeps_budget: KeepsBudget::No, standing: Standing::default() };
+        let mut locked = [const { None }; 3];
+        for (place, meter) in locked.iter_mut().zip(self.iter()) {
+            let mut state = meter.lock();
+            if let Err(limit) = state.check(now, wanted) {
+                let alerts = match limit {
+                    Limit::Budget(reading) => state.refused(meter.level(), wanted.began, reading),
+                    Limit::Requests(_) | Limit::Tokens(_) | Limit::Parallel => Vec::new(),
+                };
+                let refusal = Refusal::of(meter.level().clone(), limit);
+                let standing = Standing { requests: state.requests(now), tokens: state.tokens(now) };
+                return Err(Box::new((Refusal { standing, ..refusal }, alerts)));
+            }
+            if state.has_budget() {
+                granted.keeps_budget = KeepsBudget::Yes;
+            }
+            *place = Some(state);
+        }
+        for state in locked.iter_mut().flatten() {
+            state.take(wanted);
+            if wanted.begins == Begins::Now {
+                granted.standing.requests = tighter(granted.standing.requests, state.requests(now));
+                granted.standing.tokens = tighter(granted.standing.tokens, state.tokens(now));
+            }
+        }
+        Ok(granted)
+    }
+}
+
+/// What was granted, and where that leaves who asked.
+struct Granted {
+    keeps_budget: KeepsBudget,
+    standing: Standing,
+}
+
+/// Where a request leaves who asked: the tightest of its limits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Requests that may begin.
+    pub requests: Option<BucketReading>,
+    /// Tokens.
+    pub tokens: Option<BucketReading>,
+}
+
+fn tighter(one: Option<BucketReading>, other: Option<BucketReading>) -> Option<BucketReading> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(if other.remaining < one.remaining { other } else { one }),
+        (one, other) => one.or(other),
+    }
+}
+
+/// A request that may not be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.sentence())]
+pub struct Refusal {
+    /// Whose limit.
+    pub level: Level,
+    /// Why.
+    pub why: Why,
+    /// Where who asked stands.
+    pub standing: Standing,
+}
+
+/// Why a request may not be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// A limit is reached.
+    Limit(Limit),
+    /// There is a budget, and the model has no price.
+    Unpriced,
+}
+
+impl Refusal {
+    fn of(level: Level, limit: Limit) -> Self {
+        Self { level, why: Why::Limit(limit), standing: Standing::default() }
+    }
+
+    /// After how long the same request may pass; `None` when waiting does not help.
+    #[must_use]
+    pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
+        match self.why {
+            Why::Limit(Limit::Requests(wait)) => Some(wait),
+            Why::Limit(Limit::Tokens(wait)) => wait,
+            Why::Limit(Limit::Parallel) => Some(Duration::from_secs(1)),
+            Why::Limit(Limit::Budget(reading)) => {
+                (reading.period != Period::Total).then(|| reading.span.end.since(now))
+            }
+            Why::Unpriced => None,
+        }
+    }
+
+    fn sentence(&self) -> String {
+        let level = &self.level;
+        match self.why {
+            Why::Limit(Limit::Requests(_)) => format!("{level} sends requests faster than its limit"),
+            Why::Limit(Limit::Tokens(Some(_))) => {
+                format!("this request may need more tokens than {level} has left for this minute")
+            }
+            Why::Limit(Limit::Tokens(None)) => {
+                format!("this request may need more tokens than {level} has for a whole minute")
+            }
+            Why::Limit(Limit::Parallel) => format!("{level} has as many requests under way as it may have"),
+            Why::Limit(Limit::Budget(reading)) => {
+                let (left, limit) = (reading.remaining.usd(), reading.limit.usd());
+                let period = reading.period.name();
+                format!(
+                    "this request may cost more than is left of the budget of {level}: ${left} of ${limit} ({period})"
+                )
+            }
+            Why::Unpriced => {
+                format!("the model has no price, so the budget of {level} cannot be kept with it")
+            }
+        }
+    }
+}
+
+impl Meters {
+    /// Meters for `config`, all unused.
+    #[must_use]
+    pub fn new(config: Config, now: Now) -> Self {
+        let server = Meter::new(Level::Server, &config.server.limits(), now);
+        let tenant = |(name, limits): (&String, &super::LimitsConfig)| {
+            let tenant = TenantId::from(name.as_str());
+            let meter = Meter::new(Level::Tenant(tenant.clone()), &limits.limits(), now);
+            (tenant, Arc::new(meter))
+        };
+        Self {
+            server: (config.server.limits() != Limits::default()).then(|| Arc::new(server)),
+            tenants: config.tenants.iter().map(tenant).collect(),
+            keys: RwLock::default(),
+            alerts: Alerts::default(),
+            config,
+        }
+    }
+
+    /// Lets a request of `asker` begin, with `worst` set aside for its first call.
+    ///
+    /// # Errors
+    /// [`Refusal`] with the first limit in the way; then nothing was taken of any.
+    pub fn admit(
+        self: &Arc<Self>,
+        asker: &Asker,
+        now: Now,
+        worst: Worst,
+    ) -> Result<(Allowance, Standing), Box<Refusal>> {
+        let chain = self.chain(asker, now);
+        if chain.0.iter().all(Option::is_none) {
+            return Ok((Allowance::unlimited(), Standing::default()));
+        }
+        let amounts = match worst {
+            Worst::Priced(amounts) => amounts,
+            Worst::Unpriced(tokens) => Amounts { tokens, money: Nanos(0) },
+        };
+        let is_refused = self.config.unpriced == Unpriced::Refuse && matches!(worst, Worst::Unpriced(_));
+        if is_refused && let Some(meter) = chain.iter().find(|meter| meter.lock().has_budget()) {
+            let (level, standing) = (meter.level().clone(), Standing::default());
+            return Err(Box::new(Refusal { level, why: Why::Unpriced, standing }));
+        }
+        let wanted = Wanted { begins: Begins::Now, amounts, began: now.wall };
+        let Granted { keeps_budget, standing } =
+            chain.take(now.moment, &wanted).map_err(|refused| Box::new(self.told(*refused)))?;
+        let keeps_budget = match self.config.unpriced {
+            Unpriced::Refuse => keeps_budget,
+            Unpriced::Allow => KeepsBudget::No,
+        };
+        let account = Account::new((Arc::clone(self), chain), now.wall, (keeps_budget, amounts));
+        Ok((Allowance::of(account), standing))
+    }
+
+    /// More for a request that has begun.
+    pub(super) fn extend(
+        &self,
+        chain: &Chain,
+        began: Timestamp,
+        amounts: Amounts,
+    ) -> Result<(), Box<Refusal>> {
+        let wanted = Wanted { begins: Begins::Before, amounts, began };
+        // Buckets fill when the next request begins: what came since is not asked for here.
+        let taken = chain.take(Moment::default(), &wanted);
+        taken.map(drop).map_err(|refused| Box::new(self.told(*refused)))
+    }
+
+    fn told(&self, (refusal, alerts): (Refusal, Vec<Alert>)) -> Refusal {
+        alerts.into_iter().for_each(|alert| self.alerts.tell(alert));
+        refusal
+    }
+
+    fn chain(&self, asker: &Asker, now: Now) -> Chain {
+        let key = (asker.key != KeyId::open()).then(|| self.key(&asker.key, now));
+        let tenant = self.tenants.get(&asker.tenant).map(Arc::clone);
+        Chain([key, tenant, self.server.clone()])
+    }
+
+    fn key(&self, key: &KeyId, now: Now) -> Arc<Meter> {
+        if let Some(meter) = self.keys.read().get(key) {
+            return Arc::clone(meter);
+        }
+        let mut keys = self.keys.write();
+        let new = || Arc::new(Meter::new(Level::Key(key.clone()), &self.config.key.limits(), now));
+        Arc::clone(keys.entry(key.clone()).or_insert_with(new))
+    }
+
+    /// Both keys count as one from now on: `key` took the place of `before`.
+    pub fn join_keys(&self, before: &KeyId, key: &KeyId, now: Now) {
+        let before = self.key(before, now);
+        self.keys.write().insert(key.clone(), before);
+    }
+
+    /// From now on `key` has these limits; `None` for those of a key without its own. What it used stays used.
+    pub fn set_key(&self, key: &KeyId, limits: Option<&Limits>, now: Now) {
+        let default = self.config.key.limits();
+        self.key(key, now).configure(limits.unwrap_or(&default), now);
+    }
+
+    /// Adds what a level spent in `period` before this process began.
+    pub fn load(&self, level: &Level, period: Period, (now, spent): (Now, Nanos)) {
+        if let Some(meter) = self.meter(level) {
+            meter.load(period, now.wall, spent);
+        }
+    }
+
+    /// The budgets of `level` begin anew; `false` when it has none.
+    pub fn reset(&self, level: &Level) -> bool {
+        let meter = self.meter(level).filter(|meter| meter.lock().has_budget());
+        meter.map(|meter| meter.reset()).is_some()
+    }
+
+    fn meter(&self, level: &Level) -> Option<Arc<Meter>> {
+        match level {
+            Level::Key(key) => self.keys.read().get(key).cloned(),
+            Level::Tenant(tenant) => self.tenants.get(tenant).cloned(),
+            Level::Server => self.server.clone(),
+        }
+    }
+
+    /// How `level` is; `None` when it has no limit.
+    #[must_use]
+    pub fn read(&self, level: &Level, now: Now) -> Option<LevelReading> {
+        self.meter(level).map(|meter| meter.read(now))
+    }
+
+    /// The levels that have a budget.
+    #[must_use]
+    pub fn budgeted(&self) -> Vec<Level> {
+        let keys: Vec<Arc<Meter>> = self.keys.read().values().cloned().collect();
+        let all = self.server.iter().chain(self.tenants.values()).chain(&keys);
+        let mut levels: Vec<Level> =
+            all.filter(|meter| meter.lock().has_budget()).map(|meter| meter.level().clone()).collect();
+        levels.sort();
+        levels.dedup();
+        levels
+    }
+
+    /// Tells of budgets that are half, mostly and wholly used, from now on.
+    #[must_use]
+    pub fn alerts(&self) -> broadcast::Receiver<Alert> {
+        self.alerts.listen()
+    }
+
+    /// What stands in for what the catalogue does not know.
+    #[must_use]
+    pub fn assumed(&self) -> Assumed {
+        self.config.assumed()
+    }
+}
