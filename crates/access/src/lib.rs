@@ -1,6 +1,16 @@
 //! Who may ask what: keys, roles, tenants, limits.
 //!
-//! Reading order: [`permission`] (what each role may do), [`limits`] (how much each may use).
+//! Reading order: [`permission`] (what each role may do), `token` (the text of a key), [`pepper`] (what is kept of it),
+//! `keyring` (all keys in memory), [`gatekeeper`] (who is let in), [`denied`] (why not), [`minting`] (making, rotating
+//! and revoking keys), [`limits`] (how much each may use).
 
+pub mod denied;
+#[cfg(test)]
+mod doubles;
+pub mod gatekeeper;
+mod keyring;
 pub mod limits;
+pub mod minting;
+pub mod pepper;
 pub mod permission;
+mod token;

@@ -1,0 +1,114 @@
+//! Who is let in: the keys in memory, kept as they are in the store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use domain::key::KeySet;
+use domain::ports::{Clock, Keys, Rng, StoreError};
+use domain::principal::Principal;
+use domain::secret::Secret;
+
+use crate::denied::Denied;
+use crate::keyring::Keyring;
+use crate::pepper::Pepper;
+
+/// How often is looked whether another process changed keys: a key that was revoked there is refused here after this
+/// time and that of one query.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// What a gatekeeper needs.
+pub struct Parts {
+    /// Where keys are kept.
+    pub store: Arc<dyn Keys>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance that nobody can guess.
+    pub rng: Arc<dyn Rng>,
+    /// Under which keys are hashed.
+    pub pepper: Pepper,
+    /// A key with the rights of an owner that the configuration names.
+    pub bootstrap: Option<Secret>,
+}
+
+/// Lets requests in, or not. Checking reads memory only.
+pub struct Gatekeeper {
+    pub(crate) parts: Parts,
+    pub(crate) keyring: ArcSwap<Keyring>,
+    bootstrap: Option<[u8; 32]>,
+    open: Arc<Principal>,
+}
+
+impl Gatekeeper {
+    /// Reads all keys.
+    ///
+    /// # Errors
+    /// [`StoreError`] when they cannot be read: then nobody can be let in.
+    pub async fn new(parts: Parts) -> Result<Self, StoreError> {
+        let set = parts.store.keys().await?;
+        let bootstrap = parts.bootstrap.as_ref().map(|key| parts.pepper.hash(key.expose()));
+        let keyring = ArcSwap::from_pointee(Keyring::new(set, bootstrap));
+        Ok(Self { parts, keyring, bootstrap, open: Principal::open() })
+    }
+
+    /// Whether nobody needs a key: there is none, and never was one.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.keyring.load().is_empty()
+    }
+
+    /// Who asks while nobody needs a key.
+    #[must_use]
+    pub fn open_principal(&self) -> Arc<Principal> {
+        Arc::clone(&self.open)
+    }
+
+    /// Whose key `text` is.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn check(&self, text: &str) -> Result<Arc<Principal>, Denied> {
+        self.keyring.load().check(&self.parts.pepper, text, || self.parts.clock.wall())
+    }
+
+    /// Who signs requests with this access key id, and with which secret: the id is a key's public part, the secret is
+    /// derived from it and the pepper. `None` when there is no such key, or it may not be used any more.
+    #[must_use]
+    pub fn signer(&self, access_key_id: &str) -> Option<(Secret, Arc<Principal>)> {
+        self.keyring.load().signer(&self.parts.pepper, access_key_id, self.parts.clock.wall())
+    }
+
+    /// Looks whether someone else changed keys.
+    ///
+    /// # Errors
+    /// [`StoreError`] when that cannot be known; what is known goes on serving.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        if self.parts.store.keys_head().await? != self.keyring.load().set.head {
+            self.take(self.parts.store.keys().await?);
+        }
+        Ok(())
+    }
+
+    /// Serves from `set` from now on, unless a newer one is served already.
+    pub(crate) fn take(&self, set: KeySet) {
+        let next = Arc::new(Keyring::new(set, self.bootstrap));
+        self.keyring
+            .rcu(|current| Arc::clone(if next.set.head > current.set.head { &next } else { current }));
+    }
+
+    /// Looks for changes of others for as long as it is awaited.
+    pub async fn watch(&self) {
+        let mut is_away = false;
+        loop {
+            self.parts.clock.sleep(LOOK_EVERY).await;
+            match self.refresh().await {
+                Ok(()) if std::mem::take(&mut is_away) => tracing::info!("the keys can be read again"),
+                Ok(()) => {}
+                Err(error) if !std::mem::replace(&mut is_away, true) => {
+                    tracing::warn!(%error, "the keys cannot be read: those known so far are served with");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}
