@@ -1,6 +1,6 @@
 //! Turning texts into vectors, in the words of no dialect: what embeddings are translated through.
 
-use crate::token::Usage;
+use crate::token::{TokenCount, Usage};
 
 /// Texts whose vectors are wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +21,18 @@ pub struct Vectors {
 }
 
 impl Vectors {
+    /// `vectors` of `n_texts`, for which so many tokens were read; `None` when they are not one for each text, all of
+    /// the same length and of numbers.
+    #[must_use]
+    pub fn checked(vectors: Vec<Vec<f32>>, n_texts: usize, input_tokens: Option<u32>) -> Option<Self> {
+        let length = vectors.first().map_or(0, Vec::len);
+        let is_whole = vectors.len() == n_texts && length > 0;
+        let are_alike =
+            vectors.iter().all(|vector| vector.len() == length && vector.iter().all(|x| x.is_finite()));
+        let usage = input_tokens.map(|tokens| Usage::of(TokenCount(tokens), TokenCount(0)));
+        (is_whole && are_alike).then_some(Self { vectors, usage })
+    }
+
     /// Adds those of the texts that follow. What they used is known only as long as each part said it.
     pub fn append(&mut self, mut more: Self) {
         self.usage = match (self.usage, more.usage) {

@@ -203,7 +203,8 @@ impl<'a> Object<'a> {
     }
 }
 
-struct Fields<'a>(Vec<(Cow<'a, str>, &'a str)>);
+/// An object's fields in their order, their values as they are written.
+pub(crate) struct Fields<'a>(pub(crate) Vec<(Cow<'a, str>, &'a str)>);
 
 impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
