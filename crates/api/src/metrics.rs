@@ -170,7 +170,11 @@ impl Metrics {
             self.first_token.clone(),
         );
         registry.register(metric::TOKENS, "Tokens used", self.tokens.clone());
-        registry.register(metric::COST, "Cost of all attempts in US dollars", self.cost.clone());
+        registry.register(
+            metric::COST,
+            "Cost of all attempts in US dollars, as far as it is known",
+            self.cost.clone(),
+        );
         registry.register(metric::UNPRICED, "Turns whose cost is not known", self.unpriced.clone());
         registry.register(metric::DEGRADED, "Static answers", self.degraded.clone());
         registry.register(metric::GUARDRAIL_VERDICTS, "Guardrail verdicts", self.guardrail.clone());
@@ -236,14 +240,14 @@ impl Observer for Metrics {
         ] {
             self.tokens.get_or_create(&KindLabels { kind }).inc_by(u64::from(count.0));
         }
-        match interaction.cost {
-            Cost::Exact(nanos) => {
-                // A float is fine for a dashboard's sum; the ledger keeps the exact amounts.
-                #[expect(clippy::cast_precision_loss, reason = "a dashboard's sum, not the ledger")]
-                let dollars = nanos.0 as f64 / 1e9;
-                self.cost.inc_by(dollars.max(0.0));
-            }
-            Cost::Unpriced => drop(self.unpriced.inc()),
+        for amount in interaction.attempts.iter().filter_map(|attempt| attempt.cost.amount()) {
+            // A float is fine for a dashboard's sum; the ledger keeps the exact amounts.
+            #[expect(clippy::cast_precision_loss, reason = "a dashboard's sum, not the ledger")]
+            let dollars = amount.0 as f64 / 1e15;
+            self.cost.inc_by(dollars.max(0.0));
+        }
+        if interaction.cost == Cost::Unpriced {
+            self.unpriced.inc();
         }
         if interaction.outcome == Outcome::Degraded {
             self.degraded.get_or_create(&AgentLabels { agent: interaction.agent.name.as_str().into() }).inc();

@@ -6,7 +6,8 @@ use crate::agent::{AgentVersion, Retention};
 use crate::document::Citation;
 use crate::fault;
 use crate::id::{CaseId, ContentHash, InteractionId, ModelId, SessionId, SnapshotId, TargetId, TenantId};
-use crate::model::{Cost, Tier};
+use crate::model::Tier;
+use crate::price::{Cost, PriceVersion};
 use crate::principal::Asker;
 use crate::session::SessionTurn;
 use crate::time::Timestamp;
@@ -199,6 +200,10 @@ pub struct Attempt {
     pub first_token: Option<Duration>,
     /// What it used, where the provider said.
     pub usage: Option<Usage>,
+    /// About what it used, where the provider accepted the call and did not say.
+    pub estimate: Option<Usage>,
+    /// The prices that made the cost; `None` when it used nothing or has none.
+    pub prices: Option<PriceVersion>,
     /// What it cost.
     pub cost: Cost,
     /// How it ended.

@@ -3,65 +3,110 @@
 use std::time::Duration;
 
 use crate::id::{ModelId, ProviderName, RouteName, TargetId};
-use crate::money::{Nanos, Overflow, price};
-use crate::token::Usage;
+use crate::time::Day;
+
+pub use crate::price::{Cost, PriceList, Prices};
 
 /// A model as the catalogue knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
     /// `<provider>/<model>`.
     pub id: ModelId,
-    /// Prices; `None` means unpriced, which is never the same as free.
-    pub prices: Option<Prices>,
+    /// What it costs, as far as known.
+    pub prices: PriceList,
     /// Context window in tokens, where known.
     pub context: Option<u32>,
+    /// Most tokens of an answer, where known.
+    pub output_max: Option<u32>,
+    /// What it can do; `None` when that is not known, which is not the same as nothing.
+    pub capabilities: Option<Vec<Capability>>,
+    /// Its life at its provider.
+    pub lifecycle: Lifecycle,
 }
 
-/// What a model costs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Prices {
-    /// For each million input tokens.
-    pub input_per_million: Nanos,
-    /// For each million output tokens.
-    pub output_per_million: Nanos,
-}
-
-/// What a call cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cost {
-    /// From the provider's own token counts.
-    Exact(Nanos),
-    /// The model has no price, or the provider did not say what it used.
-    Unpriced,
-}
-
-impl Cost {
-    /// The amount, where known.
+impl Model {
+    /// A model of which nothing else is known.
     #[must_use]
-    pub fn amount(self) -> Option<Nanos> {
+    pub fn unknown(id: ModelId) -> Self {
+        Self {
+            id,
+            prices: PriceList::default(),
+            context: None,
+            output_max: None,
+            capabilities: None,
+            lifecycle: Lifecycle::default(),
+        }
+    }
+}
+
+/// Something a model can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Capability {
+    /// Reads and writes text.
+    Text,
+    /// Reads images.
+    Image,
+    /// Calls tools.
+    Tools,
+    /// Answers in a given JSON schema.
+    JsonSchema,
+    /// Thinks before it answers.
+    Reasoning,
+    /// Turns texts into vectors.
+    Embeddings,
+}
+
+impl Capability {
+    /// All, for parsing.
+    pub const ALL: [Self; 6] =
+        [Self::Text, Self::Image, Self::Tools, Self::JsonSchema, Self::Reasoning, Self::Embeddings];
+
+    /// The stable name used in the catalogue and in listings.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Exact(nanos) => Some(nanos),
-            Self::Unpriced => None,
-        }
-    }
-
-    /// The sum; unpriced as soon as one part is.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Exact(a), Self::Exact(b)) => a.plus(b).map_or(Self::Unpriced, Self::Exact),
-            _ => Self::Unpriced,
+            Self::Text => "text",
+            Self::Image => "image",
+            Self::Tools => "tools",
+            Self::JsonSchema => "json_schema",
+            Self::Reasoning => "reasoning",
+            Self::Embeddings => "embeddings",
         }
     }
 }
 
-impl Prices {
-    /// What `usage` costs.
-    ///
-    /// # Errors
-    /// [`Overflow`] when the amount leaves its range.
-    pub fn of(self, usage: Usage) -> Result<Nanos, Overflow> {
-        price(usage.input, self.input_per_million)?.plus(price(usage.output, self.output_per_million)?)
+/// The days that matter in a model's life at its provider, as far as known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lifecycle {
+    /// Since when it may be called.
+    pub released: Option<Day>,
+    /// Since when its provider advises against it.
+    pub deprecated: Option<Day>,
+    /// The first day on which it may not be called any more.
+    pub end_of_life: Option<Day>,
+}
+
+/// Where a model is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Nothing speaks against it.
+    Current,
+    /// Its provider advises against it, or has said when it ends.
+    Deprecated,
+    /// Its provider does not serve it any more.
+    Ended,
+}
+
+impl Lifecycle {
+    /// Where it is on `day`.
+    #[must_use]
+    pub fn stage(&self, day: Day) -> Stage {
+        match (self.deprecated, self.end_of_life) {
+            (_, Some(end)) if end <= day => Stage::Ended,
+            (_, Some(_)) => Stage::Deprecated,
+            (Some(since), None) if since <= day => Stage::Deprecated,
+            _ => Stage::Current,
+        }
     }
 }
 
@@ -156,4 +201,25 @@ pub struct Route {
     pub tiers: Vec<RouteTier>,
     /// Whether slow calls get a rival.
     pub hedge: Hedge,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_ends_on_its_last_day() {
+        let day = |text| Day::parse(text).expect("a day");
+        let ends = Lifecycle { end_of_life: Some(day("2026-05-01")), ..Lifecycle::default() };
+        let old = Lifecycle { deprecated: Some(day("2026-02-01")), ..Lifecycle::default() };
+        for (lifecycle, on, want) in [
+            (Lifecycle::default(), "2099-01-01", Stage::Current),
+            (ends, "2026-04-30", Stage::Deprecated),
+            (ends, "2026-05-01", Stage::Ended),
+            (old, "2026-01-31", Stage::Current),
+            (old, "2026-02-01", Stage::Deprecated),
+        ] {
+            assert_eq!(lifecycle.stage(day(on)), want, "{lifecycle:?} on {on}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! What a call may cost at most, before it is made, and who lends that amount until it is known.
 
 use crate::model::{Cost, Model, TargetKind};
-use crate::money::{Nanos, Overflow, price};
+use crate::money::Nanos;
 use crate::token::{TokenCount, Usage};
 
 /// How much a request may ask of one model.
@@ -83,17 +83,11 @@ impl Weight {
         let one = limits.unwrap_or(assumed.output_max).min(context.unwrap_or(u32::MAX));
         let output = one.saturating_mul(self.answers.max(1));
         let tokens = u64::from(input) + u64::from(output);
-        match (model.and_then(|model| model.prices), kind) {
+        let dearest = model.and_then(|model| model.prices.at_most(TokenCount(input), TokenCount(output)));
+        match (dearest, kind) {
             (None, TargetKind::Embedded) => Worst::Priced(Amounts { tokens, money: Nanos(0) }),
             (None, TargetKind::Remote) => Worst::Unpriced(tokens),
-            (Some(prices), _) => {
-                let per_input = prices.input_per_million;
-                let sum = || -> Result<Nanos, Overflow> {
-                    let input = price(TokenCount(input), per_input)?;
-                    input.plus(price(TokenCount(output), prices.output_per_million)?)
-                };
-                Worst::Priced(Amounts { tokens, money: sum().unwrap_or(Nanos(i64::MAX)) })
-            }
+            (Some(amount), _) => Worst::Priced(Amounts { tokens, money: amount.nanos_up() }),
         }
     }
 }

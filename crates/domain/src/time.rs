@@ -1,5 +1,6 @@
 //! Moments and timestamps. Reading a clock is a port ([`crate::ports::Clock`]); these are only values.
 
+use std::fmt;
 use std::time::Duration;
 
 /// A point on the monotonic clock: time since the clock's own origin. Never compared across processes.
@@ -23,6 +24,8 @@ impl Moment {
     }
 }
 
+const MICROS_A_DAY: i64 = 86_400_000_000;
+
 /// Wall-clock time: microseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(pub i64);
@@ -41,29 +44,19 @@ impl Timestamp {
         Duration::from_micros(u64::try_from(micros).unwrap_or(0))
     }
 
+    /// The day it falls on, in UTC.
+    #[must_use]
+    pub fn day(self) -> Day {
+        Day(self.0.div_euclid(MICROS_A_DAY))
+    }
+
     /// RFC 3339 text in UTC with microseconds, as `2026-11-21T09:06:00.000000Z`.
-    ///
-    /// Civil date from days by H. Hinnant, "chrono-Compatible Low-Level Date Algorithms" (2021-09-01).
     #[must_use]
     pub fn rfc3339(self) -> String {
-        let (days, micros) = (self.0.div_euclid(86_400_000_000), self.0.rem_euclid(86_400_000_000));
+        let (days, micros) = (self.0.div_euclid(MICROS_A_DAY), self.0.rem_euclid(MICROS_A_DAY));
         let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
-        let shifted = days + 719_468;
-        let era = shifted.div_euclid(146_097);
-        let day_of_era = shifted.rem_euclid(146_097);
-        let year_of_era =
-            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let month_shifted = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * month_shifted + 2) / 5 + 1;
-        let month = if month_shifted < 10 { month_shifted + 3 } else { month_shifted - 9 };
-        let year = year_of_era + era * 400 + i64::from(month <= 2);
-        format!(
-            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{fraction:06}Z",
-            seconds / 3_600,
-            seconds / 60 % 60,
-            seconds % 60
-        )
+        let day = Day(days);
+        format!("{day}T{:02}:{:02}:{:02}.{fraction:06}Z", seconds / 3_600, seconds / 60 % 60, seconds % 60)
     }
 
     /// Reads RFC 3339 text, with `Z` or an offset; `None` when it is not one.
@@ -122,6 +115,44 @@ impl Timestamp {
     }
 }
 
+/// A day in UTC: days since 1970-01-01.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Day(pub i64);
+
+impl Day {
+    /// Reads `2026-11-21`; `None` when it is no day.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Timestamp::parse_rfc3339(&format!("{text}T00:00:00Z"))
+            .filter(|_| text.len() == 10)
+            .map(Timestamp::day)
+    }
+
+    /// Its first moment.
+    #[must_use]
+    pub fn start(self) -> Timestamp {
+        Timestamp(self.0.saturating_mul(MICROS_A_DAY))
+    }
+}
+
+impl fmt::Display for Day {
+    /// As `2026-11-21`. Civil date from days by H. Hinnant, "chrono-Compatible Low-Level Date Algorithms"
+    /// (2021-09-01).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shifted = self.0 + 719_468;
+        let era = shifted.div_euclid(146_097);
+        let day_of_era = shifted.rem_euclid(146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_shifted = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month_shifted + 2) / 5 + 1;
+        let month = if month_shifted < 10 { month_shifted + 3 } else { month_shifted - 9 };
+        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        write!(f, "{year:04}-{month:02}-{day:02}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,6 +183,17 @@ mod tests {
             "1970-01-01",
         ] {
             assert_eq!(Timestamp::parse_rfc3339(text), None, "{text}");
+        }
+    }
+    #[test]
+    fn days_go_both_ways() {
+        for text in ["1970-01-01", "1969-12-31", "2000-02-29", "2026-11-21"] {
+            let day = Day::parse(text).expect("a day");
+            assert_eq!(day.to_string(), text);
+            assert_eq!((day.start().day(), Timestamp(day.start().0 - 1).day()), (day, Day(day.0 - 1)));
+        }
+        for text in ["", "2026-02-30", "2026-1-1", "20261121", "2026-11-21T"] {
+            assert_eq!(Day::parse(text), None, "{text}");
         }
     }
 }

@@ -237,12 +237,12 @@ fn streamed(stream: RelayedStream, ledger: Ledger) -> BoxStream<'static, Passed>
 async fn next(mut streaming: Box<Streaming>) -> (Passed, State) {
     let Streaming { stream, ledger } = &mut *streaming;
     match stream.next().await {
-        Some(Ok(RelayedPortion { bytes, done: None })) => {
+        Some(Ok(RelayedPortion { bytes, done: None, .. })) => {
             ledger.hasher.update(&bytes);
             (Passed::Bytes(bytes), State::Open(streaming))
         }
         // The end marker waits for the record.
-        Some(Ok(RelayedPortion { bytes, done: Some(_) })) => {
+        Some(Ok(RelayedPortion { bytes, done: Some(_), .. })) => {
             ledger.hasher.update(&bytes);
             match ledger.close(Outcome::Answered).await.recorded {
                 Ok(Recorded::Yes) => (Passed::Bytes(bytes), State::End),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::id::{ModelId, ProviderName, RouteName, TargetId};
-use domain::model::{Hedge, Model, Overrides, Prices, Route, RouteTier, Target, TargetKind, Tier};
+use domain::model::{Hedge, Model, Overrides, PriceList, Prices, Route, RouteTier, Target, TargetKind, Tier};
 use domain::money::Nanos;
 use serde::Deserialize;
 
@@ -207,10 +207,11 @@ fn catalogue_entry(id: &str, config: &ModelConfig, settings: &Settings) -> Resul
                     format!("[models.\"{id}\"] {name}: {usd} is no price (0 to 1,000,000 USD)")
                 })
             };
-            Some(Prices {
-                input_per_million: nanos("price_input_per_million", input)?,
-                output_per_million: nanos("price_output_per_million", output)?,
-            })
+            Some(Prices::flat(
+                "configured",
+                nanos("price_input_per_million", input)?,
+                nanos("price_output_per_million", output)?,
+            ))
         }
         _ => {
             return Err(format!(
@@ -218,7 +219,8 @@ fn catalogue_entry(id: &str, config: &ModelConfig, settings: &Settings) -> Resul
             ));
         }
     };
-    Ok(Model { id, prices, context: config.context })
+    let prices = prices.map(PriceList::from).unwrap_or_default();
+    Ok(Model { prices, context: config.context, ..Model::unknown(id) })
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "bounded to 10^15 the line before, far inside i64")]
@@ -372,8 +374,8 @@ mod tests {
         assert_eq!(route.tiers[1].targets[0].slow, None, "never for a model that runs here");
         assert_eq!(route.tiers[1].tier, Tier::Embedded, "whoever runs it names the tier");
         assert_eq!(route.tiers[1].overrides.max_tokens, Some(120));
-        let prices = routes.models[&ModelId::from("openai/gpt-4o-mini")].prices.expect("priced");
-        assert_eq!(prices.input_per_million, Nanos(150_000_000));
+        let prices = &routes.models[&ModelId::from("openai/gpt-4o-mini")].prices.0[0];
+        assert_eq!(prices.rates.input_per_million, Nanos(150_000_000));
     }
 
     #[test]

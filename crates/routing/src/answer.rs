@@ -67,7 +67,7 @@ async fn next<P: Piece>(mut rest: Box<Rest<P>>) -> Step<P> {
             Some(Some(Ok(piece))) => {
                 match piece.read() {
                     Read::Nothing => continue,
-                    Read::Text | Read::TextAndEnd(_) => rest.running.text(),
+                    Read::Text | Read::TextAndEnd(_) => rest.running.text(piece.said()),
                     Read::End(_) => {}
                 }
                 return pass(piece, rest);

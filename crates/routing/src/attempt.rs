@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use domain::fault::{Fault, Kind};
 use domain::interaction::{Attempt, AttemptResult};
-use domain::model::{Cost, Model, Prices, Target, TargetKind, Tier};
-use domain::money::Nanos;
+use domain::model::{Model, Target, TargetKind, Tier};
 use domain::ports::Clock;
+use domain::price::{Cost, Prices};
 use domain::time::Moment;
 use domain::token::Usage;
 use parking_lot::Mutex;
 use resilience::breakers::{Answer, Change, Permit};
 use resilience::policy::Place;
+
+use crate::estimate::{self, Prompt};
 
 /// The attempts of one turn; clones share them.
 #[derive(Clone, Default)]
@@ -70,21 +72,20 @@ impl fmt::Debug for AttemptLog {
 }
 
 /// What a call of a target costs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Pricing {
+    /// A model that runs here costs nothing for each token, unless the catalogue says otherwise.
     Free,
     PerToken(Prices),
     Unknown,
 }
 
 impl Pricing {
-    /// A model that runs here costs nothing for each token, unless the catalogue says otherwise.
-    fn of(target: &Target, model: Option<&Model>) -> Self {
-        match (model.and_then(|model| model.prices), target.kind) {
-            (Some(prices), _) if prices.input_per_million.0 == 0 && prices.output_per_million.0 == 0 => {
-                Self::Free
-            }
-            (Some(prices), _) => Self::PerToken(prices),
+    fn of(start: &Start<'_>) -> Self {
+        let today = start.clock.wall().day();
+        match (start.model.and_then(|model| model.prices.on(today)), start.target.kind) {
+            (Some(prices), _) if prices.is_free() => Self::Free,
+            (Some(prices), _) => Self::PerToken(prices.clone()),
             (None, TargetKind::Embedded) => Self::Free,
             (None, TargetKind::Remote) => Self::Unknown,
         }
@@ -111,6 +112,8 @@ pub(crate) struct Start<'a> {
     pub(crate) permit: Permit,
     /// What its first text is.
     pub(crate) awaits: Answer,
+    /// What is asked.
+    pub(crate) prompt: Prompt,
 }
 
 /// Who is to blame for a failure.
@@ -138,12 +141,15 @@ pub(crate) struct Running {
     attempt: Attempt,
     /// Whether the provider refused the call, so that nothing was used.
     refused: bool,
+    prompt: Prompt,
+    /// Bytes of what the model has said.
+    said: u64,
 }
 
 impl Running {
     pub(crate) fn begin(start: Start<'_>) -> Self {
         let began = start.clock.now();
-        let pricing = Pricing::of(start.target, start.model);
+        let pricing = Pricing::of(&start);
         let attempt = Attempt {
             n: start.log.begin(),
             tier: start.tier,
@@ -153,6 +159,8 @@ impl Running {
             latency: Duration::ZERO,
             first_token: None,
             usage: None,
+            estimate: None,
+            prices: None,
             cost: Cost::Unpriced,
             result: AttemptResult::Cancelled,
         };
@@ -167,6 +175,8 @@ impl Running {
             permit: Some(start.permit),
             attempt,
             refused: false,
+            prompt: start.prompt,
+            said: 0,
         }
     }
 
@@ -191,8 +201,9 @@ impl Running {
         self.attempt.usage = usage.or(self.attempt.usage);
     }
 
-    /// Text came.
-    pub(crate) fn text(&mut self) {
+    /// Text came, so many bytes of it.
+    pub(crate) fn text(&mut self, said: u32) {
+        self.said = self.said.saturating_add(u64::from(said));
         if self.attempt.first_token.is_none() {
             let waited = self.clock.now().since(self.began);
             self.attempt.first_token = Some(waited);
@@ -259,18 +270,27 @@ impl Running {
     fn write(&mut self, result: AttemptResult) {
         self.attempt.result = result;
         self.attempt.latency = self.clock.now().since(self.began);
-        self.attempt.cost = self.cost();
+        self.settle();
         self.log.end(self.attempt.clone(), self.place);
     }
 
-    fn cost(&self) -> Cost {
-        match (self.pricing, self.attempt.usage) {
-            (Pricing::Free, _) => Cost::Exact(Nanos(0)),
-            (Pricing::PerToken(prices), Some(usage)) => prices.of(usage).map_or(Cost::Unpriced, Cost::Exact),
-            // Providers bill what they accepted.
-            (Pricing::PerToken(_) | Pricing::Unknown, None) if self.refused => Cost::Exact(Nanos(0)),
-            (Pricing::PerToken(_), None) | (Pricing::Unknown, _) => Cost::Unpriced,
+    /// What the call cost, once it is over.
+    fn settle(&mut self) {
+        let is_billed = !self.refused && !matches!(self.pricing, Pricing::Free);
+        // Providers bill what they accepted, whether or not they got to say so.
+        if is_billed && self.attempt.usage.is_none() {
+            self.attempt.estimate = Some(estimate::usage(&self.prompt, self.said));
         }
+        let attempt = &self.attempt;
+        let (prices, cost) = match (&self.pricing, attempt.usage, attempt.estimate) {
+            (Pricing::Free, ..) | (_, None, None) => (None, Cost::FREE),
+            (Pricing::Unknown, ..) => (None, Cost::Unpriced),
+            (Pricing::PerToken(prices), Some(usage), _) => (Some(prices), Cost::Exact(prices.of(usage))),
+            (Pricing::PerToken(prices), None, Some(usage)) => {
+                (Some(prices), Cost::Estimated(prices.of(usage)))
+            }
+        };
+        (self.attempt.prices, self.attempt.cost) = (prices.map(|prices| prices.version.clone()), cost);
     }
 }
 

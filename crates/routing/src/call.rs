@@ -36,8 +36,12 @@ pub(crate) async fn open<P: Piece>(
             Err(error) => error,
         },
         Some(Err(error)) => {
-            running.refuse();
-            Some(error.into())
+            let error: RelayError = error.into();
+            // Whoever only took too long may have accepted it.
+            if error.error.fault.kind != Kind::Timeout {
+                running.refuse();
+            }
+            Some(error)
         }
         None => None,
     };
@@ -63,7 +67,7 @@ async fn first_text<P: Piece>(
         match piece.read() {
             Read::Nothing => {}
             Read::Text | Read::TextAndEnd(_) => {
-                running.text();
+                running.text(piece.said());
                 return Ok(piece);
             }
             Read::End(done) => {

@@ -247,6 +247,7 @@ async fn place_call<F: Form>(
         turn_started: ask.started,
         permit,
         awaits: ask.request.awaits(),
+        prompt: F::prompt(request),
     });
     let attempt = running.n();
     let place = ask.request.place(place(target));

@@ -13,6 +13,7 @@ use resilience::breakers::Answer;
 use resilience::policy::{self, Limits, Place};
 
 use crate::ask::Passing;
+use crate::estimate::Prompt;
 
 /// What a piece of an answer is to the walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub(crate) enum Read {
 pub(crate) trait Piece: Send + 'static {
     type Error: From<ModelError> + Into<RelayError> + Send;
     fn read(&self) -> Read;
+    /// Bytes of what the model says in it.
+    fn said(&self) -> u32;
 }
 
 impl Piece for ChatChunk {
@@ -43,6 +46,13 @@ impl Piece for ChatChunk {
             Self::Done { finish, usage } => Read::End(Done { finish: *finish, usage: *usage }),
         }
     }
+
+    fn said(&self) -> u32 {
+        match self {
+            Self::Delta(text) => u32::try_from(text.len()).unwrap_or(u32::MAX),
+            Self::Done { .. } => 0,
+        }
+    }
 }
 
 impl Piece for RelayedPortion {
@@ -50,6 +60,10 @@ impl Piece for RelayedPortion {
 
     fn read(&self) -> Read {
         self.done.map_or(Read::Text, Read::TextAndEnd)
+    }
+
+    fn said(&self) -> u32 {
+        self.said
     }
 }
 
@@ -75,6 +89,9 @@ pub(crate) trait Form: Sync {
         model: &'m dyn ChatModel,
         placed: Placed,
     ) -> BoxFuture<'m, Result<Pieces<Self::Piece>, PieceError<Self>>>;
+
+    /// What the tier asks, for estimates.
+    fn prompt(tier: &Self::Tier) -> Prompt;
 
     /// What the first text of its answer is.
     fn awaits(&self) -> Answer;
@@ -116,6 +133,10 @@ impl Form for ChatRequest {
         model.chat(ChatCall { model: id, request: Arc::clone(tier), deadline })
     }
 
+    fn prompt(tier: &Arc<Self>) -> Prompt {
+        Prompt::Texts(Arc::clone(tier))
+    }
+
     fn awaits(&self) -> Answer {
         Answer::Begun
     }
@@ -147,6 +168,10 @@ impl Form for Passing {
         let Placed { model: id, deadline } = placed;
         let relayed = Arc::clone(&tier.passing.relayed);
         model.relay(RelayCall { model: id, relayed, overrides: tier.overrides, deadline })
+    }
+
+    fn prompt(tier: &PassingTier) -> Prompt {
+        Prompt::Body(Arc::clone(&tier.passing.relayed))
     }
 
     fn awaits(&self) -> Answer {

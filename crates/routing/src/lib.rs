@@ -3,7 +3,8 @@
 //! Reading order: [`ask`] (what goes in and comes out), [`router`] (the parts and their health), `dispatch` (the
 //! walk down the ladder), `candidate` (who is called), `form` (texts and
 //! relayed bytes take the same walk), `call` (one call up to its first text), `answer` (the stream
-//! from there on) and [`attempt`] (the record of each call, also of those that nobody waited for).
+//! from there on), [`attempt`] (the record of each call, also of those that nobody waited for) and `estimate` (what a call
+//! used that did not say).
 #![deny(missing_docs)]
 
 pub mod ask;
@@ -14,6 +15,7 @@ mod answer;
 mod call;
 mod candidate;
 mod dispatch;
+mod estimate;
 mod form;
 
 pub use ask::{Answering, Ask, Dispatched, Passing, Reason, Skip, Skipped, Unanswered, Why};

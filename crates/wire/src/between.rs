@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use domain::chat::{Done, RelayedPortion};
-use domain::conversation::Event;
+use domain::conversation::{Delta, Event};
 
 use crate::stream::{Before, EventReader, EventWriter, Portions, Progress, StreamError};
 
@@ -12,6 +12,8 @@ pub struct Between {
     writer: Box<dyn EventWriter>,
     events: Vec<Event>,
     frames: BytesMut,
+    /// Bytes of what was said since the last portion.
+    said: u32,
     done: Option<Done>,
 }
 
@@ -19,13 +21,16 @@ impl Between {
     /// `reader`'s events through `writer`.
     #[must_use]
     pub fn new(reader: Box<dyn EventReader>, writer: Box<dyn EventWriter>) -> Self {
-        Self { reader, writer, events: Vec::new(), frames: BytesMut::new(), done: None }
+        Self { reader, writer, events: Vec::new(), frames: BytesMut::new(), said: 0, done: None }
     }
 
     fn write(&mut self) {
         for event in self.events.drain(..) {
             if let Event::Ended(ending) = &event {
                 self.done = Some(Done { finish: ending.finish, usage: ending.usage });
+            }
+            if let Event::Delta { delta: Delta::Text(text) | Delta::Arguments(text), .. } = &event {
+                self.said = self.said.saturating_add(u32::try_from(text.len()).unwrap_or(u32::MAX));
             }
             self.writer.write(&event, &mut self.frames);
         }
@@ -49,7 +54,8 @@ impl Portions for Between {
         if self.frames.is_empty() || self.before() == Before::Nothing {
             return None;
         }
-        Some(RelayedPortion { bytes: self.frames.split().freeze(), done: self.done })
+        let said = std::mem::take(&mut self.said);
+        Some(RelayedPortion { bytes: self.frames.split().freeze(), said, done: self.done })
     }
 
     fn before(&self) -> Before {

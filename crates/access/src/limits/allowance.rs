@@ -115,7 +115,7 @@ impl Purse for Account {
 /// What a call used. What nobody knows is taken at its worst.
 fn used(held: Amounts, spent: Spent) -> Amounts {
     let money = match spent.cost {
-        Cost::Exact(amount) => amount,
+        Cost::Exact(amount) | Cost::Estimated(amount) => amount.nanos_up(),
         Cost::Unpriced => held.money,
     };
     let tokens = match spent.usage {

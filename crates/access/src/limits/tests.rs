@@ -32,7 +32,7 @@ fn worst(tokens: u64, nanos: i64) -> Worst {
 
 fn used(tokens: u32, nanos: i64) -> Option<Spent> {
     let usage = Usage { input: TokenCount(tokens), ..Usage::default() };
-    Some(Spent { usage: Some(usage), cost: Cost::Exact(Nanos(nanos)) })
+    Some(Spent { usage: Some(usage), cost: Cost::Exact(Nanos(nanos).into()) })
 }
 
 /// Limits of which only `change` is set; keys have no rate.

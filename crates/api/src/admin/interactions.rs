@@ -8,6 +8,8 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use domain::id::{ContentHash, InteractionId, SessionId};
 use domain::interaction::{Attempt, Interaction, InteractionFilter, Outcome};
+use domain::price::PriceVersion;
+use domain::token::Usage;
 use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -126,12 +128,22 @@ fn attempt(attempt: &Attempt) -> Value {
         "started_ms": milliseconds(attempt.started),
         "latency_ms": milliseconds(attempt.latency),
         "first_token_ms": attempt.first_token.map(milliseconds),
-        "usage": attempt.usage.map(|usage| json!({
-            "input_tokens": usage.input.0,
-            "output_tokens": usage.output.0,
-            "cached_input_tokens": usage.cached_input.0,
-        })),
+        "usage": attempt.usage.map(tokens),
+        "estimate": attempt.estimate.map(tokens),
         "cost_usd": cost(attempt.cost),
+        "cost_basis": attempt.cost.basis(),
+        "price_version": attempt.prices.as_ref().map(PriceVersion::as_str),
         "result": attempt.result.name(),
+    })
+}
+
+fn tokens(usage: Usage) -> Value {
+    json!({
+        "input_tokens": usage.input.0,
+        "output_tokens": usage.output.0,
+        "cached_input_tokens": usage.cached_input.0,
+        "cache_write_input_tokens": usage.cache_write_input.0,
+        "cache_write_hour_input_tokens": usage.cache_write_hour_input.0,
+        "reasoning_output_tokens": usage.reasoning_output.0,
     })
 }

@@ -151,7 +151,7 @@ pub(crate) fn rounded(value: f32) -> f64 {
 
 /// An exact decimal, or `null` when unpriced.
 pub(crate) fn cost(cost: Cost) -> Option<Box<RawValue>> {
-    cost.amount().and_then(|nanos| RawValue::from_string(nanos.usd()).ok())
+    cost.amount().and_then(|amount| RawValue::from_string(amount.usd()).ok())
 }
 
 pub(crate) fn citations(citations: &[Citation]) -> Vec<Value> {
@@ -191,9 +191,10 @@ pub(crate) fn put_headers(headers: &mut HeaderMap, reply: &Reply) {
     if let Some(tier) = interaction.tier {
         put("x-mainstay-tier", tier.name());
     }
-    if let Some(nanos) = interaction.cost.amount() {
-        put("x-mainstay-cost-usd", &nanos.usd());
+    if let Some(amount) = interaction.cost.amount() {
+        put("x-mainstay-cost-usd", &amount.usd());
     }
+    put("x-mainstay-cost-basis", interaction.cost.basis());
     if reply.recorded == Recorded::No {
         put("x-mainstay-recorded", "no");
     }

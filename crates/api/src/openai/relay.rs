@@ -69,9 +69,10 @@ fn answered(relaying: Relaying) -> Response {
         Answer::Whole(whole) => {
             let json = HeaderValue::from_static("application/json");
             let mut response = ([(header::CONTENT_TYPE, json)], Body::from(whole.bytes)).into_response();
-            if let Some(nanos) = whole.cost.amount() {
-                put(&mut response, "x-mainstay-cost-usd", &nanos.usd());
+            if let Some(amount) = whole.cost.amount() {
+                put(&mut response, "x-mainstay-cost-usd", &amount.usd());
             }
+            put(&mut response, "x-mainstay-cost-basis", whole.cost.basis());
             if whole.recorded == Recorded::No {
                 put(&mut response, "x-mainstay-recorded", "no");
             }

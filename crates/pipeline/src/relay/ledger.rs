@@ -5,7 +5,6 @@ use std::sync::Arc;
 use domain::agent::{AgentVersion, Retention};
 use domain::interaction::{Door, FinishedTurn, GuardrailVerdict, Interaction, Outcome};
 use domain::model::Cost;
-use domain::money::Nanos;
 use domain::time::{Moment, Timestamp};
 use domain::token::Usage;
 use routing::AttemptLog;
@@ -107,7 +106,7 @@ impl Ledger {
             quality: None,
             citations: Vec::new(),
             usage: attempts.iter().filter_map(|attempt| attempt.usage).fold(Usage::default(), Usage::plus),
-            cost: attempts.iter().fold(Cost::Exact(Nanos(0)), |sum, attempt| sum.plus(attempt.cost)),
+            cost: attempts.iter().map(|attempt| attempt.cost).sum(),
             attempts,
             steps: Vec::new(),
             case: None,

@@ -6,8 +6,6 @@ use domain::agent::Retention;
 use domain::chat::Role;
 use domain::id::ContentHash;
 use domain::interaction::{Door, FinishedTurn, GuardrailVerdict, IntentVerdict, Interaction, Outcome};
-use domain::model::Cost;
-use domain::money::Nanos;
 use domain::session::{Session, SessionMessage, SessionTurn};
 use domain::token::Usage;
 use registry::snapshot::{Serving, Snapshot};
@@ -52,7 +50,7 @@ impl Known<'_> {
         let keeps_texts = retention != Retention::None;
         let attempts = self.attempts.take();
         let usage = attempts.iter().filter_map(|attempt| attempt.usage).fold(Usage::default(), Usage::plus);
-        let cost = attempts.iter().fold(Cost::Exact(Nanos(0)), |sum, attempt| sum.plus(attempt.cost));
+        let cost = attempts.iter().map(|attempt| attempt.cost).sum();
         let session = self.session_turn(&ending, retention, trace);
         let (tier, model_used, attempt) = match ending.spoken {
             Some(spoken) => (Some(spoken.tier), Some(spoken.model_used), spoken.attempt),

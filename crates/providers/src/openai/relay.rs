@@ -69,7 +69,7 @@ async fn whole(
 ) -> Result<RelayedPortion, RelayError> {
     let bytes = body.whole(WHOLE_BYTES_MAX, deadline).await.map_err(|error| failed(&provider, &error))?;
     match relay::whole(&bytes) {
-        Ok(done) => Ok(RelayedPortion { bytes, done: Some(done) }),
+        Ok(done) => Ok(RelayedPortion { bytes, said: 0, done: Some(done) }),
         Err(error) => Err(broken(&provider, error, Before::Nothing).into()),
     }
 }

@@ -100,11 +100,15 @@ async fn whole(mut answer: ChatStream, encoder: Encoder) -> Result<RelayedPortio
             ChatChunk::Done { finish: Finish::Stop, .. } if text.is_empty() => return Err(empty().into()),
             ChatChunk::Done { finish, usage } => {
                 let bytes = Bytes::from(encoder.whole(&text, finish, usage).to_string());
-                return Ok(RelayedPortion { bytes, done: Some(Done { finish, usage }) });
+                return Ok(RelayedPortion { bytes, said: size(&text), done: Some(Done { finish, usage }) });
             }
         }
     }
     Err(cut().into())
+}
+
+fn size(text: &str) -> u32 {
+    u32::try_from(text.len()).unwrap_or(u32::MAX)
 }
 
 /// A model that stops by itself before its first word has not answered.
@@ -149,7 +153,7 @@ impl Speaking {
                         true => frame,
                         false => Bytes::from([self.encoder.role(), frame].concat()),
                     };
-                    return Some(Ok(RelayedPortion { bytes, done: None }));
+                    return Some(Ok(RelayedPortion { bytes, said: size(&text), done: None }));
                 }
                 Some(Ok(ChatChunk::Done { finish: Finish::Stop, .. })) if !self.has_spoken => {
                     return Some(Err(empty().into()));
@@ -170,7 +174,7 @@ impl Speaking {
             bytes.extend_from_slice(&self.encoder.usage(usage));
         }
         bytes.extend_from_slice(encode::DONE);
-        RelayedPortion { bytes: Bytes::from(bytes), done: Some(done) }
+        RelayedPortion { bytes: Bytes::from(bytes), said: 0, done: Some(done) }
     }
 }
 

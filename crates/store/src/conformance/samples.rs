@@ -12,8 +12,9 @@ use domain::interaction::{
     Attempt, AttemptResult, Door, Finding, FinishedTurn, GuardrailAction, GuardrailVerdict, IntentVerdict,
     Interaction, Outcome, QualityCheck, QualityVerdict, Side, StepRecord,
 };
-use domain::model::{Cost, Tier};
-use domain::money::Nanos;
+use domain::model::Tier;
+use domain::money::Amount;
+use domain::price::{Cost, PriceVersion};
 use domain::principal::Asker;
 use domain::session::{SessionMessage, SessionRequest, SessionTurn};
 use domain::signal::step;
@@ -72,7 +73,7 @@ pub(crate) fn interaction(n: u64) -> Interaction {
         quality: Some(quality()),
         citations: vec![citation(1), citation(2)],
         usage: Usage { cached_input: TokenCount(200), ..Usage::of(TokenCount(300), TokenCount(80)) },
-        cost: Cost::Exact(Nanos(93_001)),
+        cost: attempts().iter().map(|attempt| attempt.cost).sum(),
         attempts: attempts(),
         steps: vec![
             StepRecord {
@@ -130,7 +131,9 @@ fn attempts() -> Vec<Attempt> {
         latency: Duration::from_millis(700),
         first_token: None,
         usage: None,
-        cost: Cost::Unpriced,
+        estimate: Some(Usage::of(TokenCount(9), TokenCount(1))),
+        prices: Some(PriceVersion::new("2026-11-01:0a1b2c3d")),
+        cost: Cost::Estimated(Amount(2_000_001)),
         result,
     };
     let answered = attempt(2, Tier::Fallback, AttemptResult::Answered);
@@ -144,7 +147,8 @@ fn attempts() -> Vec<Attempt> {
                 reasoning_output: TokenCount(6),
                 ..Usage::of(TokenCount(7), TokenCount(8))
             }),
-            cost: Cost::Exact(Nanos(-1)),
+            estimate: None,
+            cost: Cost::Exact(Amount(-1)),
             ..answered
         },
     ]

@@ -88,7 +88,7 @@ pub(crate) async fn bare_turn_is_read_back(engine: &impl Engine) {
         quality: None,
         citations: Vec::new(),
         usage: Usage::default(),
-        cost: Cost::Unpriced,
+        cost: Cost::FREE,
         attempts: Vec::new(),
         steps: Vec::new(),
         metadata: None,

@@ -8,8 +8,7 @@ use domain::time::Timestamp;
 use domain::token::{TokenCount, Usage};
 
 use super::parts::{
-    StoredAttempt, StoredCitation, StoredFinding, StoredIntent, StoredQuality, StoredStep, cost_from_nanos,
-    cost_to_nanos, from_json, to_json,
+    StoredAttempt, StoredCitation, StoredFinding, StoredIntent, StoredQuality, StoredStep, from_json, to_json,
 };
 use super::{Unreadable, duration, micros, names};
 
@@ -135,7 +134,7 @@ impl From<&Interaction> for InteractionRow {
             input_tokens: interaction.usage.input.0,
             output_tokens: interaction.usage.output.0,
             cached_input_tokens: interaction.usage.cached_input.0,
-            cost: cost_to_nanos(interaction.cost),
+            cost: interaction.cost.amount().map(|amount| amount.parts().0.0),
             attempts: list::<Attempt, StoredAttempt>(&interaction.attempts),
             steps: list::<StepRecord, StoredStep>(&interaction.steps),
             case_id: interaction.case.as_ref().map(|id| id.as_str().to_owned()),
@@ -176,6 +175,8 @@ fn read(row: InteractionRow) -> Result<Interaction, Unreadable> {
         None => None,
     };
     let attempts: Vec<StoredAttempt> = from_json("attempts", &row.attempts)?;
+    let attempts = attempts.into_iter().map(Attempt::try_from).collect::<Result<Vec<_>, _>>()?;
+    let cost = attempts.iter().map(|attempt| attempt.cost).sum();
     let steps: Vec<StoredStep> = from_json("steps", &row.steps)?;
     Ok(Interaction {
         id: row.id.into(),
@@ -200,8 +201,8 @@ fn read(row: InteractionRow) -> Result<Interaction, Unreadable> {
         quality,
         citations: citations(&row.citations, row.citation_texts.as_deref())?,
         usage,
-        cost: cost_from_nanos(row.cost),
-        attempts: attempts.into_iter().map(Attempt::try_from).collect::<Result<_, _>>()?,
+        cost,
+        attempts,
         steps: steps.into_iter().map(StepRecord::from).collect(),
         case: row.case_id.map(Into::into),
         metadata: row.metadata,

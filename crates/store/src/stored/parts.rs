@@ -2,8 +2,8 @@
 
 use domain::document::{Citation, Passage};
 use domain::interaction::{Attempt, Finding, IntentVerdict, QualityCheck, QualityVerdict, StepRecord};
-use domain::model::Cost;
-use domain::money::Nanos;
+use domain::money::{Amount, Nanos};
+use domain::price::{Cost, PriceVersion};
 use domain::token::{TokenCount, Usage};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -219,21 +219,6 @@ impl From<StoredUsage> for Usage {
     }
 }
 
-/// Nano-dollars, or nothing when unpriced.
-pub(crate) fn cost_to_nanos(cost: Cost) -> Option<i64> {
-    match cost {
-        Cost::Exact(nanos) => Some(nanos.0),
-        Cost::Unpriced => None,
-    }
-}
-
-pub(crate) fn cost_from_nanos(nanos: Option<i64>) -> Cost {
-    match nanos {
-        Some(nanos) => Cost::Exact(Nanos(nanos)),
-        None => Cost::Unpriced,
-    }
-}
-
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct StoredAttempt {
     n: u32,
@@ -244,7 +229,13 @@ pub(crate) struct StoredAttempt {
     latency_us: i64,
     first_token_us: Option<i64>,
     usage: Option<StoredUsage>,
+    #[serde(default)]
+    estimate: Option<StoredUsage>,
+    #[serde(default)]
+    prices: Option<String>,
     cost_nanos: Option<i64>,
+    #[serde(default)]
+    cost_rest: i64,
     result: String,
 }
 
@@ -259,7 +250,10 @@ impl From<&Attempt> for StoredAttempt {
             latency_us: micros(attempt.latency),
             first_token_us: attempt.first_token.map(micros),
             usage: attempt.usage.map(StoredUsage::from),
-            cost_nanos: cost_to_nanos(attempt.cost),
+            estimate: attempt.estimate.map(StoredUsage::from),
+            prices: attempt.prices.as_ref().map(|prices| prices.as_str().to_owned()),
+            cost_nanos: attempt.cost.amount().map(|amount| amount.parts().0.0),
+            cost_rest: attempt.cost.amount().map_or(0, |amount| amount.parts().1),
             result: attempt.result.name().to_owned(),
         }
     }
@@ -278,7 +272,13 @@ impl TryFrom<StoredAttempt> for Attempt {
             latency: duration(stored.latency_us),
             first_token: stored.first_token_us.map(duration),
             usage: stored.usage.map(Usage::from),
-            cost: cost_from_nanos(stored.cost_nanos),
+            cost: match (stored.cost_nanos, stored.estimate.is_some()) {
+                (None, _) => Cost::Unpriced,
+                (Some(nanos), false) => Cost::Exact(Amount::from_parts(Nanos(nanos), stored.cost_rest)),
+                (Some(nanos), true) => Cost::Estimated(Amount::from_parts(Nanos(nanos), stored.cost_rest)),
+            },
+            estimate: stored.estimate.map(Usage::from),
+            prices: stored.prices.map(PriceVersion::new),
             result: names::attempt_result(&stored.result)?,
         })
     }

@@ -88,7 +88,7 @@ async fn a_relayed_answer_is_passed_on_and_recorded_without_its_texts() {
         );
         let bytes = match relaying.answer {
             Answer::Whole(whole) => {
-                assert_eq!((whole.recorded, whole.cost), (Recorded::Yes, Cost::Exact(Nanos(13_000))));
+                assert_eq!((whole.recorded, whole.cost), (Recorded::Yes, Cost::Exact(Nanos(13_000).into())));
                 whole.bytes.to_vec()
             }
             Answer::Streamed(_) => read(relaying).await.0,

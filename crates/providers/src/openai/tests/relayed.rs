@@ -32,7 +32,7 @@ async fn relay(bench: &Bench, body: &str) -> (Vec<u8>, Result<Done, RelayError>)
     while let Some(item) = stream.next().await {
         assert!(end.is_none(), "nothing follows the end");
         match item {
-            Ok(RelayedPortion { bytes, done }) => {
+            Ok(RelayedPortion { bytes, done, .. }) => {
                 assert!(!bytes.is_empty());
                 passed.extend_from_slice(&bytes);
                 end = done.map(Ok);

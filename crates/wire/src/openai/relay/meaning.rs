@@ -13,8 +13,8 @@ use crate::openai::stream::StreamError;
 /// One frame.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Meaning {
-    /// Whether a choice holds anything beside its role.
-    pub(super) has_answer: bool,
+    /// Bytes of what the choices hold beside their roles, as JSON without its quotes; 0 when that is nothing.
+    pub(super) said: u32,
     /// Whether it names no choice at all: a usage frame.
     pub(super) has_no_choices: bool,
     /// Why an answer ended.
@@ -49,8 +49,8 @@ enum Key {
     Other,
 }
 
-/// Whether a message or delta holds anything: text, a refusal, a tool call, reasoning, whatever comes after those.
-struct Content(bool);
+/// Bytes of all that a message or delta holds: text, a refusal, a tool call, reasoning, whatever comes after those.
+struct Content(u32);
 
 impl<'de> Deserialize<'de> for Content {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -63,27 +63,32 @@ impl<'de> Deserialize<'de> for Content {
             }
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Content, M::Error> {
-                let mut has_any = false;
+                let mut said = 0_u32;
                 while let Some(key) = map.next_key::<Key>()? {
                     let value: &RawValue = map.next_value()?;
                     if matches!(key, Key::Other) {
-                        has_any |= says_something(value.get()).map_err(serde::de::Error::custom)?;
+                        let size = size(value.get()).map_err(serde::de::Error::custom)?;
+                        said = said.saturating_add(size);
                     }
                 }
-                Ok(Content(has_any))
+                Ok(Content(said))
             }
         }
         deserializer.deserialize_map(Keys)
     }
 }
 
-/// Whether a value of a message is there and not empty.
-fn says_something(raw: &str) -> Result<bool, serde_json::Error> {
+/// Bytes of a value of a message, without its quotes; 0 when it is not there or empty.
+fn size(raw: &str) -> Result<u32, serde_json::Error> {
     if raw.starts_with('"') && raw.contains("\\u") {
         // Half a surrogate pair is no text.
         serde_json::from_str::<String>(raw)?;
     }
-    Ok(!matches!(raw, "null" | "\"\"" | "[]" | "{}"))
+    Ok(match raw {
+        "null" | "\"\"" | "[]" | "{}" => 0,
+        // Whatever is there counts, be it a number of one digit.
+        _ => u32::try_from(raw.len()).unwrap_or(u32::MAX).saturating_sub(2).max(1),
+    })
 }
 
 /// Reads a frame; `None` when it is an error body.
@@ -98,7 +103,7 @@ pub(super) fn frame(data: &[u8]) -> Result<Option<Meaning>, Unreadable> {
         ..Meaning::default()
     };
     for choice in body.choices {
-        meaning.has_answer |= choice.message.is_some_and(|Content(has_any)| has_any);
+        meaning.said = meaning.said.saturating_add(choice.message.map_or(0, |Content(said)| said));
         let reason = choice.finish_reason.map(|raw| serde_json::from_str::<String>(raw.get()));
         let reason = reason.transpose().map_err(|_| Unreadable)?.filter(|reason| !reason.is_empty());
         meaning.finish = reason.map(|reason| chat::finish(&reason)).transpose()?.or(meaning.finish);
@@ -117,7 +122,7 @@ pub fn whole(body: &[u8]) -> Result<Done, StreamError> {
     let Ok(meaning) = frame(body) else { return Err(StreamError::Malformed) };
     let meaning = meaning.ok_or_else(|| StreamError::Refused(failure::classify_event(body)))?;
     // Servers that forget the reason still send all of the text.
-    let finish = meaning.finish.or_else(|| meaning.has_answer.then_some(Finish::Stop));
+    let finish = meaning.finish.or_else(|| (meaning.said > 0).then_some(Finish::Stop));
     let finish = finish.ok_or(StreamError::Empty)?;
     Ok(Done { finish, usage: meaning.usage })
 }
@@ -129,17 +134,19 @@ mod tests {
     #[test]
     fn anything_beside_the_role_is_an_answer() {
         for (delta, want) in [
-            (r#"{"role":"assistant","content":"","refusal":null}"#, false),
-            ("{}", false),
-            ("null", false),
-            (r#"{"content":"a"}"#, true),
-            (r#"{"tool_calls":[{"index":0}]}"#, true),
-            (r#"{"reasoning_content":"Hm"}"#, true),
-            (r#"{"tool_calls":[],"audio":{}}"#, false),
+            (r#"{"role":"assistant","content":"","refusal":null}"#, 0),
+            ("{}", 0),
+            ("null", 0),
+            (r#"{"content":"a"}"#, 1),
+            (r#"{"content":"four"}"#, 4),
+            (r#"{"tool_calls":[{"index":0}]}"#, 11),
+            (r#"{"content":"a","reasoning_content":"Hm"}"#, 3),
+            (r#"{"x":7}"#, 1),
+            (r#"{"tool_calls":[],"audio":{}}"#, 0),
         ] {
             let data = format!(r#"{{"choices":[{{"index":0,"delta":{delta}}}]}}"#);
             let meaning = frame(data.as_bytes()).expect("readable").expect("no error");
-            assert_eq!(meaning.has_answer, want, "{delta}");
+            assert_eq!(meaning.said, want, "{delta}");
         }
     }
 

@@ -31,6 +31,8 @@ pub struct Portions {
     /// Where the unfinished line begins.
     line_start: usize,
     has_answer: bool,
+    /// Bytes of the answer since the last portion that was given out.
+    said: u32,
     is_ended: bool,
     finish: Option<Finish>,
     usage: Option<Usage>,
@@ -59,6 +61,7 @@ impl Portions {
             n_whole: 0,
             line_start: 0,
             has_answer: false,
+            said: 0,
             is_ended: false,
             finish: None,
             usage: None,
@@ -149,7 +152,8 @@ impl Portions {
         self.line_start = self.line_start.saturating_sub(self.n_whole);
         self.n_whole = 0;
         let done = Done { finish: self.finish.unwrap_or(Finish::Stop), usage: self.usage };
-        Some(RelayedPortion { bytes, done: self.is_ended.then_some(done) })
+        let said = std::mem::take(&mut self.said);
+        Some(RelayedPortion { bytes, said, done: self.is_ended.then_some(done) })
     }
 
     /// Takes the frame up to `end` out of what is passed on.
@@ -204,7 +208,8 @@ impl Portions {
             _ => return Err(StreamError::Refused(failure::classify_event(data))),
         };
         // An answer without a word that says why it ended is one, too.
-        self.has_answer |= meaning.has_answer || meaning.finish.is_some();
+        self.has_answer |= meaning.said > 0 || meaning.finish.is_some();
+        self.said = self.said.saturating_add(meaning.said);
         self.finish = meaning.finish.or(self.finish);
         self.usage = meaning.usage.or(self.usage);
         let is_usage = meaning.has_no_choices && meaning.usage.is_some();
