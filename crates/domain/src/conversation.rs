@@ -85,7 +85,7 @@ pub enum Part {
         /// How closely to look, as the dialect calls it (`low`, `high`, `auto`); a hint.
         detail: Option<String>,
     },
-    /// A document, as a PDF.
+    /// A document: a PDF, or plain text (`text/plain`).
     Document {
         /// It.
         media: Media,

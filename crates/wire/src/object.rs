@@ -16,7 +16,7 @@ const UNKNOWN: &str = "only models of its own dialect understand this field";
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Text<'a>(pub Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Text<'de> {
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Texts;
         impl<'de> Visitor<'de> for Texts {
@@ -96,7 +96,9 @@ impl<'a> Value<'a> {
     /// # Errors
     /// [`ReadError::Invalid`] when it is none.
     pub fn number(&self) -> Result<f64, ReadError> {
-        self.parse("a number")
+        // The library's own reading is faster, and off by the last bit at times. JSON has no infinity to be taken for one.
+        let is_number = self.raw.starts_with(|c: char| c == '-' || c.is_ascii_digit());
+        self.raw.parse().ok().filter(|_| is_number).ok_or_else(|| self.invalid("a number"))
     }
 
     /// A list.
