@@ -19,7 +19,7 @@ use crate::health::{Checkup, Startup};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::stopping::{self, Stop};
-use crate::{admin, entry, health, metrics, native, openai, openapi};
+use crate::{admin, entry, health, metrics, native, openai, openapi, serve};
 
 /// Settings of `[server]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -36,7 +36,7 @@ pub struct Config {
     /// How long a connection may take to send its headers, the first included.
     #[serde(with = "resilience::duration_text")]
     pub header_timeout: Duration,
-    /// How long a connection may stay open without a request; it is closed at most half as much later.
+    /// How long a connection may stay open without a request, or without reading its answer.
     #[serde(with = "resilience::duration_text")]
     pub idle_timeout: Duration,
     /// How long requests under way may go on after the signal to stop (SIGTERM, SIGINT, or SIGHUP when the terminal goes
@@ -53,6 +53,8 @@ pub struct Config {
     pub body_bytes_max: usize,
     /// Bytes of a body at a dialect endpoint (`/v1/…`).
     pub dialect_body_bytes_max: usize,
+    /// TLS: see [tls.md](tls.md).
+    pub tls: Option<serve::tls::Config>,
 }
 
 impl Default for Config {
@@ -68,6 +70,7 @@ impl Default for Config {
             connections_max: 10_000,
             body_bytes_max: 1 << 20,
             dialect_body_bytes_max: 32 << 20,
+            tls: None,
         }
     }
 }

@@ -5,21 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use futures_util::future::join_all;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::router::Config;
 use crate::stopping::Stop;
 
-mod idle;
+mod activity;
+mod connection;
+pub mod tls;
+mod transport;
 
-use idle::IdleTimeout;
+use activity::Limits;
+pub use connection::{Encryption, Peer};
+use connection::{Phase, Shared, Tls};
+use tls::Certificates;
 
 /// The server could not open its port.
 #[derive(Debug, thiserror::Error)]
@@ -82,40 +86,65 @@ const STREAMS_MAX: u32 = 256;
 /// Bytes of all headers of a request.
 const HEADER_BYTES_MAX: u32 = 64 << 10;
 const HEADER_BYTES_MAX_HTTP1: usize = 64 << 10;
+/// Bytes of one HTTP/2 stream that wait for a client that does not read.
+const SEND_BYTES_MAX: usize = 64 << 10;
 /// How long after its connection was made a request is on its way at most, on a machine that does much else.
 const FIRST_REQUEST: Duration = Duration::from_millis(300);
 /// How long the last words of a stop may take to leave; a client that does not read them is not waited for.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// A port that is open.
+pub struct Listener {
+    tcp: TcpListener,
+    tls: Option<Tls>,
+}
+
+impl Listener {
+    /// One that speaks HTTP as it is.
+    #[must_use]
+    pub fn plain(tcp: TcpListener) -> Self {
+        Self { tcp, tls: None }
+    }
+
+    /// One that speaks TLS and shows `certificates`.
+    #[must_use]
+    pub fn tls(tcp: TcpListener, certificates: Arc<Certificates>, handshake_timeout: Duration) -> Self {
+        Self { tcp, tls: Some(Tls { certificates, handshake_timeout }) }
+    }
+}
+
 /// Serves `router` until `stop` is asked for; then lets requests under way finish within the drain time, and ends
 /// what is left with an error.
 ///
-/// The port stays open for the grace time: whoever asks meanwhile is answered, and told that the connection ends. So
+/// The ports stay open for the grace time: whoever asks meanwhile is answered, and told that the connection ends. So
 /// no request that is on its way when the signal comes is lost.
-pub async fn run(listener: TcpListener, router: Router, config: &Config, stop: &Stop) {
-    let mut serving = Serving::new(router, config);
+pub async fn run(listeners: Vec<Listener>, router: Router, config: &Config, stop: &Stop) {
+    let serving = Serving::new(router, config, listeners.len());
     tokio::select! {
-        () = serving.accept(&listener) => {}
+        () = serving.accept_all(&listeners) => {}
         () = stop.asked() => {}
     }
     let over = tokio::time::sleep(config.drain_timeout);
     tokio::pin!(over);
     let grace = config.stop_grace.min(config.drain_timeout);
     tokio::select! {
-        () = serving.accept(&listener) => {}
+        () = serving.accept_all(&listeners) => {}
         () = tokio::time::sleep(grace) => {}
         () = stop.over() => {}
     }
-    serving.take_waiting(listener);
+    for listener in listeners {
+        serving.take_waiting(listener);
+    }
     // The graceful end closes a connection whose first request has not been read yet: those taken last get their turn.
     tokio::select! {
         () = tokio::time::sleep(FIRST_REQUEST.min(grace)) => {}
         () = stop.over() => {}
     }
-    let Serving { connections, graceful, abort, .. } = serving;
+    let Serving { connections, shared, .. } = serving;
     connections.close();
+    shared.enter(Phase::Finishing);
     tokio::select! {
-        () = graceful.shutdown() => {}
+        () = connections.wait() => {}
         () = stop.over() => tracing::warn!("told to stop at once: what is under way ends with an error"),
         () = &mut over => tracing::warn!("the drain time is over: what is still under way ends with an error"),
     }
@@ -123,45 +152,43 @@ pub async fn run(listener: TcpListener, router: Router, config: &Config, stop: &
     if tokio::time::timeout(LAST_WORDS, connections.wait()).await.is_err() {
         tracing::warn!(n = connections.len(), "connections that nobody reads from are cut");
     }
-    abort.cancel();
+    shared.enter(Phase::Cut);
     connections.wait().await;
 }
 
 /// What serves connections.
 struct Serving {
-    router: Router,
-    builder: Builder<TokioExecutor>,
-    idle_timeout: Duration,
+    shared: Arc<Shared>,
     permits: Arc<Semaphore>,
     connections: TaskTracker,
-    graceful: GracefulShutdown,
-    abort: CancellationToken,
 }
 
 impl Serving {
-    fn new(router: Router, config: &Config) -> Self {
+    fn new(router: Router, config: &Config, n_listeners: usize) -> Self {
+        let limits = Limits { header: config.header_timeout, idle: config.idle_timeout };
         Self {
-            router,
-            builder: builder(config),
-            idle_timeout: config.idle_timeout,
-            permits: Arc::new(Semaphore::new(config.connections_max)),
+            shared: Arc::new(Shared::new(router, builder(config), limits)),
+            // A port that waits for a connection holds the permit of it.
+            permits: Arc::new(Semaphore::new(config.connections_max + n_listeners.saturating_sub(1))),
             connections: TaskTracker::new(),
-            graceful: GracefulShutdown::new(),
-            abort: CancellationToken::new(),
         }
     }
 
+    async fn accept_all(&self, listeners: &[Listener]) {
+        join_all(listeners.iter().map(|listener| self.accept(listener))).await;
+    }
+
     /// Accepts connections; never ends. A failure is told once, not twenty times a second.
-    async fn accept(&mut self, listener: &TcpListener) {
+    async fn accept(&self, listener: &Listener) {
         let mut is_failing = false;
         loop {
             let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return };
-            match listener.accept().await {
-                Ok((stream, _)) => {
+            match listener.tcp.accept().await {
+                Ok((stream, address)) => {
                     if std::mem::take(&mut is_failing) {
                         tracing::info!("connections are accepted again");
                     }
-                    self.serve(stream, permit);
+                    self.serve((stream, address), listener.tls.clone(), permit);
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut is_failing, true) {
@@ -174,38 +201,33 @@ impl Serving {
     }
 
     /// Takes the connections that the kernel has made already, which closing the port would reset.
-    fn take_waiting(&mut self, listener: TcpListener) {
-        let Ok(listener) = listener.into_std() else { return };
+    fn take_waiting(&self, listener: Listener) {
+        let Ok(tcp) = listener.tcp.into_std() else { return };
         while let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned()
-            && let Ok((stream, _)) = listener.accept()
+            && let Ok((stream, address)) = tcp.accept()
         {
             if stream.set_nonblocking(true).is_ok()
                 && let Ok(stream) = TcpStream::from_std(stream)
             {
-                self.serve(stream, permit);
+                self.serve((stream, address), listener.tls.clone(), permit);
             }
         }
     }
 
-    fn serve(&self, stream: TcpStream, permit: OwnedSemaphorePermit) {
+    fn serve(
+        &self,
+        (stream, address): (TcpStream, SocketAddr),
+        tls: Option<Tls>,
+        permit: OwnedSemaphorePermit,
+    ) {
         // Without it each small frame of a stream may wait 40 ms for an acknowledgement.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection was gone before it began");
             return;
         }
-        let io = TokioIo::new(IdleTimeout::new(stream, self.idle_timeout));
-        let service = TowerToHyperService::new(self.router.clone());
-        let connection = self.graceful.watch(self.builder.serve_connection(io, service).into_owned());
-        let abort = self.abort.clone();
+        let serving = connection::run(stream, address, tls, Arc::clone(&self.shared));
         self.connections.spawn(async move {
-            tokio::select! {
-                result = connection => {
-                    if let Err(error) = result {
-                        tracing::debug!(error = %error, "a connection ended badly");
-                    }
-                }
-                () = abort.cancelled() => {}
-            }
+            serving.await;
             drop(permit);
         });
     }
@@ -213,16 +235,14 @@ impl Serving {
 
 fn builder(config: &Config) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(config.header_timeout)
-        .max_buf_size(HEADER_BYTES_MAX_HTTP1);
+    // No timer for headers: one for the whole connection (`connection.rs`) costs less than one for each request.
+    builder.http1().max_buf_size(HEADER_BYTES_MAX_HTTP1);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(HEADER_BYTES_MAX)
+        .max_send_buf_size(SEND_BYTES_MAX)
         .keep_alive_interval(Some(config.idle_timeout))
         .keep_alive_timeout(config.header_timeout);
     builder
@@ -247,10 +267,10 @@ mod tests {
 
     #[tokio::test]
     async fn each_frame_leaves_at_once() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let mut serving = Serving::new(Router::new().route("/", get(paced)), &Config::default());
+        let listener = Listener::plain(TcpListener::bind("127.0.0.1:0").await.expect("a port"));
+        let serving = Serving::new(Router::new().route("/", get(paced)), &Config::default(), 1);
         let mut client =
-            TcpStream::connect(listener.local_addr().expect("its port")).await.expect("connected");
+            TcpStream::connect(listener.tcp.local_addr().expect("its port")).await.expect("connected");
         let reading = async {
             client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.expect("sent");
             let (mut buffer, mut n_reads) = ([0; 4_096], 0);

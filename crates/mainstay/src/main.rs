@@ -2,9 +2,10 @@
 //!
 //! Reading order: [`cli`] (one file for each command), [`compose`] (what is joined to what), [`provider_clients`], [`assembly`] (the running
 //! whole), [`models`] (fetching and starting embedded models), [`trying`] (until it is done), [`config`] and [`files`] (the configuration folder),
-//! [`watch`] (following its changes), [`checkup`] and [`store_health`] (health), [`clock`], [`descriptors`], [`logging`].
+//! [`watch`] (following its changes), [`certificates`] (following those of TLS), [`checkup`] and [`store_health`] (health), [`clock`], [`descriptors`], [`logging`].
 
 mod assembly;
+mod certificates;
 mod checkup;
 mod cli;
 mod clock;

@@ -46,9 +46,13 @@ impl Values<'_> {
         let value = literal.fields.iter().find(|value| is_field(&value.member));
         let value = &value.context("its `impl Default` does not name it")?.expr;
         if !is_shown_in_place(kind) {
-            // The tables below tell the defaults of their own type: another one would make them lie.
-            let is_own =
-                matches!(value, Expr::Call(call) if last_part(&call.func).as_deref() == Some("default"));
+            // The tables below tell the defaults of their own type: another one would make them lie. One that is not
+            // there unless it is written has none.
+            let is_own = match value {
+                Expr::Call(call) => last_part(&call.func).as_deref() == Some("default"),
+                Expr::Path(path) => path.path.is_ident("None"),
+                _ => false,
+            };
             return if is_own {
                 Ok(Default::NotSet)
             } else {

@@ -7,6 +7,7 @@ use domain::ports::Secrets;
 use domain::secret::SecretRef;
 use serde_json::json;
 
+use crate::certificates;
 use crate::cli::{Found, terminal};
 use crate::config::{Source, SystemSecrets};
 
@@ -49,6 +50,10 @@ pub(super) fn run(options: Options) -> anyhow::Result<Found> {
         if let Some(Err(error)) = key.map(|key| SystemSecrets.resolve(&key)) {
             terminal::remark(format!("[providers.{name}]: {error} here"));
         }
+    }
+    // Nor are the files of a certificate.
+    if let Some(Err(error)) = loaded.config.server.tls.clone().map(certificates::Files::open) {
+        terminal::remark(format!("{error} (here)"));
     }
     let calibration = loaded.snapshot.intents.calibration();
     if options.json {

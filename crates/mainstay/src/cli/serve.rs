@@ -1,6 +1,5 @@
 //! `mainstay serve`: the server.
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +8,7 @@ use anyhow::{Context, bail};
 use api::health::Startup;
 use api::metrics::Metrics;
 use api::router::{Api, router};
+use api::serve::Listener;
 use api::stopping::Stop;
 use clap::Args;
 use domain::ports::Clock;
@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::assembly::Assembly;
+use crate::certificates::Files;
 use crate::checkup::ServerCheckup;
 use crate::cli::Places;
 use crate::cli::signals::Signals;
@@ -54,11 +55,9 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         server.listen.clone_from(listen);
     }
     server.connections_max = descriptors::connections_max(descriptors::raise(), server.connections_max);
-    let mut signals = Signals::new();
-
-    // The port opens before anything is loaded: who asks early waits, or learns how far the start is.
-    let listener = api::serve::bind(&server.listen)?;
-    let address = listener.local_addr()?;
+    // The ports open before anything is loaded: who asks early waits, or learns how far the start is.
+    let Ports { listeners, urls, certificates } = open(&server)?;
+    let mut signals = Signals::new(certificates.as_ref().map(Files::asked));
     let startup = Arc::new(Startup::default());
     startup.progress("reading the configuration");
     let checkup = Arc::new(ServerCheckup::default());
@@ -78,7 +77,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         checkup: Arc::clone(&checkup) as _,
         metrics: Arc::clone(&metrics),
     });
-    let serving = api::serve::run(listener, router(&api), &server, &stop);
+    let serving = api::serve::run(listeners, router(&api), &server, &stop);
     tokio::pin!(serving);
 
     let shutdown = CancellationToken::new();
@@ -106,7 +105,8 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     // Only now: with no model to wait for, this makes the server ready.
     assembly.tasks.spawn(models::start(Arc::clone(&assembly), wanted));
     assembly.tasks.spawn(watching::run(source, Arc::clone(&assembly), shutdown.clone()));
-    say_ready(address, clock.now());
+    follow(certificates, &assembly);
+    say_ready(&urls, clock.now());
 
     tokio::select! {
         () = &mut serving => bail!("the port closed"),
@@ -120,11 +120,44 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn say_ready(address: SocketAddr, now: Moment) {
+/// The ports of a server, how they are asked, and what those with TLS show.
+struct Ports {
+    listeners: Vec<Listener>,
+    urls: Vec<String>,
+    certificates: Option<Files>,
+}
+
+/// With TLS and no port of its own for it, the one port speaks TLS: nothing is left open unencrypted by oversight.
+fn open(server: &api::router::Config) -> anyhow::Result<Ports> {
+    let mut ports = Ports { listeners: Vec::new(), urls: Vec::new(), certificates: None };
+    if server.tls.as_ref().is_none_or(|tls| tls.listen.is_some()) {
+        let listener = api::serve::bind(&server.listen)?;
+        ports.urls.push(format!("http://{}", listener.local_addr()?));
+        ports.listeners.push(Listener::plain(listener));
+    }
+    if let Some(tls) = &server.tls {
+        let files = Files::open(tls.clone())?;
+        let listener = api::serve::bind(tls.listen.as_ref().unwrap_or(&server.listen))?;
+        ports.urls.push(format!("https://{}", listener.local_addr()?));
+        ports.listeners.push(Listener::tls(listener, files.certificates(), tls.handshake_timeout));
+        ports.certificates = Some(files);
+    }
+    Ok(ports)
+}
+
+fn follow(certificates: Option<Files>, assembly: &Assembly) {
+    if let Some(files) = certificates {
+        let clock: Arc<dyn Clock> = Arc::clone(&assembly.clock) as _;
+        assembly.tasks.spawn(files.follow(clock, assembly.shutdown.clone()));
+    }
+}
+
+fn say_ready(urls: &[String], now: Moment) {
     let took_ms = now.0.as_millis();
     tracing::info!(
-        "mainstay {} answers on http://{address} (started in {took_ms} ms)",
-        env!("CARGO_PKG_VERSION")
+        "mainstay {} answers on {} (started in {took_ms} ms)",
+        env!("CARGO_PKG_VERSION"),
+        urls.join(" and ")
     );
     tracing::info!("no key exists: the server is open to this machine, and only to it");
 }

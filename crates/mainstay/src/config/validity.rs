@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use domain::secret::SecretRef;
 use pipeline::parts::{Durability, OnFailure};
 use registry::problem::{Problem, Problems};
 
@@ -58,7 +59,29 @@ fn server(server: &api::router::Config) -> Vec<Finding<'static>> {
     let zeros = zero_times
         .chain(zero_numbers)
         .map(|key| (key, format!("[server] {key} must be more than 0: no request could be answered")));
-    listen.into_iter().chain(zeros).map(|(key, reason)| (vec!["server", key], reason)).collect()
+    let found = listen.into_iter().chain(zeros).map(|(key, reason)| (vec!["server", key], reason));
+    found.chain(server.tls.iter().flat_map(|tls| encryption(tls, &server.listen))).collect()
+}
+
+fn encryption(tls: &api::serve::tls::Config, plain: &str) -> Vec<Finding<'static>> {
+    let mut found = Vec::new();
+    let mut wrong = |key, reason: String| found.push((vec!["server", "tls", key], reason));
+    match tls.listen.as_deref().map(|listen| (listen, api::serve::address(listen))) {
+        Some((_, Err(error))) => wrong("listen", error.to_string().replace("[server]", "[server.tls]")),
+        Some((listen, Ok(address))) if listen == plain && address.port() != 0 => {
+            let reason = "[server.tls] listen is the plain port of [server] already: leave it out to have that port \
+                          speak TLS, or give another one";
+            wrong("listen", reason.to_owned());
+        }
+        Some(_) | None => {}
+    }
+    if let Err(error) = SecretRef::parse(&tls.key) {
+        wrong("key", format!("[server.tls] key: {error}"));
+    }
+    if tls.handshake_timeout.is_zero() {
+        wrong("handshake_timeout", "[server.tls] handshake_timeout must be more than 0".to_owned());
+    }
+    found
 }
 
 fn records(config: &Config) -> Vec<Finding<'static>> {
@@ -138,6 +161,19 @@ mod tests {
             ("[server]\nbody_bytes_max = 0", "body_bytes_max must be more than 0"),
             ("[server]\ndialect_body_bytes_max = 0", "dialect_body_bytes_max must be more than 0"),
             ("[server]\nconnections_max = 0", "connections_max must be more than 0"),
+            (
+                "[server.tls]\nlisten = \"0.0.0.0:1\"\ncertificate = \"a\"\nkey = \"file::b\"",
+                "[server.tls] listen: 0.0.0.0 can be reached",
+            ),
+            (
+                "[server.tls]\nlisten = \"127.0.0.1:8080\"\ncertificate = \"a\"\nkey = \"file::b\"",
+                "is the plain port",
+            ),
+            ("[server.tls]\nkey = \"-----BEGIN\"\ncertificate = \"a\"", "write a reference to the secret"),
+            (
+                "[server.tls]\nhandshake_timeout = \"0s\"\ncertificate = \"a\"\nkey = \"file::b\"",
+                "must be more than 0",
+            ),
             ("[embedded]\ncontext = 1", "context must be 512 to"),
             ("[embedded]\nthreads = 99999", "threads must be 0 (measured) to 512"),
             ("[aliases]\n\"\" = \"standard\"", "clients cannot send this name"),

@@ -2,14 +2,16 @@
 //!
 //! Reading order: [`client`] (HTTP by hand, so that nothing smooths over what the server does), [`server`] (starting
 //! and stopping the binary), [`folder`] (configurations), [`doors`] (a request at each door, and its end), [`database`]
-//! (what was recorded), [`small_disk`] (one that is soon full), [`preload`] (other clocks and disks), [`figures`] (short and long forms); then the tests: [`http`], [`openai`], [`refusals`],
-//! [`hostile`], [`ladder`], [`model`], [`crash`], [`loss`], [`drain`], [`store_faults`], [`descriptors`], [`clock`], [`soak`], [`configuration`], [`cli`], [`output`],
+//! (what was recorded), [`certificates`] (those of TLS), [`small_disk`] (one that is soon full), [`preload`] (other clocks and disks), [`figures`] (short and long forms); then the tests: [`http`], [`openai`], [`refusals`],
+//! [`hostile`], [`tls`], [`ladder`], [`model`], [`crash`], [`loss`], [`drain`], [`store_faults`], [`descriptors`], [`clock`], [`soak`], [`configuration`], [`cli`], [`output`],
 //! [`footprint`].
 #![expect(
     clippy::disallowed_methods,
     reason = "these tests watch real processes from outside, in real time; no port stands in between"
 )]
 
+#[cfg(test)]
+mod certificates;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
@@ -60,3 +62,5 @@ mod small_disk;
 mod soak;
 #[cfg(test)]
 mod store_faults;
+#[cfg(test)]
+mod tls;

@@ -1,0 +1,219 @@
+//! The life of one connection: handshake, requests, and an end in time.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use super::activity::{Activity, Limits, UnderWay, Why};
+use super::tls::{self, Certificates};
+use super::transport::{Transport, Watched};
+
+/// Who asks. Each request carries it among its extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// The other end of the connection: the client, or a proxy before it.
+    pub address: SocketAddr,
+    /// Whether that connection is encrypted.
+    pub encryption: Encryption,
+}
+
+/// Whether a connection is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encryption {
+    /// It is not.
+    Plain,
+    /// By TLS, ended here.
+    Tls,
+}
+
+/// How far the server's stop is, as connections are told it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    Serving,
+    /// Requests under way may finish; nothing new begins.
+    Finishing,
+    /// All ends now.
+    Cut,
+}
+
+/// What all connections share.
+pub(super) struct Shared {
+    pub(super) router: Router,
+    pub(super) builder: Builder<TokioExecutor>,
+    pub(super) limits: Limits,
+    phase: AtomicU8,
+    phase_changed: Notify,
+}
+
+impl Shared {
+    pub(super) fn new(router: Router, builder: Builder<TokioExecutor>, limits: Limits) -> Self {
+        Self { router, builder, limits, phase: AtomicU8::new(0), phase_changed: Notify::new() }
+    }
+
+    pub(super) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Release);
+        self.phase_changed.notify_waiters();
+    }
+
+    fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Serving,
+            1 => Phase::Finishing,
+            _ => Phase::Cut,
+        }
+    }
+
+    /// Until the server stops.
+    async fn stopping(&self) {
+        let changed = self.phase_changed.notified();
+        if self.phase() == Phase::Serving {
+            changed.await;
+        }
+    }
+}
+
+/// The TLS of a port.
+#[derive(Clone)]
+pub(super) struct Tls {
+    pub(super) certificates: Arc<Certificates>,
+    pub(super) handshake_timeout: Duration,
+}
+
+/// How long a connection that is told to end may take to say so.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Serves one connection to its end.
+pub(super) async fn run(stream: TcpStream, address: SocketAddr, tls: Option<Tls>, shared: Arc<Shared>) {
+    let Some(tls) = tls else {
+        let peer = Peer { address, encryption: Encryption::Plain };
+        return serve(Transport::Plain(stream), peer, shared).await;
+    };
+    // In boxes: what a handshake needs is not held for the whole life of a connection.
+    let shaking = Box::pin(tls::handshake(stream, &tls.certificates, tls.handshake_timeout));
+    let shaken = tokio::select! {
+        shaken = shaking => shaken,
+        () = shared.stopping() => return,
+    };
+    match shaken {
+        Ok(stream) => {
+            let peer = Peer { address, encryption: Encryption::Tls };
+            Box::pin(serve(Transport::Tls(stream), peer, shared)).await;
+        }
+        Err(error) => tracing::debug!(%error, "a TLS handshake failed: {error}"),
+    }
+}
+
+async fn serve(transport: Transport, peer: Peer, shared: Arc<Shared>) {
+    let activity = Arc::new(Activity::new());
+    let io = TokioIo::new(Watched::new(transport, Arc::clone(&activity)));
+    let router = TowerToHyperService::new(shared.router.clone());
+    let service = service_fn(|mut request: http::Request<Incoming>| {
+        let under_way = activity.request(request.version());
+        request.extensions_mut().insert(peer);
+        let response = router.call(request);
+        async move { response.await.map(|response| response.map(|body| Counted { body, _under_way: under_way })) }
+    });
+    let mut connection = pin!(shared.builder.serve_connection(io, service));
+    let mut look = pin!(sleep_until(Instant::now() + shared.limits.look_every()));
+    let mut told = Phase::Serving;
+    // Told to end by itself, it is cut when it has not by then.
+    let mut cut_at: Option<Instant> = None;
+    loop {
+        let mut changed = pin!(shared.phase_changed.notified());
+        let phase = shared.phase();
+        if phase == Phase::Cut {
+            return;
+        }
+        if phase != std::mem::replace(&mut told, phase) {
+            connection.as_mut().graceful_shutdown();
+        }
+        // A timer and a notice keep the waker of their first poll, which is this task's; to poll them with each frame
+        // would take their locks.
+        let mut is_set = false;
+        let ended = poll_fn(|context| {
+            if let Poll::Ready(ended) = connection.as_mut().poll(context) {
+                return Poll::Ready(Some(ended));
+            }
+            if !std::mem::replace(&mut is_set, true) {
+                let is_over = look.as_mut().poll(context).is_ready();
+                let has_changed = changed.as_mut().poll(context).is_ready();
+                return if is_over || has_changed { Poll::Ready(None) } else { Poll::Pending };
+            }
+            if look.is_elapsed() || shared.phase() != told { Poll::Ready(None) } else { Poll::Pending }
+        });
+        if let Some(ended) = ended.await {
+            if let Err(error) = ended {
+                tracing::debug!(error = %error, "a connection ended badly");
+            }
+            return;
+        }
+        if !look.is_elapsed() {
+            continue;
+        }
+        let now = Instant::now();
+        let end = activity.end(&shared.limits);
+        if cut_at.is_some_and(|at| at <= now) {
+            if end.is_some() {
+                return;
+            }
+            // A request that was on its way when the end was told; the connection ends after it.
+            cut_at = None;
+        }
+        match end.filter(|(at, _)| *at <= now) {
+            // HTTP/2 is told that the connection ends, so that its client knows that nothing was lost.
+            Some((_, Why::Idle)) if cut_at.is_none() => {
+                cut_at = Some(now + LAST_WORDS);
+                connection.as_mut().graceful_shutdown();
+            }
+            Some((_, Why::Idle)) | None => {}
+            Some((_, why)) => {
+                tracing::debug!(?why, "a connection took too long");
+                return;
+            }
+        }
+        let next = now + shared.limits.look_every();
+        let ends = end.map(|(at, _)| at).filter(|at| *at > now);
+        look.as_mut().reset([ends, cut_at].into_iter().flatten().fold(next, Instant::min));
+    }
+}
+
+/// A body whose request is under way until it is through.
+struct Counted {
+    body: Body,
+    _under_way: UnderWay,
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
