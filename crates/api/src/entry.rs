@@ -10,6 +10,7 @@ use domain::principal::Principal;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::caller::Caller;
+use crate::limits;
 use crate::openai;
 use crate::problem::Problem;
 use crate::router::Api;
@@ -37,6 +38,7 @@ pub(crate) async fn check(State(api): State<Arc<Api>>, mut request: Request, nex
             false => with_instance(response, problem.about(&id)),
         };
     }
+    limits::tell(&mut response, &path, api.clock.wall());
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, value);

@@ -1,6 +1,6 @@
 //! HTTP in and out; the only place that knows axum.
 //!
-//! Reading order: [`router`] (which path does what), `entry` (checks before any handler), `caller` (who asks), `body` (JSON in), `parameters`
+//! Reading order: [`router`] (which path does what), `entry` (checks before any handler), `caller` (who asks), `limits` (what limits say), `body` (JSON in), `parameters`
 //! (the query string), `native` (our own doors), `openai` (the door that OpenAI's SDKs know), `openapi` (what there is),
 //! `admin`, `stream` (event streams), [`problem`] (errors out), [`health`], [`metrics`],
 //! [`serve`] (connections), [`stopping`] (how they end).
@@ -10,6 +10,7 @@ mod body;
 mod caller;
 mod entry;
 pub mod health;
+mod limits;
 pub mod metrics;
 mod native;
 mod openai;

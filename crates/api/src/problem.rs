@@ -2,27 +2,33 @@
 
 use std::time::Duration;
 
+use access::limits::{Limit, Refusal, Standing, Why};
 use axum::extract::rejection::PathRejection;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use resilience::shedding::Shed;
 use serde::Serialize;
 
+use crate::limits;
+
 /// A problem document.
 #[derive(Debug, Clone, Serialize)]
 pub struct Problem {
     /// A page that explains the code.
     #[serde(rename = "type")]
-    kind: String,
+    kind: Box<str>,
     title: &'static str,
     status: u16,
     /// The stable code; see docs/errors.
     code: &'static str,
-    detail: String,
+    detail: Box<str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    instance: Option<String>,
+    instance: Option<Box<str>>,
     #[serde(skip)]
     retry_after_s: Option<u32>,
+    /// Where the limits of who asked are, when one of them is in the way.
+    #[serde(skip)]
+    standing: Option<Box<Standing>>,
 }
 
 macro_rules! codes {
@@ -48,6 +54,12 @@ codes! {
     bad_field, BAD_REQUEST, "bad_field", "A field of the body is wrong";
     /// A query parameter or header is wrong.
     bad_parameter, BAD_REQUEST, "bad_parameter", "A parameter is wrong";
+    /// There is a budget, and the model has no price.
+    unpriced_model, BAD_REQUEST, "unpriced_model", "The model has no price";
+    /// A budget is used up, or what is left does not cover the worst case of the request.
+    budget_exceeded, PAYMENT_REQUIRED, "budget_exceeded", "The budget does not cover the request";
+    /// Too many requests, tokens or requests at once.
+    rate_limited, TOO_MANY_REQUESTS, "rate_limited", "A rate limit is reached";
     /// The use case is not known and the configuration refuses such.
     unknown_use_case, BAD_REQUEST, "unknown_use_case", "There is no such use case";
     /// The request names a host, or comes from a page, that is not local.
@@ -81,17 +93,31 @@ codes! {
 impl Problem {
     /// The code of [`Self::overloaded`].
     pub(crate) const OVERLOADED: &str = "overloaded";
+    /// The code of budgets that do not cover a request.
+    pub(crate) const BUDGET_EXCEEDED: &str = "budget_exceeded";
+    /// The code of rates that are reached.
+    pub(crate) const RATE_LIMITED: &str = "rate_limited";
 
     fn new(status: StatusCode, code: &'static str, title: &'static str, detail: String) -> Self {
         let retry_after_s = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
-        let kind = format!("https://github.com/mainstay-ai/mainstay/blob/main/docs/errors/{code}.md");
-        Self { kind, title, status: status.as_u16(), code, detail, instance: None, retry_after_s }
+        let kind = format!("https://github.com/mainstay-ai/mainstay/blob/main/docs/errors/{code}.md").into();
+        let detail = detail.into();
+        Self {
+            kind,
+            title,
+            status: status.as_u16(),
+            code,
+            detail,
+            instance: None,
+            retry_after_s,
+            standing: None,
+        }
     }
 
     /// Names the request it is about.
     #[must_use]
     pub fn about(mut self, request_id: &str) -> Self {
-        self.instance = Some(format!("urn:request:{request_id}"));
+        self.instance = Some(format!("urn:request:{request_id}").into());
         self
     }
 
@@ -113,6 +139,12 @@ impl Problem {
         &self.detail
     }
 
+    /// Where the limits of who asked are.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.standing.as_deref().copied().unwrap_or_default()
+    }
+
     /// After how many seconds it may be over.
     #[must_use]
     pub fn retry_after_s(&self) -> Option<u32> {
@@ -130,10 +162,24 @@ impl From<pipeline::turn::TurnError> for Problem {
     fn from(error: pipeline::turn::TurnError) -> Self {
         use pipeline::turn::TurnError;
         match error {
+            TurnError::Limited(refusal) => (*refusal).into(),
             TurnError::UnknownUseCase { .. } => Self::unknown_use_case(error.to_string()),
             TurnError::NotRecorded => Self::not_recorded(error.to_string()),
             TurnError::SessionBusy => Self::session_busy(error.to_string()),
         }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        let problem = match refusal.why {
+            Why::Unpriced => Self::unpriced_model(detail),
+            Why::Limit(Limit::Budget(_)) => Self::budget_exceeded(detail),
+            Why::Limit(Limit::Requests(_) | Limit::Tokens(_) | Limit::Parallel) => Self::rate_limited(detail),
+        };
+        let retry_after_s = refusal.retry_after.map(whole_seconds);
+        Self { retry_after_s, standing: Some(Box::new(refusal.standing)), ..problem }
     }
 }
 
@@ -169,12 +215,13 @@ impl From<domain::ports::StoreError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.status();
-        let retry_after = self.retry_after_s;
+        let (retry_after, standing) = (self.retry_after_s, self.standing());
         let json = HeaderValue::from_static("application/problem+json");
         let mut response = (status, [(header::CONTENT_TYPE, json)], self.json()).into_response();
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        limits::note(&mut response, standing);
         response.extensions_mut().insert(self);
         response
     }

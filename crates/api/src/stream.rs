@@ -17,6 +17,7 @@ use pipeline::turn::{Reply, Turn, TurnError};
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use crate::limits;
 use crate::native::reply;
 use crate::problem::Problem;
 use crate::router::Api;
@@ -60,7 +61,7 @@ struct TurnStream<F> {
     keep_alive: BoxFuture<'static, ()>,
 }
 
-pub(crate) fn respond(api: Arc<Api>, pipeline: Arc<Pipeline>, turn: Turn) -> Response {
+pub(crate) fn respond(api: Arc<Api>, pipeline: Arc<Pipeline>, turn: Turn) -> Result<Response, TurnError> {
     respond_as(Native, api, pipeline, turn)
 }
 
@@ -70,19 +71,23 @@ pub(crate) fn respond_as(
     api: Arc<Api>,
     pipeline: Arc<Pipeline>,
     turn: Turn,
-) -> Response {
+) -> Result<Response, TurnError> {
     let (interaction, deadline) = (turn.interaction.to_string(), turn.deadline);
+    // Before anything is sent: what is refused here has a status of its own.
+    let admitted = pipeline.admit(turn)?;
+    let standing = admitted.standing;
     let (sender, events) = mpsc::channel(EVENTS_MAX);
     let asked = Arc::clone(&pipeline);
     let running: BoxFuture<'static, _> =
-        Box::pin(async move { asked.run(turn, Listener::Live(sender)).await });
+        Box::pin(async move { asked.run_admitted(admitted, Listener::Live(sender)).await });
     let keep_alive = api.clock.sleep(KEEP_ALIVE);
     let stream = TurnStream { api, format, events, running: Some(running), last: None, keep_alive };
     let mut response = event_stream(Body::from_stream(pipeline.end_in_time(stream.boxed(), deadline)));
     if let Ok(value) = HeaderValue::from_str(&interaction) {
         response.headers_mut().insert("x-mainstay-interaction", value);
     }
-    response
+    limits::note(&mut response, standing);
+    Ok(response)
 }
 
 /// A response that is an event stream.

@@ -78,7 +78,8 @@ impl Weight {
             (Input::AtMost(bytes), context) => bytes.min(context.unwrap_or(u32::MAX)),
             (Input::UpToContext(bytes), context) => context.unwrap_or_else(|| assumed.context.max(bytes)),
         };
-        let limits = [self.output_max, output_max].into_iter().flatten().min();
+        let known = model.and_then(|model| model.output_max);
+        let limits = [self.output_max, output_max, known].into_iter().flatten().min();
         // An answer is never longer than the window.
         let one = limits.unwrap_or(assumed.output_max).min(context.unwrap_or(u32::MAX));
         let output = one.saturating_mul(self.answers.max(1));

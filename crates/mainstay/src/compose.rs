@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use access::limits::{Meters, Now};
 use anyhow::Context;
 use api::health::Startup;
 use domain::id::ProviderName;
@@ -76,6 +77,7 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
         clock: Arc::clone(&clock) as _,
         ids: Arc::new(SystemIds::default()),
         current: Arc::clone(&current),
+        limits: open_limits(config.limits, &clock_port)?,
         gate: Arc::clone(&gate),
         router: Arc::clone(&router),
         retriever: Arc::clone(&library) as _,
@@ -85,7 +87,6 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
         tasks: tasks.clone(),
     }));
     let embedder = Mutex::new(EmbedderState::Coming("not looked for yet".to_owned()));
-    let folder = Mutex::new(folder);
     let assembly = Arc::new(Assembly {
         clock,
         store,
@@ -99,7 +100,7 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
         slot,
         embedder,
         startup,
-        folder,
+        folder: Mutex::new(folder),
         outbound,
         provider_clients: Arc::new(provider_clients),
         tasks,
@@ -107,6 +108,11 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
     });
     assembly.start_upkeep();
     Ok(assembly)
+}
+
+fn open_limits(config: access::limits::Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<Meters>> {
+    let now = Now { moment: clock.now(), wall: clock.wall() };
+    Ok(Arc::new(Meters::new(&config, now).context("[limits]")?))
 }
 
 async fn open_store(path: PathBuf) -> anyhow::Result<Arc<Store>> {

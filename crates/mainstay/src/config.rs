@@ -48,6 +48,9 @@ pub(crate) struct Config {
     /// How records are written.
     #[serde(default)]
     pub(crate) records: pipeline::parts::RecordsConfig,
+    /// How much keys, tenants and the whole server may use.
+    #[serde(default)]
+    pub(crate) limits: access::limits::Config,
     /// Conversations.
     #[serde(default)]
     pub(crate) sessions: SessionsConfig,

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use access::limits::Meters;
 use domain::ports::{Clock, Ids, Records, Retriever, Sessions};
 use domain::time::Moment;
 use registry::snapshot::Current;
@@ -54,6 +55,8 @@ pub struct Parts {
     pub ids: Arc<dyn Ids>,
     /// The configuration in force.
     pub current: Arc<Current>,
+    /// How much keys, tenants and the server may use.
+    pub limits: Arc<Meters>,
     /// Takes turns on, or not.
     pub gate: Arc<Gate>,
     /// Calls models.
@@ -100,6 +103,12 @@ impl Pipeline {
     #[must_use]
     pub fn current(&self) -> &Current {
         &self.parts.current
+    }
+
+    /// How much keys, tenants and the server may use, and have used.
+    #[must_use]
+    pub fn limits(&self) -> &Arc<Meters> {
+        &self.parts.limits
     }
 
     /// The router, for how its targets are and for resetting their breakers.

@@ -2,10 +2,11 @@
 //!
 //! Guardrails are the caller's key's, or none; while there are no keys, there are none.
 //!
-//! Reading order: this file (the path), `ledger` (its record, whatever happens).
+//! Reading order: this file (the path), `weight` (what it may use), `ledger` (its record, whatever happens).
 
 use std::sync::Arc;
 
+use access::limits::{Refusal, Standing};
 use bytes::Bytes;
 use domain::chat::{Delivery, Relayed, RelayedPortion};
 use domain::fault::{Fault, Kind, Origin, Retry};
@@ -29,6 +30,7 @@ use crate::run::known::hash_of;
 use crate::turn::{Recorded, TurnError};
 
 mod ledger;
+mod weight;
 
 use ledger::Ledger;
 
@@ -86,6 +88,8 @@ pub struct Relaying {
     pub model_used: String,
     /// The attempt, from 1.
     pub attempt: u32,
+    /// Where the limits of who asked are now.
+    pub standing: Standing,
     /// The answer.
     pub answer: Answer,
 }
@@ -132,6 +136,9 @@ pub enum Broken {
 /// A request for a bare model that gets an error: never a degraded answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
+    /// Its key, its tenant or the server has not enough left; it leaves no record.
+    #[error(transparent)]
+    Limited(Box<Refusal>),
     /// It was not taken on; it leaves no record.
     #[error(transparent)]
     Shed(#[from] Shed),
@@ -152,7 +159,10 @@ impl Pipeline {
     /// # Errors
     /// [`Refused`].
     pub async fn relay(self: &Arc<Self>, turn: RelayTurn) -> Result<Relaying, Refused> {
-        let passing = Passing { relayed: Arc::clone(&turn.relayed), streams_until: turn.streams_until };
+        let weight = weight::of(&turn.relayed);
+        let (allowance, standing) = self.admit_relay(&turn, weight).map_err(Refused::Limited)?;
+        let passing =
+            Passing { relayed: Arc::clone(&turn.relayed), weight, streams_until: turn.streams_until };
         let delivery = turn.relayed.delivery;
         let started = (self.parts.clock.now(), self.parts.clock.wall());
         let work = match delivery {
@@ -161,7 +171,7 @@ impl Pipeline {
         };
         let arrival = Arrival { route: &turn.route.name, class: turn.class, work, due: turn.models_due() };
         let mut place = self.parts.gate.enter(arrival).await?;
-        let mut ledger = Ledger::open(Arc::clone(self), turn, started);
+        let mut ledger = Ledger::open(Arc::clone(self), (turn, allowance), started);
         let ask = Ask {
             route: &ledger.turn.route,
             request: &passing,
@@ -190,7 +200,13 @@ impl Pipeline {
                 Answer::Streamed(self.end_in_time(stream, answering.until))
             }
         };
-        Ok(Relaying { tier: spoken.tier, model_used: spoken.model_used, attempt: spoken.attempt, answer })
+        Ok(Relaying {
+            tier: spoken.tier,
+            model_used: spoken.model_used,
+            attempt: spoken.attempt,
+            standing,
+            answer,
+        })
     }
 }
 

@@ -10,6 +10,7 @@ use registry::routes::UnknownUseCase;
 use registry::snapshot::{Serving, Snapshot};
 use routing::AttemptLog;
 
+use crate::allowed::Admitted;
 use crate::listener::Listener;
 use crate::parts::Pipeline;
 use crate::session_lock::SessionGuard;
@@ -35,13 +36,23 @@ use known::Known;
 use leaving::Open;
 
 impl Pipeline {
-    /// Runs `turn` to its one reply. Dropping the future cancels the turn, and its model calls with
+    /// [`Self::admit`] and [`Self::run_admitted`].
+    ///
+    /// # Errors
+    /// [`TurnError`] for the few turns that get no reply.
+    pub async fn run(&self, turn: Turn, listener: Listener) -> Result<Reply, TurnError> {
+        self.run_admitted(self.admit(turn)?, listener).await
+    }
+
+    /// Runs a turn to its one reply. Dropping the future cancels the turn, and its model calls with
     /// it; it is recorded as far as it came.
     ///
     /// # Errors
     /// [`TurnError`] for the few turns that get no reply.
     #[expect(clippy::too_many_lines, reason = "the whole path of a turn, in its order, is read in one place")]
-    pub async fn run(&self, turn: Turn, listener: Listener) -> Result<Reply, TurnError> {
+    pub async fn run_admitted(&self, admitted: Admitted, listener: Listener) -> Result<Reply, TurnError> {
+        // Held to the end: the caller's leave.
+        let Admitted { turn, allowance, .. } = admitted;
         let snapshot = self.parts.current.pin();
         let serving = choose_agent(&snapshot, &turn)?;
         let trace = Trace::start(Arc::clone(&self.parts.clock), listener.clone());
@@ -67,7 +78,7 @@ impl Pipeline {
             question: None,
             guardrail: guarded.verdict,
             intent: None,
-            attempts: AttemptLog::default(),
+            attempts: AttemptLog::paid_from(allowance.purse()),
         };
         // Declared before any call is made: dropped, it finds all of them ended.
         let mut known = Open::new(known, &trace, self);
@@ -194,7 +205,7 @@ async fn detect(trace: &Trace, intents: Option<&Intents>, question: &str) -> Opt
     Some(trace.step(step::INTENT, async { intent::run(intents, question) }).await)
 }
 
-fn choose_agent(snapshot: &Snapshot, turn: &Turn) -> Result<Arc<Serving>, TurnError> {
+pub(crate) fn choose_agent(snapshot: &Snapshot, turn: &Turn) -> Result<Arc<Serving>, TurnError> {
     let Some(name) = &turn.agent else {
         return Ok(Arc::clone(&snapshot.default_agent));
     };

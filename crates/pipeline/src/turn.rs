@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use access::limits::Refusal;
 use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::id::{AgentName, InteractionId, SessionId};
 use domain::interaction::{Door, Interaction};
@@ -85,6 +86,9 @@ pub enum TurnError {
     /// The record could not be written and the configuration refuses to answer without.
     #[error("the answer could not be recorded, so it is not given")]
     NotRecorded,
+    /// Its key, its tenant or the server has not enough left.
+    #[error(transparent)]
+    Limited(Box<Refusal>),
     /// Another turn of the same session did not end in time.
     #[error("another message of this session is still being answered")]
     SessionBusy,
@@ -98,6 +102,7 @@ impl TurnError {
             Self::UnknownUseCase { .. } => {
                 Fault { origin: Origin::Caller, kind: Kind::Caller, retry: Retry::Never }
             }
+            Self::Limited(_) => Fault { origin: Origin::Caller, kind: Kind::Throttled, retry: Retry::Never },
             Self::NotRecorded | Self::SessionBusy => Fault::unavailable(),
         }
     }

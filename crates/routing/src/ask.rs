@@ -9,6 +9,7 @@ use domain::fault::Fault;
 use domain::id::{ModelId, RouteName, TargetId};
 use domain::model::{Model, Route, Tier};
 use domain::ports::{ChatStream, ModelError};
+use domain::spending::Weight;
 use domain::time::Moment;
 use resilience::breaker::Refused;
 
@@ -66,6 +67,8 @@ impl Skip {
 pub struct Passing {
     /// The request.
     pub relayed: Arc<Relayed>,
+    /// How much it may use.
+    pub weight: Weight,
     /// When a stream that has begun must be over; `None` leaves it the policy's longest call. Its first word is due at
     /// the deadline, like any answer.
     pub streams_until: Option<Moment>,

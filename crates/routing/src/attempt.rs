@@ -9,6 +9,7 @@ use domain::interaction::{Attempt, AttemptResult};
 use domain::model::{Model, Target, TargetKind, Tier};
 use domain::ports::Clock;
 use domain::price::{Cost, Prices};
+use domain::spending::{NotCovered, Purse, Spent, Weight, Worst};
 use domain::time::Moment;
 use domain::token::Usage;
 use parking_lot::Mutex;
@@ -27,9 +28,29 @@ struct Log {
     n_failed_remote: u32,
     /// At most a few for each generation, by the policy's limits.
     ended: Vec<Attempt>,
+    /// What pays for the calls; `None` where nothing is counted.
+    purse: Option<Arc<dyn Purse>>,
 }
 
 impl AttemptLog {
+    /// The log of a turn whose calls are paid for from `purse`.
+    #[must_use]
+    pub fn paid_from(purse: Option<Arc<dyn Purse>>) -> Self {
+        Self(Arc::new(Mutex::new(Log { purse, ..Log::default() })))
+    }
+
+    /// Covers a call of `target` at its worst: `weight` with answers of at most `output_max` tokens.
+    pub(crate) fn cover(
+        &self,
+        (target, model): (&Target, Option<&Model>),
+        (weight, output_max): (Weight, Option<u32>),
+    ) -> Result<Option<Hold>, NotCovered> {
+        let Some(purse) = self.0.lock().purse.clone() else { return Ok(None) };
+        let worst = weight.worst((model, target.kind), output_max, purse.assumed());
+        purse.cover(worst)?;
+        Ok(Some(Hold { purse, worst, spent: None }))
+    }
+
     /// Takes out the attempts that have ended, in the order they began. A running stream adds its attempt when it
     /// ends or is dropped.
     #[must_use]
@@ -68,6 +89,20 @@ impl AttemptLog {
 impl fmt::Debug for AttemptLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AttemptLog").field("n_begun", &self.n_begun()).finish_non_exhaustive()
+    }
+}
+
+/// What is set aside for one call. Dropped, it is settled with what the call was seen to spend.
+pub(crate) struct Hold {
+    purse: Arc<dyn Purse>,
+    worst: Worst,
+    /// `None` while the call has used nothing.
+    spent: Option<Spent>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.purse.settle(self.worst, self.spent.take());
     }
 }
 
@@ -110,6 +145,8 @@ pub(crate) struct Start<'a> {
     /// When the turn began.
     pub(crate) turn_started: Moment,
     pub(crate) permit: Permit,
+    /// What pays for it.
+    pub(crate) hold: Option<Hold>,
     /// What its first text is.
     pub(crate) awaits: Answer,
     /// What is asked.
@@ -137,6 +174,8 @@ pub(crate) struct Running {
     began: Moment,
     /// `None` once the call has ended.
     permit: Option<Permit>,
+    /// What pays for it; `None` where nothing is counted, or once it is settled.
+    hold: Option<Hold>,
     /// Filled in as the call goes on.
     attempt: Attempt,
     /// Whether the provider refused the call, so that nothing was used.
@@ -173,6 +212,7 @@ impl Running {
             awaits: start.awaits,
             began,
             permit: Some(start.permit),
+            hold: start.hold,
             attempt,
             refused: false,
             prompt: start.prompt,
@@ -271,6 +311,11 @@ impl Running {
         self.attempt.result = result;
         self.attempt.latency = self.clock.now().since(self.began);
         self.settle();
+        if let Some(mut hold) = self.hold.take() {
+            let usage = self.attempt.usage.or(self.attempt.estimate);
+            let is_unused = self.refused && usage.is_none();
+            hold.spent = (!is_unused).then_some(Spent { usage, cost: self.attempt.cost });
+        }
         self.log.end(self.attempt.clone(), self.place);
     }
 

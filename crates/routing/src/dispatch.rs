@@ -2,7 +2,8 @@
 
 use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::model::{RouteTier, Target, TargetKind, Tier};
-use domain::ports::{ChatModel, RelayError};
+use domain::ports::{ChatModel, ModelError, RelayError};
+use domain::spending::NotCovered;
 use domain::time::Moment;
 use resilience::breaker::Position;
 use resilience::breakers::Permit;
@@ -238,6 +239,8 @@ async fn place_call<F: Form>(
     let Candidate { target, model, permit } = candidate;
     let tier = tier_of(rung.tier, target);
     let parts = &router.parts;
+    let priced = (target, ask.prices.get(&target.model));
+    let hold = ask.log.cover(priced, F::weight(request)).map_err(|why| not_covered(target, why))?;
     let running = Running::begin(Start {
         clock: &parts.clock,
         log: ask.log,
@@ -246,6 +249,7 @@ async fn place_call<F: Form>(
         model: ask.prices.get(&target.model),
         turn_started: ask.started,
         permit,
+        hold,
         awaits: ask.request.awaits(),
         prompt: F::prompt(request),
     });
@@ -273,6 +277,12 @@ async fn place_call<F: Form>(
             Err(error)
         }
     }
+}
+
+/// A call that nothing pays for is not made; a cheaper target may be.
+fn not_covered(target: &Target, why: NotCovered) -> ModelError {
+    let detail = format!("`{}` was not called: {why}", target.id);
+    ModelError { fault: Fault { retry: Retry::Elsewhere, ..Fault::unavailable() }, detail }
 }
 
 /// The rung that a target's answers are reported as: whoever runs the model names it.

@@ -7,6 +7,7 @@ use domain::chat::{ChatCall, ChatChunk, ChatRequest, Delivery, Done, RelayCall, 
 use domain::id::ModelId;
 use domain::model::Overrides;
 use domain::ports::{BoxFuture, ChatModel, ModelError, RelayError};
+use domain::spending::{Input, Weight};
 use domain::time::Moment;
 use futures_util::stream::Stream;
 use resilience::breakers::Answer;
@@ -84,6 +85,8 @@ pub(crate) trait Form: Sync {
     type Tier: Send + Sync;
 
     fn for_tier(&self, overrides: Overrides) -> Self::Tier;
+    /// How much the request may use, and the most tokens of an answer where its tier sets them.
+    fn weight(tier: &Self::Tier) -> (Weight, Option<u32>);
     fn start<'m>(
         tier: &Self::Tier,
         model: &'m dyn ChatModel,
@@ -124,6 +127,15 @@ impl Form for ChatRequest {
         Arc::new(request)
     }
 
+    fn weight(tier: &Arc<Self>) -> (Weight, Option<u32>) {
+        // Names of roles and what templates put around each message.
+        const AROUND_BYTES: usize = 32;
+        let messages: usize = tier.messages.iter().map(|message| message.text.len() + AROUND_BYTES).sum();
+        let bytes = messages + AROUND_BYTES + tier.schema.as_ref().map_or(0, |schema| schema.len());
+        let input = Input::AtMost(u32::try_from(bytes).unwrap_or(u32::MAX));
+        (Weight { input, output_max: Some(tier.parameters.max_tokens), answers: 1 }, None)
+    }
+
     fn start<'m>(
         tier: &Arc<Self>,
         model: &'m dyn ChatModel,
@@ -158,6 +170,10 @@ impl Form for Passing {
 
     fn for_tier(&self, overrides: Overrides) -> PassingTier {
         PassingTier { passing: self.clone(), overrides }
+    }
+
+    fn weight(tier: &PassingTier) -> (Weight, Option<u32>) {
+        (tier.passing.weight, tier.overrides.max_tokens)
     }
 
     fn start<'m>(

@@ -3,13 +3,14 @@
 //! Reading order: [`ask`] (what goes in and comes out), [`router`] (the parts and their health), `dispatch` (the
 //! walk down the ladder), `candidate` (who is called), `form` (texts and
 //! relayed bytes take the same walk), `call` (one call up to its first text), `answer` (the stream
-//! from there on), [`attempt`] (the record of each call, also of those that nobody waited for) and `estimate` (what a call
-//! used that did not say).
+//! from there on), [`attempt`] (the record of each call, also of those that nobody waited for), `estimate` (what a call
+//! used that did not say) and [`worst`] (what a request may cost at most).
 #![deny(missing_docs)]
 
 pub mod ask;
 pub mod attempt;
 pub mod router;
+pub mod worst;
 
 mod answer;
 mod call;

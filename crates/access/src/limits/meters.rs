@@ -17,11 +17,14 @@ use super::alert::{Alert, Alerts};
 use super::allowance::{Account, Allowance, KeepsBudget};
 use super::bucket::BucketReading;
 use super::meter::{Begins, LevelReading, Limit, Meter, Now, Settled, Wanted};
-use super::{Config, Unpriced};
+use super::settings::{Config, InvalidLimit, LimitsConfig, Unpriced};
 
 /// All meters, by whose they are.
 pub struct Meters {
-    config: Config,
+    unpriced: Unpriced,
+    assumed: Assumed,
+    /// Of keys that have none of their own.
+    key_limits: Limits,
     server: Option<Arc<Meter>>,
     tenants: HashMap<TenantId, Arc<Meter>>,
     /// Keys that were named by [`Meters::set_key`] or have asked for something.
@@ -64,7 +67,7 @@ impl Chain {
                     Limit::Budget(reading) => state.refused(meter.level(), wanted.began, reading),
                     Limit::Requests(_) | Limit::Tokens(_) | Limit::Parallel => Vec::new(),
                 };
-                let refusal = Refusal::of(meter.level().clone(), limit);
+                let refusal = Refusal::of(meter.level().clone(), limit, wanted.began);
                 let standing = Standing { requests: state.requests(now), tokens: state.tokens(now) };
                 return Err(Box::new((Refusal { standing, ..refusal }, alerts)));
             }
@@ -114,6 +117,8 @@ pub struct Refusal {
     pub level: Level,
     /// Why.
     pub why: Why,
+    /// After how long the same request may pass; `None` when waiting does not help.
+    pub retry_after: Option<Duration>,
     /// Where who asked stands.
     pub standing: Standing,
 }
@@ -128,22 +133,15 @@ pub enum Why {
 }
 
 impl Refusal {
-    fn of(level: Level, limit: Limit) -> Self {
-        Self { level, why: Why::Limit(limit), standing: Standing::default() }
-    }
-
-    /// After how long the same request may pass; `None` when waiting does not help.
-    #[must_use]
-    pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
-        match self.why {
-            Why::Limit(Limit::Requests(wait)) => Some(wait),
-            Why::Limit(Limit::Tokens(wait)) => wait,
-            Why::Limit(Limit::Parallel) => Some(Duration::from_secs(1)),
-            Why::Limit(Limit::Budget(reading)) => {
-                (reading.period != Period::Total).then(|| reading.span.end.since(now))
-            }
-            Why::Unpriced => None,
-        }
+    fn of(level: Level, limit: Limit, now: Timestamp) -> Self {
+        let retry_after = match limit {
+            Limit::Requests(wait) => Some(wait),
+            Limit::Tokens(wait) => wait,
+            // Nobody knows when one of them ends.
+            Limit::Parallel => Some(Duration::from_secs(1)),
+            Limit::Budget(reading) => (reading.period != Period::Total).then(|| reading.span.end.since(now)),
+        };
+        Self { level, why: Why::Limit(limit), retry_after, standing: Standing::default() }
     }
 
     fn sentence(&self) -> String {
@@ -173,21 +171,32 @@ impl Refusal {
 
 impl Meters {
     /// Meters for `config`, all unused.
-    #[must_use]
-    pub fn new(config: Config, now: Now) -> Self {
-        let server = Meter::new(Level::Server, &config.server.limits(), now);
-        let tenant = |(name, limits): (&String, &super::LimitsConfig)| {
+    ///
+    /// # Errors
+    /// [`InvalidLimit`] as [`Config::validate`] tells it.
+    pub fn new(config: &Config, now: Now) -> Result<Self, InvalidLimit> {
+        let server = config.server.limits()?;
+        let tenant = |(name, limits): (&String, &LimitsConfig)| {
             let tenant = TenantId::from(name.as_str());
-            let meter = Meter::new(Level::Tenant(tenant.clone()), &limits.limits(), now);
-            (tenant, Arc::new(meter))
+            let meter = Meter::new(Level::Tenant(tenant.clone()), &limits.limits()?, now);
+            Ok((tenant, Arc::new(meter)))
         };
-        Self {
-            server: (config.server.limits() != Limits::default()).then(|| Arc::new(server)),
-            tenants: config.tenants.iter().map(tenant).collect(),
+        Ok(Self {
+            unpriced: config.unpriced,
+            assumed: config.assumed(),
+            key_limits: config.key.limits()?,
+            server: (server != Limits::default()).then(|| Arc::new(Meter::new(Level::Server, &server, now))),
+            tenants: config.tenants.iter().map(tenant).collect::<Result<_, InvalidLimit>>()?,
             keys: RwLock::default(),
             alerts: Alerts::default(),
-            config,
-        }
+        })
+    }
+
+    /// Meters that count nothing but keys at their defaults.
+    #[must_use]
+    pub fn open() -> Arc<Self> {
+        let now = Now { moment: Moment::default(), wall: Timestamp::default() };
+        Arc::new(Self::new(&Config::default(), now).expect("the defaults are valid"))
     }
 
     /// Lets a request of `asker` begin, with `worst` set aside for its first call.
@@ -208,15 +217,15 @@ impl Meters {
             Worst::Priced(amounts) => amounts,
             Worst::Unpriced(tokens) => Amounts { tokens, money: Nanos(0) },
         };
-        let is_refused = self.config.unpriced == Unpriced::Refuse && matches!(worst, Worst::Unpriced(_));
+        let is_refused = self.unpriced == Unpriced::Refuse && matches!(worst, Worst::Unpriced(_));
         if is_refused && let Some(meter) = chain.iter().find(|meter| meter.lock().has_budget()) {
             let (level, standing) = (meter.level().clone(), Standing::default());
-            return Err(Box::new(Refusal { level, why: Why::Unpriced, standing }));
+            return Err(Box::new(Refusal { level, why: Why::Unpriced, retry_after: None, standing }));
         }
         let wanted = Wanted { begins: Begins::Now, amounts, began: now.wall };
         let Granted { keeps_budget, standing } =
             chain.take(now.moment, &wanted).map_err(|refused| Box::new(self.told(*refused)))?;
-        let keeps_budget = match self.config.unpriced {
+        let keeps_budget = match self.unpriced {
             Unpriced::Refuse => keeps_budget,
             Unpriced::Allow => KeepsBudget::No,
         };
@@ -253,7 +262,7 @@ impl Meters {
             return Arc::clone(meter);
         }
         let mut keys = self.keys.write();
-        let new = || Arc::new(Meter::new(Level::Key(key.clone()), &self.config.key.limits(), now));
+        let new = || Arc::new(Meter::new(Level::Key(key.clone()), &self.key_limits, now));
         Arc::clone(keys.entry(key.clone()).or_insert_with(new))
     }
 
@@ -265,8 +274,7 @@ impl Meters {
 
     /// From now on `key` has these limits; `None` for those of a key without its own. What it used stays used.
     pub fn set_key(&self, key: &KeyId, limits: Option<&Limits>, now: Now) {
-        let default = self.config.key.limits();
-        self.key(key, now).configure(limits.unwrap_or(&default), now);
+        self.key(key, now).configure(limits.unwrap_or(&self.key_limits), now);
     }
 
     /// Adds what a level spent in `period` before this process began.
@@ -317,6 +325,6 @@ impl Meters {
     /// What stands in for what the catalogue does not know.
     #[must_use]
     pub fn assumed(&self) -> Assumed {
-        self.config.assumed()
+        self.assumed
     }
 }

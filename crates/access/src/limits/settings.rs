@@ -8,7 +8,7 @@ use std::time::Duration;
 use domain::limit::{Budgets, Limits, Period, Rate};
 use domain::money::Nanos;
 use domain::spending::Assumed;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// Settings of `[limits]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -20,7 +20,7 @@ pub struct Config {
     pub tenants: BTreeMap<String, LimitsConfig>,
     /// Everybody together, also while no key exists.
     pub server: LimitsConfig,
-    /// What happens to a model without prices where there is a budget: `refuse` or `allow` (it counts as nothing then).
+    /// What happens to a model without prices where there is a budget.
     pub unpriced: Unpriced,
     /// What a model is taken to have where the catalogue does not say, for the worst case of a request.
     pub assumed: AssumedConfig,
@@ -43,7 +43,7 @@ pub enum Unpriced {
 pub struct LimitsConfig {
     /// Requests that may begin: `"50/s"`, `"600/min"`, `"1000/h"` or `"unlimited"`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rate: Option<Pace>,
+    pub rate: Option<String>,
     /// Requests that may begin at once after a pause; as many as begin in a second where it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub burst: Option<u64>,
@@ -55,7 +55,7 @@ pub struct LimitsConfig {
     pub parallel: Option<u32>,
     /// US dollars for each period: `["1.50/day", "20/month", "100/total"]`. Days and months are those of UTC.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub budget: Vec<BudgetText>,
+    pub budget: Vec<String>,
 }
 
 /// Limits of a key that has none of its own. What is left out is not limited, but for the rate.
@@ -63,7 +63,7 @@ pub struct LimitsConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct KeyLimitsConfig {
     /// Requests that may begin: `"50/s"`, `"600/min"`, `"1000/h"` or `"unlimited"`.
-    pub rate: Pace,
+    pub rate: String,
     /// Requests that may begin at once after a pause.
     pub burst: u64,
     /// Tokens in and out in a minute. Each request takes its worst case until its usage is known.
@@ -71,13 +71,13 @@ pub struct KeyLimitsConfig {
     /// Requests at once.
     pub parallel: Option<u32>,
     /// US dollars for each period: `["1.50/day", "20/month", "100/total"]`. Days and months are those of UTC.
-    pub budget: Vec<BudgetText>,
+    pub budget: Vec<String>,
 }
 
 impl Default for KeyLimitsConfig {
     fn default() -> Self {
         Self {
-            rate: Pace::Limited { count: 50, per: Duration::from_secs(1) },
+            rate: "50/s".to_owned(),
             burst: 100,
             tokens_per_minute: None,
             parallel: None,
@@ -204,96 +204,64 @@ fn dollars(text: &str) -> Option<Nanos> {
     format!("{whole}{fraction:0<9}").parse::<i64>().ok().map(Nanos)
 }
 
-macro_rules! as_text {
-    ($($name:ident),*) => {$(
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-            }
-        }
-    )*};
-}
-
-as_text!(Pace, BudgetText);
-
-/// The amounts as one for each period.
-fn budgets(texts: &[BudgetText]) -> Budgets {
+/// The amounts, one for each period.
+fn budgets(texts: &[String]) -> Result<Budgets, InvalidLimit> {
     let mut budgets = Budgets::default();
     for text in texts {
-        *budgets.of_mut(text.period) = Some(text.amount);
+        let BudgetText { amount, period } = text.parse()?;
+        if budgets.of_mut(period).replace(amount).is_some() {
+            return Err(InvalidLimit::Range("budget: one amount for each period"));
+        }
     }
-    budgets
+    Ok(budgets)
 }
 
-fn rate((pace, burst): (Option<Pace>, Option<u64>)) -> Option<Rate> {
-    match pace? {
-        Pace::Unlimited => None,
-        Pace::Limited { count, per } => {
-            let in_a_second = count / per.as_secs().max(1);
-            Some(Rate { count, per, burst: burst.unwrap_or(in_a_second).max(1) })
-        }
+fn in_range(number: Option<u64>, reason: &'static str) -> Result<(), InvalidLimit> {
+    match number.is_none_or(|number| (1..=COUNT_MAX).contains(&number)) {
+        true => Ok(()),
+        false => Err(InvalidLimit::Range(reason)),
     }
 }
 
 impl LimitsConfig {
     /// As they are counted.
-    #[must_use]
-    pub fn limits(&self) -> Limits {
-        Limits {
-            requests: rate((self.rate, self.burst)),
-            tokens_per_minute: self.tokens_per_minute,
-            parallel: self.parallel,
-            budgets: budgets(&self.budget),
-        }
-    }
-
-    /// Checks what types cannot say.
     ///
     /// # Errors
-    /// [`InvalidLimit`] for the first thing that is wrong.
-    pub fn validate(&self) -> Result<(), InvalidLimit> {
-        let is_out = |n: Option<u64>| n.is_some_and(|n| !(1..=COUNT_MAX).contains(&n));
-        if is_out(self.burst) {
-            return Err(InvalidLimit::Range("burst: 1 to 1000000000"));
-        }
-        if is_out(self.tokens_per_minute) {
-            return Err(InvalidLimit::Range("tokens_per_minute: 1 to 1000000000"));
-        }
-        if self.parallel == Some(0) {
-            return Err(InvalidLimit::Range("parallel: at least 1"));
-        }
-        let has_twice =
-            |one: &BudgetText| self.budget.iter().filter(|other| other.period == one.period).count() > 1;
-        if self.budget.iter().any(has_twice) {
-            return Err(InvalidLimit::Range("budget: one amount for each period"));
-        }
-        Ok(())
+    /// [`InvalidLimit`] for the first thing that makes no sense.
+    pub fn limits(&self) -> Result<Limits, InvalidLimit> {
+        in_range(self.burst, "burst: 1 to 1000000000")?;
+        in_range(self.tokens_per_minute, "tokens_per_minute: 1 to 1000000000")?;
+        in_range(self.parallel.map(u64::from), "parallel: at least 1")?;
+        let requests = match self.rate.as_deref().map(str::parse).transpose()? {
+            None | Some(Pace::Unlimited) => None,
+            Some(Pace::Limited { count, per }) => {
+                let in_a_second = count / per.as_secs().max(1);
+                Some(Rate { count, per, burst: self.burst.unwrap_or(in_a_second).max(1) })
+            }
+        };
+        Ok(Limits {
+            requests,
+            tokens_per_minute: self.tokens_per_minute,
+            parallel: self.parallel,
+            budgets: budgets(&self.budget)?,
+        })
     }
 }
 
 impl KeyLimitsConfig {
-    /// The same in the form of those that a key has of its own.
-    #[must_use]
-    pub fn as_own(&self) -> LimitsConfig {
-        LimitsConfig {
-            rate: Some(self.rate),
+    /// As they are counted.
+    ///
+    /// # Errors
+    /// [`InvalidLimit`] for the first thing that makes no sense.
+    pub fn limits(&self) -> Result<Limits, InvalidLimit> {
+        let own = LimitsConfig {
+            rate: Some(self.rate.clone()),
             burst: Some(self.burst),
             tokens_per_minute: self.tokens_per_minute,
             parallel: self.parallel,
             budget: self.budget.clone(),
-        }
-    }
-
-    /// As they are counted.
-    #[must_use]
-    pub fn limits(&self) -> Limits {
-        self.as_own().limits()
+        };
+        own.limits()
     }
 }
 
@@ -303,10 +271,10 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong.
     pub fn validate(&self) -> Result<(), (Vec<&str>, InvalidLimit)> {
-        self.key.as_own().validate().map_err(|error| (vec!["key"], error))?;
-        self.server.validate().map_err(|error| (vec!["server"], error))?;
+        self.key.limits().map_err(|error| (vec!["key"], error))?;
+        self.server.limits().map_err(|error| (vec!["server"], error))?;
         for (name, limits) in &self.tenants {
-            limits.validate().map_err(|error| (vec!["tenants", name.as_str()], error))?;
+            limits.limits().map_err(|error| (vec!["tenants", name.as_str()], error))?;
         }
         if self.assumed.context == 0 || self.assumed.output_max == 0 {
             return Err((vec!["assumed"], InvalidLimit::Range("at least 1 token")));
@@ -361,31 +329,34 @@ mod tests {
 
     #[test]
     fn a_key_begins_with_a_hundred_and_goes_on_with_fifty_a_second() {
-        let limits = Config::default().key.limits();
+        let limits = Config::default().key.limits().expect("valid");
         assert_eq!(limits.requests, Some(Rate { count: 50, per: Duration::from_secs(1), burst: 100 }));
-        assert_eq!(Config::default().server.limits(), Limits::default());
+        assert_eq!(Config::default().server.limits(), Ok(Limits::default()));
     }
 
     #[test]
     fn a_burst_that_is_left_out_is_a_second_of_the_rate() {
         for (text, want) in [("50/s", 50), ("600/min", 10), ("10/h", 1)] {
-            let limits = LimitsConfig { rate: text.parse().ok(), ..LimitsConfig::default() }.limits();
+            let own = LimitsConfig { rate: Some(text.to_owned()), ..LimitsConfig::default() };
+            let limits = own.limits().expect("valid");
             assert_eq!(limits.requests.map(|rate| rate.burst), Some(want), "{text}");
         }
     }
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        let twice = |texts: [&str; 2]| texts.map(|text| text.parse().expect("a budget")).to_vec();
+        let budget = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
         for (limits, is_fine) in [
             (LimitsConfig::default(), true),
+            (LimitsConfig { rate: Some("fast".to_owned()), ..LimitsConfig::default() }, false),
             (LimitsConfig { burst: Some(0), ..LimitsConfig::default() }, false),
             (LimitsConfig { parallel: Some(0), ..LimitsConfig::default() }, false),
             (LimitsConfig { tokens_per_minute: Some(0), ..LimitsConfig::default() }, false),
-            (LimitsConfig { budget: twice(["1/day", "2/day"]), ..LimitsConfig::default() }, false),
-            (LimitsConfig { budget: twice(["1/day", "2/month"]), ..LimitsConfig::default() }, true),
+            (LimitsConfig { budget: budget(&["1"]), ..LimitsConfig::default() }, false),
+            (LimitsConfig { budget: budget(&["1/day", "2/day"]), ..LimitsConfig::default() }, false),
+            (LimitsConfig { budget: budget(&["1/day", "2/month"]), ..LimitsConfig::default() }, true),
         ] {
-            assert_eq!(limits.validate().is_ok(), is_fine, "{limits:?}");
+            assert_eq!(limits.limits().is_ok(), is_fine, "{limits:?}");
         }
     }
 }

@@ -14,6 +14,7 @@ use pipeline::turn::{Recorded, Reply, Turn};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::limits;
 use crate::problem::{Problem, whole_seconds};
 use crate::router::Api;
 use crate::stream;
@@ -26,13 +27,16 @@ pub(crate) fn new_interaction_id(api: &Api) -> InteractionId {
 pub(crate) async fn run(api: Arc<Api>, headers: &HeaderMap, turn: Turn) -> Result<Response, Problem> {
     let pipeline = api.pipeline(turn.deadline).await?;
     if accepts_event_stream(headers) {
-        return Ok(stream::respond(api, pipeline, turn));
+        return Ok(stream::respond(api, pipeline, turn)?);
     }
     // Boxed, as the path of a turn is a large future and handlers are moved a few times.
-    let reply = Box::pin(pipeline.run(turn, Listener::Silent)).await?;
+    let admitted = pipeline.admit(turn)?;
+    let standing = admitted.standing;
+    let reply = Box::pin(pipeline.run_admitted(admitted, Listener::Silent)).await?;
     api.metrics.observe(&reply);
     let mut response = Json(body(&reply)).into_response();
     put_headers(response.headers_mut(), &reply);
+    limits::note(&mut response, standing);
     Ok(response)
 }
 

@@ -19,6 +19,7 @@ use wire::openai::encode::{self, Encoder};
 use wire::openai::inbound::{self, Inbound, InboundError};
 use wire::openai::relay::Asked;
 
+use crate::limits;
 use crate::native::reply::{self, new_interaction_id};
 use crate::native::text;
 use crate::openai::error::OpenAiError;
@@ -45,15 +46,18 @@ pub(super) async fn respond(door: Door, asked: Asked) -> Result<Response, OpenAi
     };
     if asked.relayed.delivery == Delivery::Streamed {
         let format = Chunks { encoder, usage_frame: asked.relayed.usage, released: 0, has_spoken: false };
-        return Ok(stream::respond_as(format, door.api, door.pipeline, turn));
+        return Ok(stream::respond_as(format, door.api, door.pipeline, turn)?);
     }
     // Boxed, as the path of a turn is a large future and handlers are moved a few times.
-    let reply = Box::pin(door.pipeline.run(turn, Listener::Silent)).await?;
+    let admitted = door.pipeline.admit(turn)?;
+    let standing = admitted.standing;
+    let reply = Box::pin(door.pipeline.run_admitted(admitted, Listener::Silent)).await?;
     door.api.metrics.observe(&reply);
     let interaction = &reply.interaction;
     let body = encoder.whole(&reply.response, finish(interaction), Some(interaction.usage));
     let mut response = Json(body).into_response();
     reply::put_headers(response.headers_mut(), &reply);
+    limits::note(&mut response, standing);
     Ok(response)
 }
 

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use access::limits::Standing;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use domain::chat::ErrorReply;
 use domain::fault::{Kind, Retry};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use pipeline::relay::{Broken, Refused};
 use pipeline::turn::TurnError;
 use registry::clients::NameError;
@@ -16,21 +17,28 @@ use wire::openai::encode;
 use wire::openai::inbound::InboundError;
 use wire::openai::relay::RequestError;
 
-use crate::problem::Problem;
+use crate::limits;
+use crate::problem::{Problem, whole_seconds};
 
 /// An error reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OpenAiError {
     reply: ErrorReply,
     /// Whole seconds, at least 1.
-    retry_after_s: Option<u64>,
+    retry_after_s: Option<u32>,
+    /// Where the limits of who asked are, when one of them is in the way.
+    standing: Option<Box<Standing>>,
 }
+
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+const RATE_LIMIT_EXCEEDED: &str = "rate_limit_exceeded";
 
 // Classes that SDKs know.
 const INVALID_REQUEST: &str = "invalid_request_error";
 const PERMISSION: &str = "permission_error";
 const NOT_FOUND: &str = "not_found_error";
 const RATE_LIMIT: &str = "rate_limit_error";
+const QUOTA: &str = "insufficient_quota";
 const API: &str = "api_error";
 const TIMEOUT: &str = "timeout_error";
 const OVERLOADED: &str = "overloaded_error";
@@ -45,7 +53,7 @@ impl OpenAiError {
             code: Some(code.to_owned()),
         };
         let retry_after_s = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
-        Self { reply, retry_after_s }
+        Self { reply, retry_after_s, standing: None }
     }
 
     fn invalid(field: Option<&str>, (code, message): (&str, String)) -> Self {
@@ -61,8 +69,7 @@ impl OpenAiError {
 
     fn after(mut self, wait: Option<Duration>) -> Self {
         if let Some(wait) = wait {
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            self.retry_after_s = Some(seconds.max(1));
+            self.retry_after_s = Some(whole_seconds(wait));
         }
         self
     }
@@ -82,14 +89,27 @@ impl IntoResponse for OpenAiError {
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if self.reply.kind.as_deref() == Some(QUOTA) {
+            // Else SDKs try a 429 again: money does not come by waiting a second.
+            response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
+        if let Some(standing) = self.standing {
+            limits::note(&mut response, *standing);
+        }
         response
     }
 }
 
 impl From<&Problem> for OpenAiError {
     fn from(problem: &Problem) -> Self {
-        let status = problem.status();
+        let (status, code) = match problem.code() {
+            Problem::BUDGET_EXCEEDED => (StatusCode::TOO_MANY_REQUESTS, Problem::BUDGET_EXCEEDED),
+            Problem::RATE_LIMITED => (StatusCode::TOO_MANY_REQUESTS, RATE_LIMIT_EXCEEDED),
+            code => (problem.status(), code),
+        };
         let kind = match status {
+            _ if code == Problem::BUDGET_EXCEEDED => QUOTA,
+            StatusCode::TOO_MANY_REQUESTS => RATE_LIMIT,
             StatusCode::FORBIDDEN => PERMISSION,
             StatusCode::NOT_FOUND => NOT_FOUND,
             StatusCode::REQUEST_TIMEOUT => TIMEOUT,
@@ -97,8 +117,9 @@ impl From<&Problem> for OpenAiError {
             _ if status.is_client_error() => INVALID_REQUEST,
             _ => API,
         };
-        let error = Self::new(status, kind, (problem.code(), problem.detail().to_owned()));
-        Self { retry_after_s: problem.retry_after_s().map(u64::from), ..error }
+        let error = Self::new(status, kind, (code, problem.detail().to_owned()));
+        let retry_after_s = problem.retry_after_s();
+        Self { retry_after_s, standing: Some(Box::new(problem.standing())), ..error }
     }
 }
 
@@ -157,6 +178,7 @@ impl From<TurnError> for OpenAiError {
 impl From<Refused> for OpenAiError {
     fn from(error: Refused) -> Self {
         match error {
+            Refused::Limited(refusal) => Problem::from(*refusal).into(),
             Refused::Shed(shed) => Problem::from(shed).into(),
             Refused::Unanswered(unanswered) => Self::from(*unanswered),
             Refused::Incomplete(error) => Broken::Incomplete(error).into(),
@@ -202,7 +224,7 @@ fn own_words(unanswered: &Unanswered) -> OpenAiError {
         Kind::Throttled => (
             StatusCode::TOO_MANY_REQUESTS,
             RATE_LIMIT,
-            ("rate_limit_exceeded", "the provider asks to slow down"),
+            (RATE_LIMIT_EXCEEDED, "the provider asks to slow down"),
         ),
         Kind::Content => (
             StatusCode::BAD_REQUEST,
@@ -217,7 +239,11 @@ fn own_words(unanswered: &Unanswered) -> OpenAiError {
     match &unanswered.reply {
         Some(reply) if (400..500).contains(&reply.status) => {
             let kind = reply.kind.clone().or(ours.reply.kind);
-            OpenAiError { reply: ErrorReply { kind, ..reply.as_ref().clone() }, retry_after_s: None }
+            OpenAiError {
+                reply: ErrorReply { kind, ..reply.as_ref().clone() },
+                retry_after_s: None,
+                standing: None,
+            }
         }
         _ => ours,
     }

@@ -19,6 +19,7 @@ use registry::snapshot::Snapshot;
 use resilience::shedding::Class;
 use wire::openai::relay::Asked;
 
+use crate::limits;
 use crate::native::reply::new_interaction_id;
 use crate::openai::error::OpenAiError;
 use crate::router::Api;
@@ -64,7 +65,7 @@ pub(super) async fn respond(door: Door, asked: Asked) -> Result<Response, OpenAi
 }
 
 fn answered(relaying: Relaying) -> Response {
-    let Relaying { tier, model_used, attempt, answer } = relaying;
+    let Relaying { tier, model_used, attempt, standing, answer } = relaying;
     let mut response = match answer {
         Answer::Whole(whole) => {
             let json = HeaderValue::from_static("application/json");
@@ -89,6 +90,7 @@ fn answered(relaying: Relaying) -> Response {
             event_stream(Body::from_stream(frames))
         }
     };
+    limits::note(&mut response, standing);
     put(&mut response, "x-mainstay-model", &model_used);
     put(&mut response, "x-mainstay-tier", tier.name());
     put(&mut response, "x-mainstay-attempt", &attempt.to_string());

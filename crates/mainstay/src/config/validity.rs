@@ -35,6 +35,10 @@ pub(super) fn check(config: &Config, layers: &Layers<'_>) -> Result<(), Problems
     if let Err(error) = config.resilience.validate() {
         found.push((vec!["resilience"], format!("[resilience]: {error}")));
     }
+    if let Err((table, error)) = config.limits.validate() {
+        let path: Vec<&str> = std::iter::once("limits").chain(table).collect();
+        found.push((path.clone(), format!("[{}] {error}", path.join("."))));
+    }
     found.extend(config.providers.iter().filter_map(provider));
     let problem = |(path, reason): Finding<'_>| layers.problem(&path, reason);
     let problems: Vec<Problem> = found.into_iter().map(problem).collect();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use access::limits::Allowance;
 use domain::agent::{AgentVersion, Retention};
 use domain::interaction::{Door, FinishedTurn, GuardrailVerdict, Interaction, Outcome};
 use domain::model::Cost;
@@ -29,6 +30,8 @@ pub(super) struct Ledger {
     /// Over the bytes that were passed on.
     pub(super) hasher: Sha256,
     is_closed: bool,
+    /// The caller's leave, until it has its answer.
+    _allowance: Allowance,
 }
 
 /// A record on its way to disk.
@@ -40,13 +43,14 @@ pub(super) struct Closed {
 impl Ledger {
     pub(super) fn open(
         pipeline: Arc<Pipeline>,
-        turn: RelayTurn,
+        (turn, allowance): (RelayTurn, Allowance),
         (started, created): (Moment, Timestamp),
     ) -> Self {
         Self {
             pipeline,
             turn,
-            attempts: AttemptLog::default(),
+            attempts: AttemptLog::paid_from(allowance.purse()),
+            _allowance: allowance,
             started,
             created,
             spoken: None,

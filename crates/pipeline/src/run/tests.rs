@@ -12,6 +12,7 @@ mod relayed;
 mod shed;
 mod streaming;
 
+use access::limits::Meters;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,6 +139,7 @@ impl House {
         };
         let snapshot = snapshot(&tiers, plan.unknown_use_case);
         let pipeline = Arc::new(Pipeline::new(Parts {
+            limits: Meters::open(),
             clock: Arc::clone(&shared),
             ids: Arc::new(CountingIds::new()),
             current: Arc::new(Current::new(snapshot)),

@@ -1,6 +1,7 @@
 //! Each fault of the fault-injecting upstream, through the real provider client, router and pipeline: the right
 //! answer or the right error, no attempt too many, nothing of the provider's own words, no call left open.
 
+use access::limits::Meters;
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
@@ -140,6 +141,7 @@ impl House {
         let shedding = (resilience::shedding::Config::default(), resilience::memory::Config::default());
         let gate = Arc::new(Gate::new(shedding, Arc::clone(&port)));
         let pipeline = Arc::new(Pipeline::new(Parts {
+            limits: Meters::open(),
             clock: port,
             ids: Arc::new(CountingIds::new()) as Arc<dyn Ids>,
             current: Arc::new(Current::new(house::snapshot(&tiers, house::Extras::default()))),
@@ -245,9 +247,7 @@ impl House {
                     format!("{unanswered:?} {unanswered} {}", format!("{reply:?}").replace(WORDS, ""));
                 return (word, shown);
             }
-            Err(refused @ (Refused::NotRecorded(_) | Refused::Shed(_) | Refused::Incomplete(_))) => {
-                return (format!("{refused}"), String::new());
-            }
+            Err(refused) => return (format!("{refused}"), String::new()),
         };
         let (mut bytes, mut broken) = (Vec::new(), None);
         match relaying.answer {

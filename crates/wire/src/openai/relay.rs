@@ -32,7 +32,9 @@ const MAX_COMPLETION_TOKENS: &str = "max_completion_tokens";
 const TEMPERATURE: &str = "temperature";
 /// Fields that let a model, or its provider, do more than answer.
 const TOOLS: [&str; 4] = ["tools", "functions", "web_search_options", "mcp_servers"];
-const KNOWN: [&str; 6] = [MODEL, STREAM, STREAM_OPTIONS, MAX_TOKENS, MAX_COMPLETION_TOKENS, TEMPERATURE];
+const N_ANSWERS: &str = "n";
+const KNOWN: [&str; 7] =
+    [MODEL, STREAM, STREAM_OPTIONS, MAX_TOKENS, MAX_COMPLETION_TOKENS, TEMPERATURE, N_ANSWERS];
 
 /// A body that cannot be relayed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

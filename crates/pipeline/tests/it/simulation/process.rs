@@ -1,5 +1,6 @@
 //! One process after the other on the same disk: composed, killed, ended, and started again.
 
+use access::limits::Meters;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,6 +108,7 @@ impl Machine {
         let shedding = (world.options.shedding, resilience::memory::Config::default());
         let gate = Arc::new(Gate::new(shedding, Arc::clone(&clock)));
         let pipeline = Arc::new(Pipeline::new(Parts {
+            limits: Meters::open(),
             clock,
             gate: Arc::clone(&gate),
             ids: Arc::new(world.ids()),

@@ -8,6 +8,7 @@ use domain::fault::{Fault, Kind};
 use domain::interaction::Attempt;
 use domain::model::Tier;
 use domain::ports::Clock;
+use domain::spending::{Input, Weight};
 use resilience::hedge::Reading;
 
 use super::*;
@@ -175,7 +176,8 @@ fn requests_that_name_tools_are_asked_once() {
             tools,
             headers: Vec::new(),
         };
-        let passing = Passing { relayed: Arc::new(relayed), streams_until: None };
+        let weight = Weight { input: Input::AtMost(0), output_max: None, answers: 1 };
+        let passing = Passing { relayed: Arc::new(relayed), streams_until: None, weight };
         assert_eq!(passing.leaves_nothing_behind(), want);
     }
 }

@@ -60,6 +60,10 @@ impl Visitor<'_> {
                     self.world().turns.with(turn, |seen| seen.wants_records = Some(0));
                     false
                 }
+                Err(Refused::Limited(refusal)) => {
+                    self.world().promise(false, || format!("turn {turn} is limited by nothing: {refusal}"));
+                    false
+                }
                 Err(Refused::Incomplete(error)) => {
                     self.world().promise(false, || format!("turn {turn} is answered in part: {error}"));
                     false

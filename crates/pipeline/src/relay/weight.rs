@@ -1,0 +1,86 @@
+//! How much a caller's own request may use, from its bytes: an upper bound, found without reading what it says.
+
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+use domain::chat::{FieldSpan, Relayed, Tools};
+use domain::spending::{Input, Weight};
+
+/// Names, in any dialect, of what a provider fetches or runs itself: pictures and files, earlier answers, its own tools.
+/// What these add to the input is not in the body. Where a text only speaks of them, the bound is higher than it need be.
+const FETCHED: [&str; 15] = [
+    "\"image",
+    "\"input_image",
+    "\"file",
+    "\"input_file",
+    "\"input_audio",
+    "\"document\"",
+    "\"video\"",
+    "\"previous_response_id\"",
+    "\"conversation\"",
+    "\"web_search",
+    "\"mcp",
+    "\"code_interpreter",
+    "\"inline_data",
+    "\"inlineData",
+    "\"s3Location",
+];
+static FINDER: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| AhoCorasick::new(FETCHED).ok());
+
+/// Names of the field that limits an answer.
+const OUTPUT_LIMITS: [&str; 4] =
+    ["max_tokens", "max_completion_tokens", "max_output_tokens", "max_tokens_to_sample"];
+/// The field that asks for more than one answer.
+const ANSWERS: &str = "n";
+/// What providers say to a model beside the body when it may call tools (Anthropic: up to 346 tokens, platform docs,
+/// 2026-11), and the names of roles.
+const AROUND_TOKENS: u32 = 64;
+const AROUND_TOOLS_TOKENS: u32 = 1_024;
+
+/// The weight of `relayed`. No tokenizer makes more tokens of a text than it has bytes, and JSON only adds to them.
+pub(super) fn of(relayed: &Relayed) -> Weight {
+    let around = if relayed.tools == Tools::Named { AROUND_TOOLS_TOKENS } else { AROUND_TOKENS };
+    let bytes = u32::try_from(relayed.body.len()).unwrap_or(u32::MAX).saturating_add(around);
+    let is_fetched = FINDER.as_ref().is_none_or(|finder| finder.is_match(&relayed.body));
+    let number = |field: &FieldSpan| {
+        let raw = relayed.body.get(field.value.clone())?;
+        std::str::from_utf8(raw).ok()?.trim().parse::<u64>().ok()
+    };
+    let named = |names: &[&str]| {
+        let found = relayed.fields.iter().filter(|field| names.contains(&field.name)).filter_map(number);
+        // Where two say it, the provider chooses: the larger one is the bound.
+        found.max().map(|number| u32::try_from(number).unwrap_or(u32::MAX))
+    };
+    Weight {
+        input: if is_fetched { Input::UpToContext(bytes) } else { Input::AtMost(bytes) },
+        output_max: named(&OUTPUT_LIMITS),
+        answers: named(&[ANSWERS]).unwrap_or(1).max(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn a_body_is_weighed_by_its_bytes_and_what_it_asks_for() {
+        for (body, is_fetched, output_max, answers) in [
+            (r#"{"model":"x","messages":[]}"#, false, None, 1),
+            (r#"{"model":"x","max_tokens":7,"messages":[]}"#, false, Some(7), 1),
+            (r#"{"model":"x","max_tokens":7,"max_completion_tokens":9,"n":3}"#, false, Some(9), 3),
+            (r#"{"model":"x","max_tokens":null,"n":0}"#, false, None, 1),
+            (r#"{"model":"x","max_tokens":99999999999}"#, false, Some(u32::MAX), 1),
+            (r#"{"model":"x","messages":[{"content":[{"type":"image_url"}]}]}"#, true, None, 1),
+            (r#"{"model":"x","web_search_options":{}}"#, true, None, 1),
+        ] {
+            let asked = wire::openai::relay::read(Bytes::from_static(body.as_bytes())).expect(body);
+            let weight = of(&asked.relayed);
+            let (Input::AtMost(bytes) | Input::UpToContext(bytes)) = weight.input;
+            assert!(usize::try_from(bytes).expect("small") >= body.len(), "{body}");
+            assert_eq!(matches!(weight.input, Input::UpToContext(_)), is_fetched, "{body}");
+            assert_eq!((weight.output_max, weight.answers), (output_max, answers), "{body}");
+        }
+    }
+}
