@@ -9,7 +9,9 @@ use tokio::io::AsyncWrite;
 use super::Received;
 use super::behaviour::{Answer, Behaviour, Phase, RetryAfter};
 use super::server::write;
+use form::{Asked, Form};
 
+mod form;
 mod raw;
 
 /// What becomes of the connection.
@@ -23,7 +25,6 @@ pub(super) enum Ending {
 /// `Err` ends the reply early.
 pub(super) type Sent = Result<(), Ending>;
 
-const EVENT_STREAM: &str = "text/event-stream";
 const JSON: &str = "application/json";
 
 /// How many words come before a fault in the middle.
@@ -34,33 +35,13 @@ pub(super) async fn send(
     request: &Received,
     behaviour: &Behaviour,
 ) -> Ending {
-    let mut reply = Reply { writer, asked: Asked::of(request), pace: Pace::AtOnce, left: usize::MAX };
+    let form = form::of(request);
+    let asked = Asked::of(form, request);
+    let mut reply = Reply { writer, form, asked, pace: Pace::AtOnce, left: usize::MAX };
     match reply.play(request, behaviour).await {
         Ok(()) if *behaviour == Behaviour::CloseAfter => Ending::Close,
         Ok(()) => Ending::KeepOpen,
         Err(ending) => ending,
-    }
-}
-
-/// What of the request shapes the reply.
-struct Asked {
-    model: String,
-    is_streamed: bool,
-    with_usage: bool,
-    n_prompt_words: usize,
-}
-
-impl Asked {
-    fn of(request: &Received) -> Self {
-        let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap_or_default();
-        let messages = body.get("messages").and_then(serde_json::Value::as_array);
-        let texts = messages.into_iter().flatten().filter_map(|message| message.get("content")?.as_str());
-        Self {
-            model: body.get("model").and_then(serde_json::Value::as_str).unwrap_or("mock").to_owned(),
-            is_streamed: body.get("stream") == Some(&json!(true)),
-            with_usage: body.pointer("/stream_options/include_usage") == Some(&json!(true)),
-            n_prompt_words: texts.map(|text| text.split_whitespace().count()).sum(),
-        }
     }
 }
 
@@ -73,6 +54,7 @@ enum Pace {
 
 struct Reply<'a, W> {
     writer: &'a mut W,
+    form: &'static dyn Form,
     asked: Asked,
     pace: Pace,
     /// Bytes of the body until the connection is cut.
@@ -161,17 +143,17 @@ impl<W: AsyncWrite + Unpin> Reply<'_, W> {
         if !self.asked.is_streamed {
             return self.usual(&answer.text).await;
         }
-        self.head(EVENT_STREAM).await?;
+        self.head(self.form.event_stream()).await?;
         let words = words(&answer.text);
         self.stream(Script { token_gap: answer.token_gap, ..Script::usual(&words) }).await
     }
 
     async fn usual(&mut self, text: &str) -> Sent {
         if self.asked.is_streamed {
-            self.head(EVENT_STREAM).await?;
+            self.head(self.form.event_stream()).await?;
             return self.stream(Script::usual(&words(text))).await;
         }
-        let body = self.completion(text, "stop");
+        let body = self.form.whole(&self.completion(text, "stop"), &self.asked);
         self.whole(200, "", &body).await
     }
 
@@ -180,21 +162,21 @@ impl<W: AsyncWrite + Unpin> Reply<'_, W> {
         if phase == Phase::BeforeHead {
             return Ok(());
         }
-        self.head(if self.asked.is_streamed { EVENT_STREAM } else { JSON }).await?;
+        self.head(if self.asked.is_streamed { self.form.event_stream() } else { JSON }).await?;
         if phase == Phase::AfterHead {
             return Ok(());
         }
         if self.asked.is_streamed {
             return self.some_words(WORDS_BEFORE_FAULT).await;
         }
-        let body = self.completion(Behaviour::TEXT, "stop");
+        let body = self.form.whole(&self.completion(Behaviour::TEXT, "stop"), &self.asked);
         self.chunk(body.get(..body.len() / 2).unwrap_or_default().as_bytes()).await
     }
 
     async fn faulty_stream(&mut self, behaviour: &Behaviour) -> Sent {
         let content_type = match behaviour {
             Behaviour::ContentType(content_type) => content_type,
-            _ => EVENT_STREAM,
+            _ => self.form.event_stream(),
         };
         self.head(content_type).await?;
         let all = words(Behaviour::TEXT);
@@ -240,12 +222,10 @@ impl<W: AsyncWrite + Unpin> Reply<'_, W> {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             },
             Behaviour::CarriageReturns => {
-                let mut body = String::new();
-                for word in &all {
-                    let _ = write!(body, "data: {}\r\n\r\n", self.frame(&json!({"content": word}), None));
-                }
-                let _ = write!(body, "data: {}\r\n\r\n", self.frame(&json!({}), Some("stop")));
-                body.push_str("data: [DONE]\r\n\r\n");
+                let mut frames: Vec<String> =
+                    all.iter().map(|word| self.frame(&json!({"content": word}), None)).collect();
+                frames.extend([self.frame(&json!({}), Some("stop")), "[DONE]".to_owned()]);
+                let body = String::from_utf8_lossy(&self.frames(&frames)).replace('\n', "\r\n");
                 self.chunk(body.as_bytes()).await?;
                 self.end().await
             }
@@ -280,6 +260,7 @@ impl<W: AsyncWrite + Unpin> Reply<'_, W> {
             Behaviour::LengthLimit => self.completion(&cut, "length"),
             _ => self.completion(Behaviour::TEXT, "stop"),
         };
+        let body = self.form.whole(&body, &self.asked);
         match behaviour {
             Behaviour::Cut(bytes) => self.left = *bytes,
             Behaviour::Unfinished => self.left = body.len() / 2,
@@ -335,6 +316,11 @@ impl<W: AsyncWrite + Unpin> Reply<'_, W> {
         Ok(())
     }
 
+    /// Frames of the form.
+    fn frames(&self, frames: &[String]) -> Vec<u8> {
+        frames.iter().flat_map(|frame| self.form.frame(frame, &self.asked)).collect()
+    }
+
     fn frame(&self, delta: &serde_json::Value, finish: Option<&str>) -> String {
         let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
         json!({"id": "chatcmpl-mock", "object": "chat.completion.chunk", "model": self.asked.model, "choices": [choice]})
@@ -369,7 +355,7 @@ impl<W: AsyncWrite + Unpin> Reply<'_, W> {
     }
 
     async fn event(&mut self, data: &str) -> Sent {
-        self.chunk(format!("data: {data}\n\n").as_bytes()).await
+        self.chunk(&self.form.frame(data, &self.asked)).await
     }
 
     async fn chunk(&mut self, bytes: &[u8]) -> Sent {

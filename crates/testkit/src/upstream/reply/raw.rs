@@ -3,7 +3,7 @@
 use serde_json::json;
 use tokio::io::AsyncWrite;
 
-use super::{EVENT_STREAM, Ending, JSON, Reply, Sent, words};
+use super::{Ending, JSON, Reply, Sent, words};
 use crate::upstream::behaviour::Behaviour;
 
 const PAGE: &str =
@@ -23,7 +23,7 @@ impl<W: AsyncWrite + Unpin> Reply<'_, W> {
             return Some((with_length(&head, PAGE.len(), PAGE.as_bytes()), Ok(())));
         }
         let body = self.odd_body(behaviour)?;
-        let content_type = if self.asked.is_streamed { EVENT_STREAM } else { JSON };
+        let content_type = if self.asked.is_streamed { self.form.event_stream() } else { JSON };
         let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\n");
         let length = body.len();
         Some(match behaviour {
@@ -66,17 +66,19 @@ impl<W: AsyncWrite + Unpin> Reply<'_, W> {
             Behaviour::Clutter => {
                 let clutter = ": a comment\n\nid: 7\nretry: 10\nevent: ping\ndata:\n\n";
                 let empty = text("");
-                let events = usual.iter().map(|frame| format!("{clutter}data: {empty}\n\ndata: {frame}\n\n"));
-                return Some(events.collect::<String>().into_bytes());
+                let pair = |frame: &String| self.frames(&[empty.clone(), frame.clone()]);
+                return Some(usual.iter().flat_map(|frame| [clutter.into(), pair(frame)].concat()).collect());
             }
-            Behaviour::InvalidUtf8 => return Some(with_bad_byte(&events(&usual))),
+            Behaviour::InvalidUtf8 => return Some(with_bad_byte(&self.frames(&usual))),
             _ => return None,
         };
-        Some(events(&frames).into_bytes())
+        Some(self.frames(&frames))
     }
 
     fn odd_json(&self, behaviour: &Behaviour) -> Option<Vec<u8>> {
-        let usual = self.completion(Behaviour::TEXT, "stop");
+        let whole = |body: &str| self.form.whole(body, &self.asked);
+        let said = self.completion(Behaviour::TEXT, "stop");
+        let usual = whole(&said);
         Some(match behaviour {
             Behaviour::Gzip
             | Behaviour::LengthTooLong
@@ -84,12 +86,12 @@ impl<W: AsyncWrite + Unpin> Reply<'_, W> {
             | Behaviour::DuplicateFrames => usual.into_bytes(),
             Behaviour::NoBody => Vec::new(),
             Behaviour::TextAfterEnd => format!("{usual}\nAnd more.").into_bytes(),
-            Behaviour::NoFinish => usual.replace("\"stop\"", "null").into_bytes(),
-            Behaviour::NoWords => self.completion("", "stop").into_bytes(),
+            Behaviour::NoFinish => whole(&said.replace("\"stop\"", "null")).into_bytes(),
+            Behaviour::NoWords => whole(&self.completion("", "stop")).into_bytes(),
             Behaviour::CutFrames(_) => usual.into_bytes().into_iter().take(60).collect(),
-            Behaviour::HugeFrame(bytes) => grown(&self.completion(SEED, "stop"), *bytes).into_bytes(),
+            Behaviour::HugeFrame(bytes) => grown(&whole(&self.completion(SEED, "stop")), *bytes).into_bytes(),
             Behaviour::Clutter => format!("\r\n\t {usual} \n\n").into_bytes(),
-            Behaviour::InvalidUtf8 => with_bad_byte(&usual),
+            Behaviour::InvalidUtf8 => with_bad_byte(usual.as_bytes()),
             _ => return None,
         })
     }
@@ -100,15 +102,12 @@ fn grown(json: &str, bytes: usize) -> String {
     json.replace(SEED, &"x".repeat(bytes))
 }
 
-fn events(frames: &[String]) -> String {
-    frames.iter().map(|frame| format!("data: {frame}\n\n")).collect()
-}
-
-/// `text` with a byte in a word of the answer that no UTF-8 has.
-fn with_bad_byte(text: &str) -> Vec<u8> {
-    let (before, after) =
-        text.split_once("mock answer").or_else(|| text.split_once("mock ")).unwrap_or((text, ""));
-    [before.as_bytes(), b"mo\xffck ", after.as_bytes()].concat()
+/// `bytes` with one in a word of the answer that no UTF-8 has.
+fn with_bad_byte(bytes: &[u8]) -> Vec<u8> {
+    const WORD: &[u8] = b"mock ";
+    let at = bytes.windows(WORD.len()).position(|found| found == WORD).unwrap_or(bytes.len());
+    let (before, after) = bytes.split_at(at);
+    [before, b"mo\xffck ", after.strip_prefix(WORD).unwrap_or(after)].concat()
 }
 
 fn with_length(head: &str, length: usize, body: &[u8]) -> Vec<u8> {

@@ -1,0 +1,115 @@
+//! The formats in which the upstream answers. All faults are written once, as chat completions; a form turns those into
+//! its own bytes. What it does not understand (an error, a broken frame) goes out as it is.
+
+mod completions;
+mod embeddings;
+mod gemini;
+
+use serde_json::{Value, json};
+
+use crate::upstream::Received;
+
+/// What of the request shapes the reply.
+pub(in crate::upstream) struct Asked {
+    pub(super) model: String,
+    pub(super) is_streamed: bool,
+    pub(super) with_usage: bool,
+    pub(super) n_prompt_words: usize,
+    /// Of embeddings: the texts, how long their vectors shall be, and whether in base64.
+    pub(super) texts: Vec<String>,
+    pub(super) dimensions: usize,
+    pub(super) in_base64: bool,
+}
+
+/// A format.
+pub(super) trait Form: Send + Sync {
+    /// What of `request`, whose body is `body`, shapes the reply.
+    fn asked(&self, request: &Received, body: &Value) -> Asked {
+        let _ = request;
+        Asked::as_openai_says(body)
+    }
+
+    /// The content type of a stream.
+    fn event_stream(&self) -> &'static str {
+        "text/event-stream"
+    }
+
+    /// A frame of a stream: the data of an event of chat completions.
+    fn frame(&self, data: &str, asked: &Asked) -> Vec<u8> {
+        let _ = asked;
+        event(data)
+    }
+
+    /// A whole answer: the body of a chat completion.
+    fn whole(&self, body: &str, asked: &Asked) -> String {
+        let _ = asked;
+        body.to_owned()
+    }
+}
+
+/// The format of what stands at the path of `request`.
+pub(super) fn of(request: &Received) -> &'static dyn Form {
+    let path = request.line.split(' ').nth(1).unwrap_or_default();
+    let path = path.split('?').next().unwrap_or_default();
+    match path {
+        _ if path.ends_with("Content") => &gemini::Gemini,
+        _ if path.ends_with(":batchEmbedContents") => &embeddings::Gemini,
+        _ if path.ends_with("/chat/completions") => &ChatCompletions,
+        _ if path.ends_with("/completions") => &completions::Completions,
+        _ if path.ends_with("/embeddings") => &embeddings::OpenAi,
+        _ => &ChatCompletions,
+    }
+}
+
+struct ChatCompletions;
+
+impl Form for ChatCompletions {}
+
+impl Asked {
+    pub(super) fn of(form: &dyn Form, request: &Received) -> Self {
+        let body = serde_json::from_slice(&request.body).unwrap_or_default();
+        form.asked(request, &body)
+    }
+
+    fn as_openai_says(body: &Value) -> Self {
+        let messages = body.get("messages").and_then(Value::as_array);
+        let texts = messages.into_iter().flatten().filter_map(|message| message.get("content")?.as_str());
+        Self {
+            model: body.get("model").and_then(Value::as_str).unwrap_or("mock").to_owned(),
+            is_streamed: body.get("stream") == Some(&json!(true)),
+            with_usage: body.pointer("/stream_options/include_usage") == Some(&json!(true)),
+            n_prompt_words: texts.map(|text| text.split_whitespace().count()).sum(),
+            texts: Vec::new(),
+            dimensions: 4,
+            in_base64: false,
+        }
+    }
+}
+
+/// A server-sent event.
+fn event(data: &str) -> Vec<u8> {
+    format!("data: {data}\n\n").into_bytes()
+}
+
+/// What a chunk or a body of chat completions says.
+struct Said {
+    text: Option<String>,
+    finish: Option<String>,
+    usage: Option<Value>,
+}
+
+impl Said {
+    /// `None` for what is none: an error, a marker, a broken frame.
+    fn of(data: &str) -> Option<Self> {
+        let body: Value = serde_json::from_str(data).ok()?;
+        body.get("choices")?;
+        let choice = body.pointer("/choices/0");
+        let text =
+            choice.and_then(|choice| choice.get("delta").or_else(|| choice.get("message"))?.get("content"));
+        Some(Self {
+            text: text.and_then(Value::as_str).map(str::to_owned),
+            finish: choice.and_then(|choice| choice.get("finish_reason")?.as_str()).map(str::to_owned),
+            usage: body.get("usage").filter(|usage| usage.is_object()).cloned(),
+        })
+    }
+}
