@@ -5,7 +5,7 @@
 //! [`document`] (knowledge), [`agent`] (what answers),
 //! [`principal`], [`grant`] and [`key`] (who asks, and what it may),
 //! [`limit`] and [`spending`] (how much it may use),
-//! [`interaction`], [`session`] and [`feedback`] (what is kept), [`signal`] (names for telemetry),
+//! [`interaction`], [`ledger`], [`session`] and [`feedback`] (what is kept), [`signal`] (names for telemetry),
 //! [`ports`] (traits that outer crates implement), [`alarm`] (many waits on one timer of the `Clock`).
 #![deny(missing_docs)]
 
@@ -21,6 +21,7 @@ pub mod grant;
 pub mod id;
 pub mod interaction;
 pub mod key;
+pub mod ledger;
 pub mod limit;
 pub mod model;
 pub mod money;

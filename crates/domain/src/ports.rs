@@ -14,6 +14,7 @@ use crate::feedback::{Feedback, FeedbackFilter};
 use crate::id::{CollectionName, ContentHash, InteractionId, SessionId, TargetId, TenantId};
 use crate::interaction::{FinishedTurn, Interaction, InteractionFilter};
 use crate::key::{Key, KeySet};
+use crate::ledger::{Entry, Page};
 use crate::secret::{Secret, SecretRef};
 use crate::session::{Session, SessionRequest};
 use crate::time::{Moment, Timestamp};
@@ -231,6 +232,12 @@ pub trait Records: Send + Sync {
     fn expire(&self, now: Timestamp) -> BoxFuture<'_, Result<u64, StoreError>>;
     /// Proves that writing works now (health check).
     fn probe(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+/// The cost ledger: what [`Records`] writes of the calls of each turn, in the same transaction.
+pub trait Ledger: Send + Sync {
+    /// Entries, oldest first.
+    fn entries(&self, page: Page) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>>;
 }
 
 /// A breaker's state as kept over a restart.

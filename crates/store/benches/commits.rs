@@ -8,18 +8,40 @@ use std::time::{Duration, Instant};
 use domain::agent::{AgentVersion, Retention};
 use domain::chat::Role;
 use domain::id::{InteractionId, SessionId, TenantId, prefixed};
-use domain::interaction::{Door, FinishedTurn, GuardrailVerdict, Interaction, Outcome};
-use domain::model::{Cost, Tier};
+use domain::interaction::{
+    Attempt, AttemptResult, Door, FinishedTurn, GuardrailVerdict, Interaction, Outcome,
+};
+use domain::model::Tier;
+use domain::money::Amount;
 use domain::ports::Records;
+use domain::price::{Cost, PriceVersion};
 use domain::principal::Asker;
 use domain::session::{SessionMessage, SessionTurn};
 use domain::time::Timestamp;
-use domain::token::Usage;
+use domain::token::{TokenCount, Usage};
 use store::{Config, Store};
 use tokio::task::JoinSet;
 
 const DAY: Duration = Duration::from_hours(24);
 const ROUND: Duration = Duration::from_secs(5);
+
+fn attempt() -> Attempt {
+    let usage = Usage::of(TokenCount(812), TokenCount(93));
+    Attempt {
+        n: 1,
+        tier: Tier::Primary,
+        target: "openai/gpt-4o-mini".into(),
+        model: "openai/gpt-4o-mini".into(),
+        started: Duration::from_millis(2),
+        latency: Duration::from_millis(890),
+        first_token: Some(Duration::from_millis(310)),
+        usage: Some(usage),
+        estimate: None,
+        prices: Some(PriceVersion::new("2026-11-01:0a1b2c3d")),
+        cost: Cost::Exact(Amount(177_600_000_000)),
+        result: AttemptResult::Answered,
+    }
+}
 
 fn turn(n: u64, writer: u64) -> FinishedTurn {
     let session = SessionId::from(prefixed("ses", u128::from(writer)));
@@ -48,7 +70,7 @@ fn turn(n: u64, writer: u64) -> FinishedTurn {
         citations: Vec::new(),
         usage: Usage::default(),
         cost: Cost::Unpriced,
-        attempts: Vec::new(),
+        attempts: vec![attempt()],
         steps: Vec::new(),
         case: None,
         metadata: None,

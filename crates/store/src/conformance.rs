@@ -6,6 +6,7 @@ pub(crate) mod breakers;
 pub(crate) mod feedback;
 pub(crate) mod keys;
 pub(crate) mod knowledge;
+pub(crate) mod ledger;
 pub(crate) mod listing;
 pub(crate) mod retention;
 pub(crate) mod samples;
@@ -15,12 +16,12 @@ pub(crate) mod turns;
 
 use std::sync::Arc;
 
-use domain::ports::{BreakerLog, Keys, PassageStore, Records, Sessions};
+use domain::ports::{BreakerLog, Keys, Ledger, PassageStore, Records, Sessions};
 
 /// All ports of a store.
-pub(crate) trait Ports: Sessions + Records + PassageStore + BreakerLog + Keys {}
+pub(crate) trait Ports: Sessions + Records + PassageStore + BreakerLog + Keys + Ledger {}
 
-impl<T: Sessions + Records + PassageStore + BreakerLog + Keys> Ports for T {}
+impl<T: Sessions + Records + PassageStore + BreakerLog + Keys + Ledger> Ports for T {}
 
 /// An engine with one empty database.
 pub(crate) trait Engine {
@@ -45,6 +46,8 @@ macro_rules! conformance {
             feedback: needs_its_interaction, is_read_back, filters_and_order, same_id_changes_nothing;
             retention: none_drops_texts, session_texts_expire, expired_sessions_go_with_messages,
                 expiry_of_many;
+            ledger: holds_every_call_of_every_turn, pages_go_on_where_they_ended, a_tenant_sees_its_own,
+                sums_are_those_of_the_turns;
             knowledge: collection_is_replaced, collections_are_apart, same_id_twice_is_refused,
                 vectors_are_kept_by_model, vectors_outlive_unchanged_chunks, large_collection;
             breakers: newest_entry_stays;

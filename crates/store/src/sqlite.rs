@@ -1,11 +1,12 @@
 //! The store on one SQLite file.
 //!
 //! Reading order: `connection` (opening, what errors mean), `migrations` (the schema), `writer` (group commit), `place`
-//! (whether the file is still there), `readers` (the pool), then the ports: `turns` and `sessions`, `records`, `passages`, `breakers`, `keys`.
+//! (whether the file is still there), `readers` (the pool), then the ports: `turns` and `sessions`, `records`, `ledger`, `passages`, `breakers`, `keys`.
 
 mod breakers;
 pub(crate) mod connection;
 mod keys;
+mod ledger;
 mod listing;
 mod migrations;
 mod passages;

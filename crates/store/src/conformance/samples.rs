@@ -72,7 +72,7 @@ pub(crate) fn interaction(n: u64) -> Interaction {
         },
         quality: Some(quality()),
         citations: vec![citation(1), citation(2)],
-        usage: Usage { cached_input: TokenCount(200), ..Usage::of(TokenCount(300), TokenCount(80)) },
+        usage: attempts().iter().filter_map(|attempt| attempt.usage).fold(Usage::NONE, Usage::plus),
         cost: attempts().iter().map(|attempt| attempt.cost).sum(),
         attempts: attempts(),
         steps: vec![

@@ -31,6 +31,15 @@ impl Listing {
         self
     }
 
+    /// Adds a condition with as many `?` as there are values, when there are.
+    pub(crate) fn behind<const N: usize>(self, condition: &'static str, values: Option<[Value; N]>) -> Self {
+        let Some(values) = values else { return self };
+        let mut values = values.into_iter();
+        let mut listing = self.matching(condition, values.next());
+        listing.values.extend(values);
+        listing
+    }
+
     /// The first `limit` rows in `order`.
     pub(crate) fn rows<T>(
         mut self,

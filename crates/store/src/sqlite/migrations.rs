@@ -24,6 +24,7 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/sqlite/0001_main_job.sql"),
     },
     Migration { version: 2, name: "keys", sql: include_str!("../../migrations/sqlite/0002_keys.sql") },
+    Migration { version: 3, name: "ledger", sql: include_str!("../../migrations/sqlite/0003_ledger.sql") },
 ];
 
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS migrations (
@@ -104,6 +105,12 @@ fn applied(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<(u32, String, 
 
 #[cfg(test)]
 mod tests {
+    use domain::ledger::Entry;
+    use domain::money::Nanos;
+    use domain::price::Cost;
+    use domain::principal::Asker;
+    use domain::token::{TokenCount, Usage};
+
     use super::*;
 
     const FIRST: Migration = Migration { version: 1, name: "first", sql: "CREATE TABLE one (a TEXT)" };
@@ -168,6 +175,38 @@ mod tests {
         let error = migrate(&mut connection, Path::new("places.db")).expect_err("refused");
         assert_eq!(error.to_string(), "places.db is a database, but not one of Mainstay");
         assert_eq!(tables(&connection), ["bookmarks"]);
+    }
+
+    #[test]
+    fn calls_that_were_json_are_in_the_ledger() {
+        let (mut connection, end) = check(&[&MIGRATIONS[..2]]);
+        end.expect("applied");
+        let attempts = r#"[
+            {"n":1,"tier":"primary","target":"p/m","model":"p/m","started_us":1,"latency_us":2,"first_token_us":null,
+             "usage":null,"cost_nanos":null,"result":"timeout"},
+            {"n":2,"tier":"fallback","target":"q/m","model":"q/m","started_us":3,"latency_us":4,"first_token_us":5,
+             "usage":{"input":7,"output":8,"cached_input":6},"cost_nanos":93001,"result":"answered"}]"#;
+        let insert = "INSERT INTO interactions (id, door, agent, agent_version, snapshot, created, latency,
+            response_hash, outcome, attempt, guardrail_action, findings, citations, input_tokens, output_tokens,
+            cached_input_tokens, attempts, steps, retention, tenant, key)
+            VALUES (?1, 'query', 'general', '1', 's', ?2, 9, 'h', 'answered', 2, 'none', '[]', '[]', 7, 8, 6, ?3,
+            '[]', 'record', 'one', 'k1')";
+        for (id, created, attempts) in [("int_1", 100, attempts), ("int_2", 200, "[]")] {
+            connection.execute(insert, params![id, created, attempts]).expect("a turn of old");
+        }
+        migrate(&mut connection, Path::new("data/mainstay.db")).expect("applied");
+        let mut statement = connection.prepare("SELECT * FROM attempts").expect("a query");
+        let rows = statement.query_map([], crate::sqlite::ledger::read).expect("rows");
+        let rows: Vec<_> = rows.map(|row| Entry::try_from(row.expect("a row")).expect("readable")).collect();
+        let told: Vec<_> = rows
+            .iter()
+            .map(|entry| (entry.at.0, entry.attempt.n, entry.attempt.usage, entry.attempt.cost))
+            .collect();
+        let usage = Usage { cached_input: TokenCount(6), ..Usage::of(TokenCount(7), TokenCount(8)) };
+        let cost = Cost::Exact(Nanos(93_001).into());
+        assert_eq!(told, [(100, 1, None, Cost::Unpriced), (100, 2, Some(usage), cost)]);
+        assert_eq!(rows[1].asker, Asker { tenant: "one".into(), key: "k1".into() });
+        assert_eq!(rows[1].attempt.first_token, Some(std::time::Duration::from_micros(5)));
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl Records for Store {
                 .prepare_cached("SELECT * FROM interactions WHERE id = ?1 AND (?2 IS NULL OR tenant = ?2)")?
                 .query_row(params![id.as_str(), tenant], turns::read)
                 .optional()?;
-            Ok(row.map(Interaction::try_from).transpose()?)
+            row.map(|row| turns::whole(transaction, row)).transpose()
         }))
     }
 
@@ -73,7 +73,7 @@ impl Records for Store {
                     filter.before.map(|id| id.as_str().to_owned()),
                 )
                 .rows(transaction, ("created DESC, id DESC", filter.limit), turns::read)?;
-            Ok(rows.into_iter().map(Interaction::try_from).collect::<Result<_, _>>()?)
+            rows.into_iter().map(|row| turns::whole(transaction, row)).collect()
         }))
     }
 

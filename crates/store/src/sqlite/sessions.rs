@@ -41,7 +41,7 @@ impl Sessions for Store {
                 )?
                 .query_row(params![session.as_str(), message_id, tenant.as_str()], turns::read)
                 .optional()?;
-            Ok(row.map(Interaction::try_from).transpose()?)
+            row.map(|row| turns::whole(transaction, row)).transpose()
         }))
     }
 }

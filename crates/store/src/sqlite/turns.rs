@@ -1,11 +1,12 @@
-//! The rows of a finished turn: interaction, session, messages and case.
+//! The rows of a finished turn: interaction, session, messages and case; those of its calls are in `ledger`.
 
 use domain::agent::Retention;
 use domain::interaction::{FinishedTurn, Interaction};
 use domain::session::SessionTurn;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row, Transaction, params};
 
 use super::connection::Failure;
+use super::ledger;
 use crate::stored::interaction::{InteractionRow, finished};
 
 pub(crate) const SELECT: &str = "SELECT * FROM interactions";
@@ -14,11 +15,10 @@ const INSERT: &str = "INSERT INTO interactions (
     id, session, user_id, door, agent, agent_version, snapshot, created, latency,
     question, question_hash, response, response_hash, outcome, tier, model_used, attempt,
     intent, guardrail_action, findings, quality, quality_reasons, citations, citation_texts,
-    input_tokens, output_tokens, cached_input_tokens, cost, attempts, steps,
-    case_id, metadata, retention, retention_ttl, expires, tenant, key
+    steps, case_id, metadata, retention, retention_ttl, expires, tenant, key
 ) VALUES (
     ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-    ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37
+    ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32
 ) ON CONFLICT (id) DO NOTHING";
 
 /// A session of another tenant, or once bound to another user, is never touched. A turn that was written late does not
@@ -44,6 +44,7 @@ pub(crate) fn write(
         return Ok(());
     }
     let interaction = &turn.interaction;
+    ledger::write(connection, interaction)?;
     if let Some(session) = &turn.session
         && !is_answered(connection, session)?
     {
@@ -137,11 +138,6 @@ fn insert(connection: &Connection, row: &InteractionRow) -> Result<bool, Failure
         row.quality_reasons,
         row.citations,
         row.citation_texts,
-        row.input_tokens,
-        row.output_tokens,
-        row.cached_input_tokens,
-        row.cost,
-        row.attempts,
         row.steps,
         row.case_id,
         row.metadata,
@@ -152,6 +148,12 @@ fn insert(connection: &Connection, row: &InteractionRow) -> Result<bool, Failure
         row.key,
     ])?;
     Ok(n_inserted == 1)
+}
+
+/// The turn of a row that [`read`] gave, with its calls.
+pub(crate) fn whole(transaction: &Transaction<'_>, row: InteractionRow) -> Result<Interaction, Failure> {
+    let attempts = ledger::of_turn(transaction, (row.created, &row.id))?;
+    Ok(row.with(attempts)?)
 }
 
 /// Reads a row of [`SELECT`].
@@ -183,11 +185,6 @@ pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<InteractionRow> {
         quality_reasons: row.get("quality_reasons")?,
         citations: row.get("citations")?,
         citation_texts: row.get("citation_texts")?,
-        input_tokens: row.get("input_tokens")?,
-        output_tokens: row.get("output_tokens")?,
-        cached_input_tokens: row.get("cached_input_tokens")?,
-        cost: row.get("cost")?,
-        attempts: row.get("attempts")?,
         steps: row.get("steps")?,
         case_id: row.get("case_id")?,
         metadata: row.get("metadata")?,

@@ -5,10 +5,10 @@ use domain::document::Citation;
 use domain::interaction::{Attempt, Finding, GuardrailVerdict, IntentVerdict, Interaction, StepRecord};
 use domain::principal::Asker;
 use domain::time::Timestamp;
-use domain::token::{TokenCount, Usage};
+use domain::token::Usage;
 
 use super::parts::{
-    StoredAttempt, StoredCitation, StoredFinding, StoredIntent, StoredQuality, StoredStep, from_json, to_json,
+    StoredCitation, StoredFinding, StoredIntent, StoredQuality, StoredStep, from_json, to_json,
 };
 use super::{Unreadable, duration, micros, names};
 
@@ -41,11 +41,6 @@ pub(crate) struct InteractionRow {
     pub(crate) quality_reasons: Option<String>,
     pub(crate) citations: String,
     pub(crate) citation_texts: Option<String>,
-    pub(crate) input_tokens: u32,
-    pub(crate) output_tokens: u32,
-    pub(crate) cached_input_tokens: u32,
-    pub(crate) cost: Option<i64>,
-    pub(crate) attempts: String,
     pub(crate) steps: String,
     pub(crate) case_id: Option<String>,
     pub(crate) metadata: Option<String>,
@@ -131,11 +126,6 @@ impl From<&Interaction> for InteractionRow {
             quality_reasons: texts.reasons,
             citations: list::<Citation, StoredCitation>(&interaction.citations),
             citation_texts: texts.citations,
-            input_tokens: interaction.usage.input.0,
-            output_tokens: interaction.usage.output.0,
-            cached_input_tokens: interaction.usage.cached_input.0,
-            cost: interaction.cost.amount().map(|amount| amount.parts().0.0),
-            attempts: list::<Attempt, StoredAttempt>(&interaction.attempts),
             steps: list::<StepRecord, StoredStep>(&interaction.steps),
             case_id: interaction.case.as_ref().map(|id| id.as_str().to_owned()),
             metadata: texts.metadata,
@@ -146,20 +136,16 @@ impl From<&Interaction> for InteractionRow {
     }
 }
 
-impl TryFrom<InteractionRow> for Interaction {
-    type Error = Unreadable;
-
-    fn try_from(row: InteractionRow) -> Result<Self, Unreadable> {
-        let id = row.id.clone();
-        read(row).map_err(|Unreadable(reason)| Unreadable(format!("interaction {id}: {reason}")))
+impl InteractionRow {
+    /// The turn, with its calls.
+    pub(crate) fn with(self, attempts: Vec<Attempt>) -> Result<Interaction, Unreadable> {
+        let id = self.id.clone();
+        read(self, attempts).map_err(|Unreadable(reason)| Unreadable(format!("interaction {id}: {reason}")))
     }
 }
 
-fn read(row: InteractionRow) -> Result<Interaction, Unreadable> {
-    let usage = Usage {
-        cached_input: TokenCount(row.cached_input_tokens),
-        ..Usage::of(TokenCount(row.input_tokens), TokenCount(row.output_tokens))
-    };
+fn read(row: InteractionRow, attempts: Vec<Attempt>) -> Result<Interaction, Unreadable> {
+    let usage = attempts.iter().filter_map(|attempt| attempt.usage).fold(Usage::NONE, Usage::plus);
     let findings: Vec<StoredFinding> = from_json("findings", &row.findings)?;
     let guardrail = GuardrailVerdict {
         action: names::guardrail_action(&row.guardrail_action)?,
@@ -174,8 +160,6 @@ fn read(row: InteractionRow) -> Result<Interaction, Unreadable> {
         Some(intent) => Some(IntentVerdict::from(from_json::<StoredIntent>("intent", intent)?)),
         None => None,
     };
-    let attempts: Vec<StoredAttempt> = from_json("attempts", &row.attempts)?;
-    let attempts = attempts.into_iter().map(Attempt::try_from).collect::<Result<Vec<_>, _>>()?;
     let cost = attempts.iter().map(|attempt| attempt.cost).sum();
     let steps: Vec<StoredStep> = from_json("steps", &row.steps)?;
     Ok(Interaction {

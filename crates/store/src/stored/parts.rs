@@ -1,10 +1,7 @@
 //! The JSON columns of an interaction.
 
 use domain::document::{Citation, Passage};
-use domain::interaction::{Attempt, Finding, IntentVerdict, QualityCheck, QualityVerdict, StepRecord};
-use domain::money::{Amount, Nanos};
-use domain::price::{Cost, PriceVersion};
-use domain::token::{TokenCount, Usage};
+use domain::interaction::{Finding, IntentVerdict, QualityCheck, QualityVerdict, StepRecord};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -176,115 +173,6 @@ impl StoredCitation {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct StoredUsage {
-    input: u32,
-    output: u32,
-    cached_input: u32,
-    #[serde(default, skip_serializing_if = "is_none")]
-    cache_write_input: u32,
-    #[serde(default, skip_serializing_if = "is_none")]
-    cache_write_hour_input: u32,
-    #[serde(default, skip_serializing_if = "is_none")]
-    reasoning_output: u32,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-fn is_none(count: &u32) -> bool {
-    *count == 0
-}
-
-impl From<Usage> for StoredUsage {
-    fn from(usage: Usage) -> Self {
-        Self {
-            input: usage.input.0,
-            output: usage.output.0,
-            cached_input: usage.cached_input.0,
-            cache_write_input: usage.cache_write_input.0,
-            cache_write_hour_input: usage.cache_write_hour_input.0,
-            reasoning_output: usage.reasoning_output.0,
-        }
-    }
-}
-
-impl From<StoredUsage> for Usage {
-    fn from(stored: StoredUsage) -> Self {
-        Self {
-            input: TokenCount(stored.input),
-            output: TokenCount(stored.output),
-            cached_input: TokenCount(stored.cached_input),
-            cache_write_input: TokenCount(stored.cache_write_input),
-            cache_write_hour_input: TokenCount(stored.cache_write_hour_input),
-            reasoning_output: TokenCount(stored.reasoning_output),
-        }
-    }
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct StoredAttempt {
-    n: u32,
-    tier: String,
-    target: String,
-    model: String,
-    started_us: i64,
-    latency_us: i64,
-    first_token_us: Option<i64>,
-    usage: Option<StoredUsage>,
-    #[serde(default)]
-    estimate: Option<StoredUsage>,
-    #[serde(default)]
-    prices: Option<String>,
-    cost_nanos: Option<i64>,
-    #[serde(default)]
-    cost_rest: i64,
-    result: String,
-}
-
-impl From<&Attempt> for StoredAttempt {
-    fn from(attempt: &Attempt) -> Self {
-        Self {
-            n: attempt.n,
-            tier: attempt.tier.name().to_owned(),
-            target: attempt.target.as_str().to_owned(),
-            model: attempt.model.as_str().to_owned(),
-            started_us: micros(attempt.started),
-            latency_us: micros(attempt.latency),
-            first_token_us: attempt.first_token.map(micros),
-            usage: attempt.usage.map(StoredUsage::from),
-            estimate: attempt.estimate.map(StoredUsage::from),
-            prices: attempt.prices.as_ref().map(|prices| prices.as_str().to_owned()),
-            cost_nanos: attempt.cost.amount().map(|amount| amount.parts().0.0),
-            cost_rest: attempt.cost.amount().map_or(0, |amount| amount.parts().1),
-            result: attempt.result.name().to_owned(),
-        }
-    }
-}
-
-impl TryFrom<StoredAttempt> for Attempt {
-    type Error = Unreadable;
-
-    fn try_from(stored: StoredAttempt) -> Result<Self, Unreadable> {
-        Ok(Self {
-            n: stored.n,
-            tier: names::tier(&stored.tier)?,
-            target: stored.target.into(),
-            model: stored.model.into(),
-            started: duration(stored.started_us),
-            latency: duration(stored.latency_us),
-            first_token: stored.first_token_us.map(duration),
-            usage: stored.usage.map(Usage::from),
-            cost: match (stored.cost_nanos, stored.estimate.is_some()) {
-                (None, _) => Cost::Unpriced,
-                (Some(nanos), false) => Cost::Exact(Amount::from_parts(Nanos(nanos), stored.cost_rest)),
-                (Some(nanos), true) => Cost::Estimated(Amount::from_parts(Nanos(nanos), stored.cost_rest)),
-            },
-            estimate: stored.estimate.map(Usage::from),
-            prices: stored.prices.map(PriceVersion::new),
-            result: names::attempt_result(&stored.result)?,
-        })
-    }
-}
-
-#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct StoredStep {
     name: String,
     started_us: i64,
@@ -330,7 +218,8 @@ mod tests {
 
     #[test]
     fn an_error_never_repeats_stored_text() {
-        let error = from_json::<StoredUsage>("usage", r#"{"input":"my secret"}"#).expect_err("a text");
+        let error = from_json::<StoredIntent>("intent", r#"{"name":"a","confidence":"my secret"}"#)
+            .expect_err("a text");
         assert!(!error.to_string().contains("secret"), "{error}");
     }
 }

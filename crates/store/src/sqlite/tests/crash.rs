@@ -98,5 +98,9 @@ fn what_was_acknowledged_survives_a_kill() {
         let n_kept = i64::try_from(kept.len()).expect("few");
         assert_eq!(number(&connection, "SELECT sum(turn_count) FROM sessions"), n_kept, "no half turn");
         assert_eq!(number(&connection, "SELECT count(*) FROM messages"), n_kept * 2, "no half turn");
+        assert_eq!(number(&connection, "SELECT count(*) FROM attempts"), n_kept * 2, "the ledger is whole");
+        let of_no_turn = "SELECT count(*) FROM attempts AS a WHERE NOT EXISTS
+            (SELECT 1 FROM interactions AS i WHERE i.id = a.interaction AND i.created = a.at)";
+        assert_eq!(number(&connection, of_no_turn), 0, "and holds nothing else");
     }
 }

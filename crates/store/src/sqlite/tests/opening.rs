@@ -131,10 +131,17 @@ async fn an_escalated_turn_opens_its_case() {
 async fn an_unreadable_row_is_said_to_be_so() {
     let engine = Sqlite::new();
     let store = engine.store(&Config::default());
-    for damage in ["outcome = 'delighted'", "steps = '[{'", "citations = 'my secret'", "attempt = -1"] {
-        let sql = format!("UPDATE interactions SET {damage}");
+    for damage in [
+        "interactions SET outcome = 'delighted'",
+        "interactions SET steps = '[{'",
+        "interactions SET citations = 'my secret'",
+        "interactions SET attempt = -1",
+        "attempts SET result = 'lucky'",
+        "attempts SET input = -1",
+    ] {
+        let sql = format!("UPDATE {damage}");
         let stranger = engine.stranger();
-        stranger.execute_batch("DELETE FROM interactions").expect("empty");
+        stranger.execute_batch("DELETE FROM interactions; DELETE FROM attempts").expect("empty");
         store.record(turn(1)).await.expect("written");
         stranger.execute_batch(&sql).expect("damaged");
         let Err(error) = store.interaction(None, &interaction_id(1)).await else {
