@@ -1,0 +1,388 @@
+//! A conversation as a Converse request.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use domain::conversation::{
+    CacheTime, Conversation, Format, Json, Media, Part, Speaker, Thinking, Tool, ToolChoice, Turn, Which,
+};
+use serde_json::value::RawValue;
+
+use super::body::{
+    Additional, Audio, Block, CacheKind, CachePoint, Choice, ClaudeChoice, ClaudeThinking, Document,
+    FormatKind, Image, Inference, InputSchema, JsonSchema, Message, Named, Nothing, OutputConfig, Reasoning,
+    ReasoningConfig, ReasoningText, Request, ResultBlock, Role, Source, Status, Structure, System,
+    TextFormat, ToolConfig, ToolResult, ToolSpec, ToolUse, Ttl,
+};
+use super::media::{self, Sort};
+use crate::bedrock::call_id::to_bedrock;
+use crate::bedrock::model::{Maker, maker};
+use crate::translation::Untranslatable;
+
+/// The body of a request for `model`.
+///
+/// # Errors
+/// [`Untranslatable`] for what Converse, or this model over Converse, cannot be told.
+pub fn request(conversation: &Conversation, model: &str) -> Result<Bytes, Untranslatable> {
+    let request = Writer { maker: maker(model), documents: Vec::new() }.request(conversation)?;
+    let body = serde_json::to_vec(&request).expect("texts, numbers and lists always serialise");
+    Ok(Bytes::from(body))
+}
+
+struct Writer<'a> {
+    maker: Maker,
+    /// The names of the documents so far.
+    documents: Vec<Cow<'a, str>>,
+}
+
+impl<'a> Writer<'a> {
+    fn request(&mut self, conversation: &'a Conversation) -> Result<Request<'a>, Untranslatable> {
+        let mut request = Request {
+            system: self.system(&conversation.instructions)?,
+            messages: self.messages(&conversation.turns)?,
+            inference_config: inference(conversation)?,
+            ..Request::default()
+        };
+        if request.messages.is_empty() {
+            return Err(Untranslatable::new("messages", "there is nothing in them that can be said"));
+        }
+        let mut additional = Additional::default();
+        let mut output = OutputConfig::default();
+        request.tool_config = self.tools(conversation, &mut additional)?;
+        self.top_k(conversation, &mut additional)?;
+        self.thinking(&conversation.thinking, &mut additional, &mut output)?;
+        output.text_format = format(&conversation.format)?;
+        let has_output = output.text_format.is_some() || output.effort.is_some();
+        request.output_config = has_output.then_some(output);
+        let Additional { top_k, thinking, tool_choice, inference, reasoning, reasoning_effort } = &additional;
+        let has_additional = top_k.is_some()
+            || thinking.is_some()
+            || tool_choice.is_some()
+            || inference.is_some()
+            || reasoning.is_some()
+            || reasoning_effort.is_some();
+        request.additional_model_request_fields = has_additional.then_some(additional);
+        Ok(request)
+    }
+
+    fn system(&self, parts: &'a [Part]) -> Result<Vec<System<'a>>, Untranslatable> {
+        let mut system = Vec::with_capacity(parts.len());
+        for part in parts {
+            match part {
+                Part::Text(text) | Part::Refusal(text) if text.is_empty() => {}
+                Part::Text(text) | Part::Refusal(text) => system.push(System::Text(Cow::Borrowed(text))),
+                Part::CachePoint(time) => system.extend(self.cache(*time).map(System::CachePoint)),
+                _ => return Err(Untranslatable::new("system", "instructions are text for Bedrock")),
+            }
+        }
+        Ok(system)
+    }
+
+    /// The turns, those of one side after the other joined: Bedrock wants the sides to alternate.
+    fn messages(&mut self, turns: &'a [Turn]) -> Result<Vec<Message<'a>>, Untranslatable> {
+        let mut messages: Vec<Message<'a>> = Vec::with_capacity(turns.len());
+        for (n, turn) in turns.iter().enumerate() {
+            let role = match turn.by {
+                Speaker::System => Role::System,
+                Speaker::User => Role::User,
+                Speaker::Assistant => Role::Assistant,
+            };
+            let mut content = Vec::with_capacity(turn.parts.len());
+            for part in &turn.parts {
+                content.extend(self.block(part, &|| format!("messages[{n}]"))?);
+            }
+            match messages.last_mut() {
+                // Nothing was said, which Bedrock refuses to be told.
+                _ if content.is_empty() => {}
+                Some(last) if last.role == role => last.content.append(&mut content),
+                _ => messages.push(Message { role, content }),
+            }
+        }
+        Ok(messages)
+    }
+
+    fn block(
+        &mut self,
+        part: &'a Part,
+        place: &dyn Fn() -> String,
+    ) -> Result<Option<Block<'a>>, Untranslatable> {
+        Ok(Some(match part {
+            Part::Text(text) | Part::Refusal(text) if text.is_empty() => return Ok(None),
+            Part::Text(text) | Part::Refusal(text) => Block::Text(Cow::Borrowed(text)),
+            Part::Image { media, .. } => Block::Image(image(media, place)?),
+            Part::Document { media, name } => {
+                Block::Document(self.document(media, name.as_deref(), place)?)
+            }
+            Part::Audio(media) => {
+                let (format, source) = inline(Sort::Sound, media, place)?;
+                Block::Audio(Audio { format: Cow::Borrowed(format), source })
+            }
+            Part::Call { id, name, arguments } => {
+                let input = object(arguments).ok_or_else(|| {
+                    Untranslatable::new(
+                        format!("{}: arguments of `{name:.64}`", place()),
+                        "not a JSON object",
+                    )
+                })?;
+                let (tool_use_id, name) = (to_bedrock(id), Cow::Borrowed(name.as_str()));
+                Block::ToolUse(ToolUse { tool_use_id, name, input })
+            }
+            Part::Result { id, parts, is_error } => {
+                let mut content = Vec::with_capacity(parts.len());
+                for part in parts {
+                    content.extend(self.result(part, place)?);
+                }
+                let status = is_error.then_some(Status::Error);
+                Block::ToolResult(ToolResult { tool_use_id: to_bedrock(id), content, status })
+            }
+            // Claude takes its own thoughts back with their proof only, and does without them otherwise.
+            Part::Thought { proof: None, .. } if self.maker == Maker::Claude => return Ok(None),
+            Part::Thought { text, proof } => {
+                let signature = proof.as_deref().map(Cow::Borrowed);
+                let text = ReasoningText { text: Cow::Borrowed(text), signature };
+                Block::ReasoningContent(Reasoning::ReasoningText(text))
+            }
+            Part::SealedThought(sealed) => {
+                Block::ReasoningContent(Reasoning::RedactedContent(Cow::Borrowed(sealed)))
+            }
+            Part::CachePoint(time) => return Ok(self.cache(*time).map(Block::CachePoint)),
+        }))
+    }
+
+    /// A part of what a call gave.
+    fn result(
+        &mut self,
+        part: &'a Part,
+        place: &dyn Fn() -> String,
+    ) -> Result<Option<ResultBlock<'a>>, Untranslatable> {
+        Ok(Some(match part {
+            Part::Text(text) | Part::Refusal(text) => ResultBlock::Text(Cow::Borrowed(text)),
+            Part::Image { media, .. } => ResultBlock::Image(image(media, place)?),
+            Part::Document { media, name } => {
+                ResultBlock::Document(self.document(media, name.as_deref(), place)?)
+            }
+            Part::CachePoint(_) => return Ok(None),
+            _ => {
+                let what = format!("{}: the result of a call", place());
+                return Err(Untranslatable::new(what, "texts, images and documents can be in it"));
+            }
+        }))
+    }
+
+    fn document(
+        &mut self,
+        media: &Media,
+        name: Option<&'a str>,
+        place: &dyn Fn() -> String,
+    ) -> Result<Document<'a>, Untranslatable> {
+        let (format, source) = inline(Sort::Document, media, place)?;
+        let name = media::document_name(name, &self.documents);
+        self.documents.push(name.clone());
+        Ok(Document { format: Some(Cow::Borrowed(format)), name, source })
+    }
+
+    /// A cache point; models that have no cache refuse one, and a hint is not worth that.
+    fn cache(&self, time: CacheTime) -> Option<CachePoint> {
+        let ttl = match time {
+            CacheTime::Usual => None,
+            CacheTime::FiveMinutes => Some(Ttl::FiveMinutes),
+            CacheTime::Hour => Some(Ttl::Hour),
+        };
+        let has_cache = matches!(self.maker, Maker::Claude | Maker::Nova);
+        has_cache.then_some(CachePoint { kind: CacheKind::Default, ttl })
+    }
+
+    fn tools(
+        &self,
+        conversation: &'a Conversation,
+        additional: &mut Additional<'a>,
+    ) -> Result<Option<ToolConfig<'a>>, Untranslatable> {
+        let ToolChoice { which, parallel } = &conversation.choice;
+        let is_called = conversation.turns.iter().flat_map(|turn| &turn.parts);
+        let is_called =
+            is_called.into_iter().any(|part| matches!(part, Part::Call { .. } | Part::Result { .. }));
+        if is_called && (conversation.tools.is_empty() || *which == Which::Never) {
+            let reason = "Bedrock wants to be told of tools that the conversation has called, and has no way to forbid them";
+            return Err(Untranslatable::new("tools", reason));
+        }
+        if conversation.tools.is_empty() || *which == Which::Never {
+            return Ok(None);
+        }
+        let mut tools = Vec::with_capacity(conversation.tools.len());
+        for tool in &conversation.tools {
+            tools.push(super::body::Tool::ToolSpec(spec(tool)));
+            let point = tool.cache.and_then(|time| self.cache(time));
+            tools.extend(point.map(super::body::Tool::CachePoint));
+        }
+        let tool_choice = match which {
+            Which::Unsaid | Which::Never => None,
+            Which::Auto => Some(Choice::Auto(Nothing {})),
+            Which::Any => Some(Choice::Any(Nothing {})),
+            Which::This(name) => Some(Choice::Tool(Named { name: Cow::Borrowed(name) })),
+        };
+        match parallel {
+            Some(parallel) if self.maker == Maker::Claude => {
+                let kind = tool_choice.is_none().then_some(Cow::Borrowed("auto"));
+                additional.tool_choice = Some(ClaudeChoice { kind, disable_parallel_tool_use: !parallel });
+            }
+            Some(false) => {
+                let reason = "this model cannot be told to call one tool at a time";
+                return Err(Untranslatable::new("parallel tool calls", reason));
+            }
+            Some(true) | None => {}
+        }
+        Ok(Some(ToolConfig { tools, tool_choice }))
+    }
+
+    fn top_k(
+        &self,
+        conversation: &Conversation,
+        additional: &mut Additional<'a>,
+    ) -> Result<(), Untranslatable> {
+        let Some(top_k) = conversation.sampling.top_k else { return Ok(()) };
+        match self.maker {
+            Maker::Claude => additional.top_k = Some(top_k),
+            Maker::Nova => {
+                additional.inference = Some(Inference { top_k: Some(top_k), ..Inference::default() });
+            }
+            Maker::Titan | Maker::Gpt | Maker::Other => {
+                return Err(Untranslatable::new("top_k", "this model has no such parameter on Bedrock"));
+            }
+        }
+        Ok(())
+    }
+
+    fn thinking(
+        &self,
+        thinking: &'a Thinking,
+        additional: &mut Additional<'a>,
+        output: &mut OutputConfig<'a>,
+    ) -> Result<(), Untranslatable> {
+        let reasoning = |kind: &'static str, effort: Option<&'a str>| ReasoningConfig {
+            kind: Cow::Borrowed(kind),
+            max_reasoning_effort: effort.map(Cow::Borrowed),
+        };
+        match (self.maker, thinking) {
+            (_, Thinking::Unsaid) => {}
+            (Maker::Claude, Thinking::Off) => additional.thinking = Some(ClaudeThinking::Disabled),
+            (Maker::Claude, Thinking::Adaptive) => additional.thinking = Some(ClaudeThinking::Adaptive),
+            (Maker::Claude, Thinking::Tokens(tokens)) => {
+                additional.thinking = Some(ClaudeThinking::Enabled { budget_tokens: *tokens });
+            }
+            (Maker::Claude, Thinking::Effort(effort)) => {
+                additional.thinking = Some(ClaudeThinking::Adaptive);
+                output.effort = Some(Cow::Borrowed(effort));
+            }
+            (Maker::Nova, Thinking::Off) => additional.reasoning = Some(reasoning("disabled", None)),
+            (Maker::Nova, Thinking::Effort(effort)) => {
+                additional.reasoning = Some(reasoning("enabled", Some(effort)));
+            }
+            (Maker::Gpt, Thinking::Effort(effort)) => {
+                additional.reasoning_effort = Some(Cow::Borrowed(effort));
+            }
+            (Maker::Other, Thinking::Effort(effort)) => output.effort = Some(Cow::Borrowed(effort)),
+            _ => return Err(Untranslatable::new("thinking", "this model cannot be told so on Bedrock")),
+        }
+        Ok(())
+    }
+}
+
+fn inference(conversation: &Conversation) -> Result<Option<Inference<'_>>, Untranslatable> {
+    let sampling = &conversation.sampling;
+    let none = |what: &'static str| Untranslatable::new(what, "Bedrock has no such parameter");
+    if sampling.seed.is_some() {
+        return Err(none("seed"));
+    }
+    // Zero is what all models do without it.
+    if sampling.frequency_penalty.is_some_and(|penalty| penalty != 0.0) {
+        return Err(none("frequency_penalty"));
+    }
+    if sampling.presence_penalty.is_some_and(|penalty| penalty != 0.0) {
+        return Err(none("presence_penalty"));
+    }
+    if sampling.temperature.is_some_and(|temperature| temperature > 1.0) {
+        return Err(Untranslatable::new("temperature", "Bedrock takes 0 to 1"));
+    }
+    let inference = Inference {
+        max_tokens: sampling.max_tokens,
+        temperature: sampling.temperature,
+        top_p: sampling.top_p,
+        top_k: None,
+        stop_sequences: sampling.stop.iter().map(|stop| Cow::Borrowed(stop.as_str())).collect(),
+    };
+    let is_empty = inference.max_tokens.is_none()
+        && inference.temperature.is_none()
+        && inference.top_p.is_none()
+        && inference.stop_sequences.is_empty();
+    Ok((!is_empty).then_some(inference))
+}
+
+fn format(format: &Format) -> Result<Option<TextFormat<'_>>, Untranslatable> {
+    match format {
+        Format::Text => Ok(None),
+        Format::Object => {
+            Err(Untranslatable::new("response format", "Bedrock wants the schema of the object"))
+        }
+        Format::Schema { name, description, schema, .. } => Ok(Some(TextFormat {
+            kind: FormatKind::JsonSchema,
+            structure: Structure::JsonSchema(JsonSchema {
+                schema: Cow::Borrowed(schema.as_str()),
+                name: Some(Cow::Borrowed(name)),
+                description: description.as_deref().map(Cow::Borrowed),
+            }),
+        })),
+    }
+}
+
+/// The schema of a tool that takes no arguments.
+const NO_ARGUMENTS: &str = r#"{"type":"object","properties":{}}"#;
+
+fn spec(tool: &Tool) -> ToolSpec<'_> {
+    let schema = tool.schema.as_ref().map_or(NO_ARGUMENTS, Json::as_str);
+    ToolSpec {
+        name: Cow::Borrowed(&tool.name),
+        // An empty one is refused.
+        description: tool.description.as_deref().filter(|text| !text.is_empty()).map(Cow::Borrowed),
+        input_schema: InputSchema { json: raw(schema) },
+        strict: tool.strict,
+    }
+}
+
+fn image(media: &Media, place: &dyn Fn() -> String) -> Result<Image<'static>, Untranslatable> {
+    let (format, source) = inline(Sort::Image, media, place)?;
+    Ok(Image { format: Cow::Borrowed(format), source })
+}
+
+fn inline(
+    sort: Sort,
+    media: &Media,
+    place: &dyn Fn() -> String,
+) -> Result<(&'static str, Source), Untranslatable> {
+    let what = match sort {
+        Sort::Image => "an image",
+        Sort::Document => "a document",
+        Sort::Sound => "a sound",
+    };
+    let cannot = |reason: &'static str| Untranslatable::new(format!("{}: {what}", place()), reason);
+    match media {
+        Media::Inline { kind, base64 } => {
+            let format =
+                media::format(sort, kind).ok_or_else(|| cannot("Bedrock does not take this format"))?;
+            Ok((format, Source::Bytes(base64.clone())))
+        }
+        Media::Url(_) => Err(cannot("Bedrock fetches no addresses: send the bytes")),
+        Media::Stored(_) => Err(cannot("it is stored at another provider: send the bytes")),
+    }
+}
+
+/// The arguments of a call, as an object.
+fn object(arguments: &str) -> Option<&RawValue> {
+    let text = arguments.trim();
+    let text = if text.is_empty() { "{}" } else { text };
+    text.starts_with('{').then(|| serde_json::from_str(text).ok()).flatten()
+}
+
+/// `text` as a value; one that is none after all becomes `null`.
+fn raw(text: &str) -> &RawValue {
+    serde_json::from_str(text).unwrap_or(RawValue::NULL)
+}

@@ -1,0 +1,480 @@
+//! Requests, answers and streams against golden files, and for any input.
+
+use bytes::{Bytes, BytesMut};
+use domain::chat::{Delivery, Finish, Tools};
+use domain::conversation::{Conversation, Event, Part, Speaker, Thinking};
+use domain::fault::Kind;
+use domain::model::Overrides;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{answer, inbound, outbound, relay, stream, writer};
+use crate::bedrock::frame;
+use crate::protocol::OwnDialect;
+use crate::stream::{EventReader, EventWriter, Progress, StreamError};
+
+const CLAUDE: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
+const REQUEST: &[u8] = include_bytes!("../../../golden/bedrock/converse-request.json");
+const ANSWER: &[u8] = include_bytes!("../../../golden/bedrock/converse-answer.json");
+const STREAM: &[u8] = include_bytes!("../../../golden/bedrock/converse.stream");
+const THROTTLED: &[u8] = include_bytes!("../../../golden/bedrock/converse-throttled.stream");
+
+fn value(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).expect("JSON")
+}
+
+#[test]
+fn a_request_of_boto3_survives() {
+    let conversation = inbound::conversation(REQUEST).expect("readable");
+    assert_eq!(conversation.turns.len(), 3);
+    assert_eq!(conversation.thinking, Thinking::Tokens(1024));
+    assert_eq!(conversation.sampling.top_k, Some(40));
+    let Some(Part::Result { id, is_error: true, .. }) = conversation.turns[2].parts.get(1) else {
+        panic!("the second result failed");
+    };
+    assert_eq!(id, "tooluse_2");
+    let written = outbound::request(&conversation, CLAUDE).expect("carried");
+    assert_eq!(value(&written), value(REQUEST));
+}
+
+#[test]
+fn hints_are_left_out_and_the_rest_is_refused_by_name() {
+    let with = |field: &str, value: Value| {
+        let mut body = json!({"messages": [{"role": "user", "content": [{"text": "x"}]}]});
+        body[field] = value;
+        inbound::conversation(body.to_string().as_bytes())
+    };
+    for (field, hint) in [
+        ("requestMetadata", json!({"team": "a"})),
+        ("performanceConfig", json!({"latency": "optimized"})),
+        ("serviceTier", json!({"type": "flex"})),
+        ("additionalModelResponseFieldPaths", json!([])),
+    ] {
+        assert!(with(field, hint).is_ok(), "{field}");
+    }
+    for (field, refused, want) in [
+        ("guardrailConfig", json!({"guardrailIdentifier": "x"}), "guardrailConfig"),
+        ("promptVariables", json!({"a": {"text": "b"}}), "promptVariables"),
+        ("additionalModelResponseFieldPaths", json!(["/x"]), "additionalModelResponseFieldPaths"),
+        ("future", json!(1), "future"),
+        ("additionalModelRequestFields", json!({"magic": 1}), "magic"),
+        ("inferenceConfig", json!({"magic": 1}), "magic"),
+        ("messages", json!([{"role": "user", "content": [{"video": {}}]}]), "messages[0].content[0]"),
+        ("messages", json!([{"role": "user", "content": [{"text": 7}]}]), "messages[0].content[0]"),
+        ("messages", json!([{"role": "user"}]), "`content` is missing"),
+        (
+            "messages",
+            json!([{"role": "user", "content": [{"image": {"format": "bmp", "source": {"bytes": "eA=="}}}]}]),
+            "png",
+        ),
+        (
+            "messages",
+            json!([{"role": "user", "content": [{"image": {"format": "png", "source": {"s3Location": {"uri": "s3://a/b"}}}}]}]),
+            "s3Location",
+        ),
+        (
+            "outputConfig",
+            json!({"textFormat": {"type": "json_schema", "structure": {"jsonSchema": {"schema": "{"}}}}),
+            "jsonSchema.schema",
+        ),
+    ] {
+        let error = with(field, refused).expect_err(field).to_string();
+        assert!(error.contains(want), "{field}: {error}");
+    }
+    assert!(inbound::conversation(b"nonsense").is_err());
+}
+
+#[test]
+fn what_bedrock_cannot_be_told_is_refused_by_name() {
+    let ask = || {
+        inbound::conversation(br#"{"messages":[{"role":"user","content":[{"text":"x"}]}]}"#)
+            .expect("readable")
+    };
+    type Change = fn(&mut Conversation);
+    let changes: [(Change, &str, &str); 8] = [
+        (|asked| asked.sampling.seed = Some(1), CLAUDE, "seed"),
+        (|asked| asked.sampling.presence_penalty = Some(1.0), CLAUDE, "presence_penalty"),
+        (|asked| asked.sampling.temperature = Some(1.5), CLAUDE, "temperature"),
+        (|asked| asked.sampling.top_k = Some(5), "meta.llama3-70b-instruct-v1:0", "top_k"),
+        (|asked| asked.thinking = Thinking::Tokens(5), "amazon.nova-pro-v1:0", "thinking"),
+        (|asked| asked.format = domain::conversation::Format::Object, CLAUDE, "response format"),
+        (|asked| asked.turns.clear(), CLAUDE, "messages"),
+        (
+            |asked| {
+                let media = domain::conversation::Media::Url("https://example.com/a.png".to_owned());
+                asked.turns[0].parts.push(Part::Image { media, detail: None });
+            },
+            CLAUDE,
+            "messages[0]: an image",
+        ),
+    ];
+    for (change, model, want) in changes {
+        let mut asked = ask();
+        assert!(outbound::request(&asked, model).is_ok());
+        change(&mut asked);
+        let error = outbound::request(&asked, model).expect_err(want);
+        assert_eq!(error.what, want);
+    }
+}
+
+#[test]
+fn turns_of_one_side_are_joined_and_empty_ones_left_out() {
+    let turn = |by, text: &str| domain::conversation::Turn { by, parts: vec![Part::Text(text.to_owned())] };
+    let turns = vec![
+        turn(Speaker::User, "a"),
+        turn(Speaker::Assistant, ""),
+        turn(Speaker::User, "b"),
+        turn(Speaker::Assistant, "c"),
+    ];
+    let asked = Conversation { turns, ..Conversation::default() };
+    let body = value(&outbound::request(&asked, CLAUDE).expect("carried"));
+    assert_eq!(
+        body["messages"],
+        json!([{"role": "user", "content": [{"text": "a"}, {"text": "b"}]}, {"role": "assistant", "content": [{"text": "c"}]}])
+    );
+}
+
+#[test]
+fn a_model_is_told_to_think_in_its_own_words() {
+    let effort = Thinking::Effort("low".to_owned());
+    for (model, thinking, want) in [
+        (CLAUDE, Thinking::Off, json!([{"thinking": {"type": "disabled"}}, null])),
+        (CLAUDE, effort.clone(), json!([{"thinking": {"type": "adaptive"}}, {"effort": "low"}])),
+        (
+            "us.amazon.nova-2-lite-v1:0",
+            effort.clone(),
+            json!([{"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "low"}}, null]),
+        ),
+        ("openai.gpt-oss-120b-1:0", effort, json!([{"reasoning_effort": "low"}, null])),
+    ] {
+        let mut asked = inbound::conversation(br#"{"messages":[{"role":"user","content":[{"text":"x"}]}]}"#)
+            .expect("readable");
+        asked.thinking = thinking.clone();
+        let written = outbound::request(&asked, model).expect("carried");
+        let body = value(&written);
+        assert_eq!(json!([body["additionalModelRequestFields"], body["outputConfig"]]), want, "{model}");
+        assert_eq!(inbound::conversation(&written).expect("readable").thinking, thinking);
+    }
+}
+
+#[test]
+fn an_answer_is_read_and_written() {
+    let read = answer::read(ANSWER).expect("an answer");
+    let usage = read.ending.usage.expect("told");
+    assert_eq!(read.ending.finish, Finish::ToolUse);
+    assert_eq!((usage.input.0, usage.cached_input.0, usage.cache_write_input.0), (150, 5, 20));
+    assert_eq!((usage.cache_write_hour_input.0, usage.output.0), (10, 60));
+    assert_eq!(read.parts.len(), 3);
+    let written = value(&answer::write(&read));
+    assert_eq!(written["output"], value(ANSWER)["output"]);
+    assert_eq!(written["usage"]["totalTokens"], 210);
+    assert_eq!(answer::read(&answer::write(&read)), Ok(read));
+    for (body, want) in [
+        ("", StreamError::Empty),
+        ("{", StreamError::Malformed),
+        ("{}", StreamError::Malformed),
+        (r#"{"message":"x"}"#, StreamError::Malformed),
+        (
+            r#"{"output":{"message":{"role":"assistant","content":[]}},"stopReason":"malformed_tool_use"}"#,
+            StreamError::Malformed,
+        ),
+    ] {
+        assert_eq!(answer::read(body.as_bytes()), Err(want), "{body}");
+    }
+    // Passed on it is no matter of ours that the model broke down.
+    let broken =
+        br#"{"output":{"message":{"role":"assistant","content":[]}},"stopReason":"malformed_tool_use"}"#;
+    assert_eq!(relay::Converse.whole(broken).map(|done| done.finish), Ok(Finish::Stop));
+    assert_eq!(relay::Converse.whole(b"{}"), Err(StreamError::Malformed));
+}
+
+#[test]
+fn arguments_that_are_no_json_are_said_as_text() {
+    let mut read = answer::read(ANSWER).expect("an answer");
+    read.parts = vec![Part::Call { id: "a.b".into(), name: "f".into(), arguments: "{\"x\":".into() }];
+    let written = value(&answer::write(&read));
+    let call = &written["output"]["message"]["content"][0]["toolUse"];
+    assert_eq!(call["input"], json!("{\"x\":"));
+    assert_eq!(call["toolUseId"], "msb64-YS5i");
+}
+
+/// All events of `bytes` in portions of `size`.
+fn read_stream(bytes: &[u8], size: usize) -> Result<Vec<Event>, (StreamError, Vec<Event>)> {
+    let (mut reader, mut events) = (stream::Reader::default(), Vec::new());
+    for portion in bytes.chunks(size.max(1)) {
+        match reader.push(portion, &mut events) {
+            Ok(Progress::Ended) => return Ok(events),
+            Ok(_) => {}
+            Err(error) => return Err((error, events)),
+        }
+    }
+    reader.end(&mut events).map_err(|error| (error, events.clone()))?;
+    Ok(events)
+}
+
+fn kinds(events: &[Event]) -> Vec<&'static str> {
+    let kind = |event: &Event| match event {
+        Event::Begun { .. } => "begun",
+        Event::Opened { .. } => "opened",
+        Event::Delta { .. } => "delta",
+        Event::Closed { .. } => "closed",
+        Event::Ended(_) => "ended",
+    };
+    events.iter().map(kind).collect()
+}
+
+#[test]
+fn a_stream_is_read_and_written() {
+    let events = read_stream(STREAM, 100_000).expect("whole");
+    #[rustfmt::skip]
+    assert_eq!(kinds(&events), [
+        "begun", "opened", "delta", "delta", "delta", "closed", "opened", "delta", "delta", "closed",
+        "opened", "delta", "delta", "closed", "ended",
+    ]);
+    let Some(Event::Ended(ending)) = events.last() else { panic!("it ended") };
+    assert_eq!(ending.usage.map(|usage| (usage.input.0, usage.output.0)), Some((17, 34)));
+    let (mut writer, mut frames) = (writer::Writer::default(), BytesMut::new());
+    for event in &events {
+        writer.write(event, &mut frames);
+    }
+    assert_eq!(read_stream(&frames, 7).expect("whole"), events);
+    // In the order of AWS: text has no start, thoughts neither, every block has a stop.
+    let names = |mut rest: Bytes| {
+        let mut names = Vec::new();
+        while let Ok(Some(length)) = frame::length(&rest) {
+            let Ok(frame::Frame { kind: frame::Kind::Event(name), .. }) = frame::read(rest.split_to(length))
+            else {
+                panic!("an event");
+            };
+            names.push(name.as_str().to_owned());
+        }
+        names
+    };
+    assert_eq!(names(frames.freeze()), names(Bytes::from_static(STREAM)));
+}
+
+#[test]
+fn an_exception_in_the_stream_is_what_it_says() {
+    let (error, events) = read_stream(THROTTLED, 11).expect_err("an exception");
+    assert!(matches!(error, StreamError::Refused(fault) if fault.kind == Kind::Throttled));
+    assert!(!events.is_empty());
+    let mut portions = relay::Converse.portions(&request());
+    let error = portions.push(THROTTLED).expect_err("an exception");
+    assert!(matches!(error, StreamError::Refused(fault) if fault.kind == Kind::Throttled));
+    let given = portions.give_out().expect("what came before");
+    assert!(given.done.is_none() && THROTTLED.starts_with(&given.bytes));
+}
+
+/// The end of the frame that says why the answer ended.
+fn stop_end() -> usize {
+    let mut end = 0;
+    while let Ok(Some(length)) = frame::length(&STREAM[end..]) {
+        let read = frame::read(Bytes::copy_from_slice(&STREAM[end..end + length])).expect("a frame");
+        end += length;
+        if read.kind == frame::Kind::Event("messageStop".into()) {
+            break;
+        }
+    }
+    end
+}
+
+#[test]
+fn a_cut_anywhere_is_never_a_clean_end() {
+    let complete = stop_end();
+    for cut in 0..STREAM.len() {
+        let part = &STREAM[..cut];
+        assert_eq!(read_stream(part, 4096).is_ok(), cut >= complete, "cut at {cut}");
+        let mut portions = relay::Converse.portions(&request());
+        portions.push(part).expect("frames");
+        let given = portions.give_out();
+        assert!(given.is_none_or(|given| given.done.is_none()), "cut at {cut}");
+        let ended = portions.end();
+        assert_eq!(ended.is_ok(), cut >= complete, "cut at {cut}");
+    }
+}
+
+fn request() -> domain::chat::Relayed {
+    relay::read(Bytes::from_static(REQUEST), Delivery::Streamed).expect("readable")
+}
+
+#[test]
+fn only_the_limits_change() {
+    let tamed = Overrides { max_tokens: Some(200), temperature: Some(0.25) };
+    for (body, want) in [
+        ("{}", r#"{"inferenceConfig":{"maxTokens":200,"temperature":0.25}}"#),
+        (
+            r#"{ "messages" : [] }"#,
+            r#"{ "messages" : [] ,"inferenceConfig":{"maxTokens":200,"temperature":0.25}}"#,
+        ),
+        (
+            r#"{"inferenceConfig":null,"x":1.50}"#,
+            r#"{"inferenceConfig":{"maxTokens":200,"temperature":0.25},"x":1.50}"#,
+        ),
+        (r#"{"inferenceConfig": { } }"#, r#"{"inferenceConfig": { "maxTokens":200,"temperature":0.25} }"#),
+        (
+            r#"{"inferenceConfig":{"topP" : 1.0, "maxTokens" : 100},"future":[{"maxTokens":9}]}"#,
+            r#"{"inferenceConfig":{"topP" : 1.0, "maxTokens" : 100,"temperature":0.25},"future":[{"maxTokens":9}]}"#,
+        ),
+        (
+            r#"{"inferenceConfig":{"temperature":1,"maxTokens":201}}"#,
+            r#"{"inferenceConfig":{"temperature":0.25,"maxTokens":200}}"#,
+        ),
+    ] {
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let relayed = relay::read(body.clone(), Delivery::Whole).expect("readable");
+        assert_eq!(relay::patch(&relayed, tamed), want);
+        assert_eq!(relay::patch(&relayed, Overrides::default()).as_ptr(), body.as_ptr(), "not even copied");
+    }
+    assert_eq!(request().tools, Tools::Named);
+    assert!(relay::read(Bytes::from_static(b"[]"), Delivery::Whole).is_err());
+}
+
+fn texts() -> impl Strategy<Value = String> {
+    "\\PC{1,12}"
+}
+
+fn call_ids() -> impl Strategy<Value = String> {
+    "[a-zA-Z0-9_-]{1,64}"
+}
+
+fn media() -> impl Strategy<Value = Value> {
+    let image = prop::sample::select(vec!["png", "jpeg", "gif", "webp"])
+        .prop_map(|format| json!({"image": {"format": format, "source": {"bytes": "eHg="}}}));
+    let document = prop::sample::select(vec!["pdf", "csv", "docx", "md"]).prop_map(
+        |format| json!({"document": {"format": format, "name": "a file", "source": {"bytes": "eHg="}}}),
+    );
+    prop_oneof![image, document]
+}
+
+fn blocks() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        texts().prop_map(|text| json!({"text": text})),
+        media(),
+        prop::sample::select(vec![json!({}), json!({"ttl": "1h"}), json!({"ttl": "5m"})]).prop_map(
+            |mut point| {
+                point["type"] = json!("default");
+                json!({"cachePoint": point})
+            }
+        ),
+        (texts(), texts()).prop_map(
+            |(text, proof)| json!({"reasoningContent": {"reasoningText": {"text": text, "signature": proof}}})
+        ),
+        texts().prop_map(|sealed| json!({"reasoningContent": {"redactedContent": sealed}})),
+        (call_ids(), texts())
+            .prop_map(|(id, text)| json!({"toolUse": {"toolUseId": id, "name": "f", "input": {"x": text}}})),
+        (call_ids(), texts(), any::<bool>(), media()).prop_map(|(id, text, is_error, media)| {
+            let status = if is_error { "error" } else { "success" };
+            let content = json!([{"text": text}, {"json": {"a": [text]}}, media]);
+            json!({"toolResult": {"toolUseId": id, "content": content, "status": status}})
+        }),
+    ]
+}
+
+fn requests() -> impl Strategy<Value = Value> {
+    let turns = prop::collection::vec(prop::collection::vec(blocks(), 1..4), 1..5);
+    let system = prop::collection::vec(texts(), 0..3);
+    let inference = (
+        prop::option::of(1_u32..100_000),
+        prop::option::of(0.0_f64..1.0),
+        prop::option::of(0.0_f64..1.0),
+        prop::collection::vec(texts(), 0..3),
+    );
+    let choice = prop::sample::select(vec![
+        json!(null),
+        json!({"auto": {}}),
+        json!({"any": {}}),
+        json!({"tool": {"name": "f"}}),
+    ]);
+    let additional = prop::sample::select(vec![
+        json!({}),
+        json!({"top_k": 7}),
+        json!({"thinking": {"type": "adaptive"}}),
+        json!({"thinking": {"type": "enabled", "budget_tokens": 2000}, "top_k": 1}),
+        json!({"tool_choice": {"type": "auto", "disable_parallel_tool_use": true}}),
+    ]);
+    (turns, system, inference, choice, additional).prop_map(
+        |(turns, system, inference, choice, additional)| {
+            let role = |n: usize| if n.is_multiple_of(2) { "user" } else { "assistant" };
+            let messages = turns.into_iter().enumerate();
+            let messages: Vec<Value> =
+                messages.map(|(n, content)| json!({"role": role(n), "content": content})).collect();
+            let (max_tokens, temperature, top_p, stop) = inference;
+            let mut limits = json!({"stopSequences": stop});
+            for (name, value) in [
+                ("maxTokens", max_tokens.map(Value::from)),
+                ("temperature", temperature.map(Value::from)),
+                ("topP", top_p.map(Value::from)),
+            ] {
+                if let Some(value) = value {
+                    limits[name] = value;
+                }
+            }
+            let mut tools =
+                json!({"tools": [{"toolSpec": {"name": "f", "inputSchema": {"json": {"type": "object"}}}}]});
+            if !choice.is_null() {
+                tools["toolChoice"] = choice;
+            }
+            let system: Vec<Value> = system.into_iter().map(|text| json!({"text": text})).collect();
+            json!({
+                "messages": messages, "system": system, "inferenceConfig": limits, "toolConfig": tools,
+                "additionalModelRequestFields": additional,
+            })
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn any_request_survives(body in requests()) {
+        let read = inbound::conversation(body.to_string().as_bytes()).expect("valid");
+        let written = outbound::request(&read, CLAUDE).expect("carried");
+        let again = inbound::conversation(&written).expect("valid");
+        prop_assert_eq!(named(again), named(read));
+    }
+
+    #[test]
+    fn any_chunking_gives_the_same_events(size in 1_usize..600) {
+        let whole = read_stream(STREAM, usize::MAX).expect("whole");
+        prop_assert_eq!(read_stream(STREAM, size).expect("whole"), whole);
+        let (mut portions, mut given) = (relay::Converse.portions(&request()), Vec::new());
+        let (mut done, mut said) = (None, 0);
+        for portion in STREAM.chunks(size) {
+            portions.push(portion).expect("frames");
+            if let Some(out) = portions.give_out() {
+                given.extend_from_slice(&out.bytes);
+                done = out.done.or(done);
+                said += out.said;
+            }
+        }
+        prop_assert_eq!(&given[..], STREAM);
+        prop_assert_eq!(usize::try_from(said), Ok("Zürich is sunny.".len() + r#"{\"city\":\"Bern\"}"#.len()));
+        prop_assert_eq!(done.map(|done| done.finish), Some(Finish::ToolUse));
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes: Vec<u8>, name in "[a-zA-Z]{0,20}") {
+        let _ = read_stream(&bytes, 16);
+        let _ = inbound::conversation(&bytes);
+        let _ = answer::read(&bytes);
+        let _ = relay::Converse.whole(&bytes);
+        let _ = relay::event(&name, &bytes);
+        let _ = stream::Events::default().read(&name, &bytes, &mut Vec::new());
+    }
+}
+
+/// Without the names of documents, of which the second of a name gets another.
+fn named(mut conversation: Conversation) -> Conversation {
+    fn forget(parts: &mut [Part]) {
+        for part in parts {
+            match part {
+                Part::Document { name, .. } => *name = None,
+                Part::Result { parts, .. } => forget(parts),
+                _ => {}
+            }
+        }
+    }
+    for turn in &mut conversation.turns {
+        forget(&mut turn.parts);
+    }
+    conversation
+}

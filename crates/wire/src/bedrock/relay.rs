@@ -1,0 +1,257 @@
+//! Frames on their way through, each understood and checked, the bytes themselves untouched; and limits set in place.
+
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+use domain::chat::{Done, Finish, RelayedPortion};
+use domain::model::Overrides;
+use domain::token::Usage;
+use serde_json::value::RawValue;
+
+use super::failure;
+use super::frame::{self, Cutter, FRAME_BYTES_MAX, Kind};
+use crate::json;
+use crate::patch::{Edit, slice};
+use crate::stream::{self, Before, Progress, StreamError};
+
+/// What a frame says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Meaning {
+    /// It holds something of the answer.
+    pub(super) has_answer: bool,
+    /// Bytes of what the model says in it.
+    pub(super) said: u32,
+    /// Why the answer ended.
+    pub(super) finish: Option<Finish>,
+    /// What it used.
+    pub(super) usage: Option<Usage>,
+    /// Nothing follows a complete answer after it.
+    pub(super) is_last: bool,
+}
+
+/// How much is said by texts of JSON: their length as they are written.
+pub(super) fn said<'a>(texts: impl IntoIterator<Item = Option<&'a RawValue>>) -> u32 {
+    let length = |raw: &RawValue| u32::try_from(raw.get().len().saturating_sub(2)).unwrap_or(u32::MAX);
+    texts.into_iter().flatten().map(length).fold(0, u32::saturating_add)
+}
+
+/// Understands the events of one kind of stream.
+pub(super) trait Understand: Send {
+    /// What the event of this name says.
+    ///
+    /// # Errors
+    /// [`StreamError`] when it is no part of an answer.
+    fn event(&mut self, name: &str, payload: &[u8]) -> Result<Meaning, StreamError>;
+}
+
+/// Cuts a stream into portions of whole frames.
+#[derive(Debug)]
+pub(super) struct Portions<U> {
+    understand: U,
+    cutter: Cutter,
+    /// Whole frames that are not given out.
+    whole: Whole,
+    has_answer: bool,
+    /// Bytes of what was said since the last portion.
+    said: u32,
+    is_ended: bool,
+    finish: Option<Finish>,
+    usage: Option<Usage>,
+}
+
+impl<U: Understand> Portions<U> {
+    pub(super) fn new(understand: U) -> Self {
+        Self {
+            understand,
+            cutter: Cutter::default(),
+            whole: Whole::None,
+            has_answer: false,
+            said: 0,
+            is_ended: false,
+            finish: None,
+            usage: None,
+        }
+    }
+
+    fn understand(&mut self, frame: &Bytes) -> Result<Meaning, StreamError> {
+        let frame = frame::read(frame.clone()).map_err(|_| StreamError::Malformed)?;
+        match frame.kind {
+            Kind::Event(name) => self.understand.event(name.as_str(), &frame.payload),
+            Kind::Exception(name) => {
+                Err(StreamError::Refused(failure::exception(name.as_str(), &frame.payload)))
+            }
+            Kind::Error => Err(StreamError::Refused(failure::exception("", &frame.payload))),
+        }
+    }
+}
+
+impl<U: Understand> stream::Portions for Portions<U> {
+    fn push(&mut self, bytes: &[u8]) -> Result<Progress, StreamError> {
+        if self.is_ended {
+            return Ok(Progress::Ended);
+        }
+        self.cutter.push(bytes);
+        let mut progress = Progress::Silent;
+        while let Some(frame) = self.cutter.next_frame().map_err(|_| StreamError::Malformed)? {
+            let meaning = self.understand(&frame)?;
+            self.has_answer |= meaning.has_answer || meaning.finish.is_some();
+            self.said = self.said.saturating_add(meaning.said);
+            self.finish = meaning.finish.or(self.finish);
+            self.usage = meaning.usage.or(self.usage);
+            self.whole.add(frame);
+            if !self.has_answer && self.whole.len() > FRAME_BYTES_MAX {
+                return Err(StreamError::Malformed);
+            }
+            progress = match self.finish {
+                Some(_) if meaning.is_last => {
+                    self.is_ended = true;
+                    return Ok(Progress::Ended);
+                }
+                Some(_) => Progress::Ending,
+                None => Progress::Answering,
+            };
+        }
+        Ok(progress)
+    }
+
+    fn end(&mut self) -> Result<(), StreamError> {
+        match (self.is_ended, self.finish) {
+            (true, _) => {}
+            // What a cut left of a frame is no harm when the answer was complete before it.
+            (false, Some(_)) => self.is_ended = true,
+            (false, None) if self.has_answer || self.cutter.is_within_frame() => {
+                return Err(StreamError::Cut);
+            }
+            (false, None) => return Err(StreamError::Empty),
+        }
+        Ok(())
+    }
+
+    fn give_out(&mut self) -> Option<RelayedPortion> {
+        if !self.has_answer {
+            return None;
+        }
+        let bytes = self.whole.take()?;
+        let done = Done { finish: self.finish.unwrap_or(Finish::Stop), usage: self.usage };
+        let said = std::mem::take(&mut self.said);
+        Some(RelayedPortion { bytes, said, done: self.is_ended.then_some(done) })
+    }
+
+    fn before(&self) -> Before {
+        if self.has_answer { Before::Text } else { Before::Nothing }
+    }
+}
+
+/// Frames one after the other; a single one is not copied.
+#[derive(Debug)]
+enum Whole {
+    None,
+    One(Bytes),
+    More(BytesMut),
+}
+
+impl Whole {
+    fn add(&mut self, frame: Bytes) {
+        match self {
+            Self::None => *self = Self::One(frame),
+            Self::One(first) => {
+                let mut more = BytesMut::with_capacity(first.len() + frame.len());
+                more.extend_from_slice(first);
+                more.extend_from_slice(&frame);
+                *self = Self::More(more);
+            }
+            Self::More(more) => more.extend_from_slice(&frame),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::One(frame) => frame.len(),
+            Self::More(frames) => frames.len(),
+        }
+    }
+
+    fn take(&mut self) -> Option<Bytes> {
+        match std::mem::replace(self, Self::None) {
+            Self::None => None,
+            Self::One(frame) => Some(frame),
+            Self::More(frames) => Some(frames.freeze()),
+        }
+    }
+}
+
+/// What a body's limits are called.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit {
+    /// The object that holds them; `None` when they stand at the top.
+    pub(super) within: Option<&'static str>,
+    /// Most tokens: all names that are understood, the usual one first.
+    pub(super) max_tokens: &'static [&'static str],
+    /// The temperature.
+    pub(super) temperature: &'static str,
+}
+
+/// The edits that force `overrides` on `body`, whose object of limits is at `object`: the number of tokens is an upper
+/// bound, the temperature is set.
+pub(super) fn limited(
+    body: &Bytes,
+    object: Option<Range<usize>>,
+    limit: Limit,
+    overrides: Overrides,
+) -> Vec<Edit> {
+    if overrides.max_tokens.is_none() && overrides.temperature.is_none() {
+        return Vec::new();
+    }
+    let is_there = |range: &Range<usize>| slice(body, range).starts_with(b"{");
+    let (start, raw) = match (limit.within, object.filter(is_there)) {
+        (None, _) => (0, &body[..]),
+        (Some(_), Some(range)) => (range.start, slice(body, &range)),
+        (Some(_), None) => (0, &b""[..]),
+    };
+    let fields = json::fields(raw, super::converse::relay::LIMITS).unwrap_or_default();
+    let field = |name: &str| fields.iter().find(|field| field.key == name);
+    let place = |range: &Range<usize>| start + range.start..start + range.end;
+    let mut edits = Vec::with_capacity(2);
+    let mut added = Vec::with_capacity(2);
+    if let Some(most) = overrides.max_tokens {
+        let given = limit.max_tokens.iter().find_map(|name| field(name));
+        let value = given.map(|field| serde_json::from_slice::<u64>(slice(raw, &field.value)).ok());
+        match (given, value.flatten()) {
+            (Some(_), Some(value)) if value <= u64::from(most) => {}
+            (Some(field), _) => edits.push(Edit::new(place(&field.value), most.to_string())),
+            (None, _) => added.push(format!("\"{}\":{most}", limit.max_tokens.first().unwrap_or(&""))),
+        }
+    }
+    if let Some(temperature) = overrides.temperature {
+        match field(limit.temperature) {
+            Some(field) => edits.push(Edit::new(place(&field.value), temperature.to_string())),
+            None => added.push(format!("\"{}\":{temperature}", limit.temperature)),
+        }
+    }
+    if added.is_empty() {
+        return edits;
+    }
+    let added = added.join(",");
+    match (raw.is_empty(), limit.within) {
+        (false, _) => {
+            let comma = if fields.is_empty() { "" } else { "," };
+            let end = start + raw.trim_ascii_end().len().saturating_sub(1);
+            edits.push(Edit::new(end..end, format!("{comma}{added}")));
+        }
+        (true, within) => edits.push(whole_object(body, within.unwrap_or_default(), &added)),
+    }
+    edits
+}
+
+/// Adds the object `name` to `body`, or puts it in the place of a `null`.
+fn whole_object(body: &Bytes, name: &str, added: &str) -> Edit {
+    let fields = json::fields(body, super::converse::relay::LIMITS).unwrap_or_default();
+    match fields.iter().find(|field| field.key == name) {
+        Some(field) => Edit::new(field.value.clone(), format!("{{{added}}}")),
+        None => {
+            let comma = if fields.is_empty() { "" } else { "," };
+            Edit::at_the_end(body, format!("{comma}\"{name}\":{{{added}}}"))
+        }
+    }
+}
