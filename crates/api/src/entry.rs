@@ -10,11 +10,14 @@ use domain::principal::Principal;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::caller::Caller;
+use crate::dialect;
+use crate::dialect::manner::Manner;
+use crate::dialect::refusal::{Class, Refusal};
 use crate::limits;
-use crate::openai;
 use crate::problem::Problem;
 use crate::router::Api;
 
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
@@ -24,7 +27,7 @@ pub(crate) async fn check(State(api): State<Arc<Api>>, mut request: Request, nex
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().map_or("unmatched", |path| path.as_str()).to_owned();
     let trace_parent = request.headers().get(TRACE_PARENT).cloned();
-    let is_dialect = openai::is_path(request.uri().path());
+    let manner = dialect::manner_of(request.uri().path());
     let mut response = match check_is_local(&request).and_then(|()| check_memory(&api, &request)) {
         Ok(()) => {
             request.extensions_mut().insert(Caller(Principal::open()));
@@ -33,13 +36,19 @@ pub(crate) async fn check(State(api): State<Arc<Api>>, mut request: Request, nex
         Err(problem) => problem.into_response(),
     };
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        response = match is_dialect {
-            true => openai::error::in_its_dialect(response, &problem),
-            false => with_instance(response, problem.about(&id)),
+        response = match manner {
+            Some(manner) => in_manner(response, &Refusal::from(&problem), (manner, &id)),
+            None => with_instance(response, problem.about(&id)),
         };
+    } else if let (Some(manner), Some(refusal)) = (manner, response.extensions_mut().remove::<Refusal>()) {
+        response = in_manner(response, &refusal, (manner, &id));
     }
     limits::tell(&mut response, &path, api.clock.wall());
     let headers = response.headers_mut();
+    if let (Some(name), Ok(value)) = (manner.and_then(Manner::request_id_header), HeaderValue::from_str(&id))
+    {
+        headers.insert(HeaderName::from_static(name), value);
+    }
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, value);
     }
@@ -53,6 +62,27 @@ pub(crate) async fn check(State(api): State<Arc<Api>>, mut request: Request, nex
         tracing::info!(request.id = %id, %method, path, status, took_ms, "{method} {path} {status}");
     } else {
         tracing::debug!(request.id = %id, %method, path, status, took_ms, "{method} {path} {status}");
+    }
+    response
+}
+
+/// An error in its dialect's shape; the headers stay.
+fn in_manner(response: Response, refusal: &Refusal, (manner, id): (&dyn Manner, &str)) -> Response {
+    let (mut parts, _) = response.into_parts();
+    let (told, body) = manner.error(refusal, id).into_parts();
+    parts.status = told.status;
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.extend(told.headers);
+    if let Some(seconds) = refusal.retry_after_s {
+        parts.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if refusal.class == Class::Quota {
+        // Else SDKs try a 429 again: money does not come by waiting a second.
+        parts.headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+    }
+    let mut response = Response::from_parts(parts, body);
+    if let Some(standing) = &refusal.standing {
+        limits::note(&mut response, **standing);
     }
     response
 }

@@ -8,6 +8,7 @@
 mod admin;
 mod body;
 mod caller;
+mod dialect;
 mod entry;
 pub mod health;
 mod limits;

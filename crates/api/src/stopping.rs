@@ -14,9 +14,14 @@ use http::{HeaderValue, Version, header};
 use hyper::body::{Frame, SizeHint};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::openai::{self, error::OpenAiError};
+use crate::dialect;
+use crate::dialect::manner::Manner;
+use crate::dialect::refusal::Refusal;
 use crate::problem::Problem;
 use crate::router::Api;
+
+/// What Bedrock's streams are, which have frames, too.
+const EVENT_STREAM_OF_AWS: &str = "application/vnd.amazon.eventstream";
 
 /// How far a stop is: asked for, and over. Clones are the same stop.
 #[derive(Debug, Clone, Default)]
@@ -60,7 +65,7 @@ impl Stop {
 /// Ends what takes longer than the stop, and lets no connection carry another request after the signal.
 pub(crate) async fn watch(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let version = request.version();
-    let frame = if openai::is_path(request.uri().path()) { dialect_frame } else { native_frame };
+    let manner = dialect::manner_of(request.uri().path());
     let mut response = tokio::select! {
         biased;
         response = next.run(request) => response,
@@ -70,11 +75,11 @@ pub(crate) async fn watch(State(api): State<Arc<Api>>, request: Request, next: N
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let kind = response.headers().get(header::CONTENT_TYPE);
-    if kind.is_some_and(|kind| kind == "text/event-stream") {
+    if kind.is_some_and(|kind| kind == "text/event-stream" || kind == EVENT_STREAM_OF_AWS) {
         let stop = api.stop.clone();
         let over = Box::pin(stop.over.clone().cancelled_owned());
         return response
-            .map(|body| Body::new(EndedInTime { body: Some(body), stop, over, waiter: None, frame }));
+            .map(|body| Body::new(EndedInTime { body: Some(body), stop, over, waiter: None, manner }));
     }
     response
 }
@@ -83,12 +88,12 @@ fn problem() -> Problem {
     Problem::stopping("the server is stopping and could not finish in time; ask again")
 }
 
-fn native_frame() -> Bytes {
-    crate::stream::error_frame(&problem())
-}
-
-fn dialect_frame() -> Bytes {
-    OpenAiError::from(problem()).frame()
+/// What ends a stream whose time is over.
+fn last_frame(manner: Option<&dyn Manner>) -> Bytes {
+    match manner {
+        Some(manner) => manner.broken(&Refusal::from(problem())),
+        None => crate::stream::error_frame(&problem()),
+    }
 }
 
 /// An event stream that ends with an error event when the stop is over. Its parts are whole frames.
@@ -99,7 +104,8 @@ struct EndedInTime {
     over: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Who is woken when the stop is over: to say so again for every frame would cost as much as the frame.
     waiter: Option<Waker>,
-    frame: fn() -> Bytes,
+    /// `None` for native streams.
+    manner: Option<&'static dyn Manner>,
 }
 
 impl HttpBody for EndedInTime {
@@ -121,7 +127,7 @@ impl HttpBody for EndedInTime {
         match self.over.as_mut().poll(context) {
             Poll::Ready(()) => {
                 self.body = None;
-                Poll::Ready(Some(Ok(Frame::data((self.frame)()))))
+                Poll::Ready(Some(Ok(Frame::data(last_frame(self.manner)))))
             }
             Poll::Pending => {
                 self.waiter = Some(context.waker().clone());

@@ -62,15 +62,14 @@ struct TurnStream<F> {
 }
 
 pub(crate) fn respond(api: Arc<Api>, pipeline: Arc<Pipeline>, turn: Turn) -> Result<Response, TurnError> {
-    respond_as(Native, api, pipeline, turn)
+    respond_as(Native, (api, pipeline, turn), event_stream)
 }
 
-/// The same in another format.
+/// The same in another format; `response` is made around its bytes.
 pub(crate) fn respond_as(
     format: impl Format,
-    api: Arc<Api>,
-    pipeline: Arc<Pipeline>,
-    turn: Turn,
+    (api, pipeline, turn): (Arc<Api>, Arc<Pipeline>, Turn),
+    response: impl FnOnce(Body) -> Response,
 ) -> Result<Response, TurnError> {
     let (interaction, deadline) = (turn.interaction.to_string(), turn.deadline);
     // Before anything is sent: what is refused here has a status of its own.
@@ -82,7 +81,7 @@ pub(crate) fn respond_as(
         Box::pin(async move { asked.run_admitted(admitted, Listener::Live(sender)).await });
     let keep_alive = api.clock.sleep(KEEP_ALIVE);
     let stream = TurnStream { api, format, events, running: Some(running), last: None, keep_alive };
-    let mut response = event_stream(Body::from_stream(pipeline.end_in_time(stream.boxed(), deadline)));
+    let mut response = response(Body::from_stream(pipeline.end_in_time(stream.boxed(), deadline)));
     if let Ok(value) = HeaderValue::from_str(&interaction) {
         response.headers_mut().insert("x-mainstay-interaction", value);
     }

@@ -102,6 +102,23 @@ pub enum Dialect {
     BedrockInvoke,
 }
 
+impl Dialect {
+    /// Its name for people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OpenAiChat => "OpenAI chat completions",
+            Self::OpenAiResponses => "OpenAI responses",
+            Self::OpenAiCompletions => "OpenAI completions",
+            Self::OpenAiEmbeddings => "OpenAI embeddings",
+            Self::AnthropicMessages => "Anthropic messages",
+            Self::AnthropicCountTokens => "Anthropic token counts",
+            Self::BedrockConverse => "Bedrock Converse",
+            Self::BedrockInvoke => "Bedrock InvokeModel",
+        }
+    }
+}
+
 /// How an answer comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
@@ -143,6 +160,8 @@ pub struct FieldSpan {
 pub struct Relayed {
     /// Its format.
     pub dialect: Dialect,
+    /// The model as the caller names it.
+    pub model: String,
     /// The body as received; checked to be one JSON object.
     pub body: Bytes,
     /// Fields that may have to change, in their order in the body.

@@ -264,6 +264,14 @@ pub struct Ending {
     pub usage: Option<Usage>,
 }
 
+impl Ending {
+    /// The same without the stop text.
+    #[must_use]
+    pub fn done(&self) -> crate::chat::Done {
+        crate::chat::Done { finish: self.finish, usage: self.usage }
+    }
+}
+
 /// A whole answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {

@@ -9,6 +9,7 @@ use domain::ports::{ChatModel, Clock};
 use parking_lot::Mutex;
 use providers::{BuildError, Config, Ports};
 
+use crate::clock::SystemIds;
 use crate::config::SystemSecrets;
 
 /// Clients by the provider's name.
@@ -23,7 +24,8 @@ pub(crate) struct ProviderClients {
 impl ProviderClients {
     /// Clients that reach the network through `client`; none is made yet.
     pub(crate) fn new(client: outbound::Client, clock: Arc<dyn Clock>) -> Self {
-        let ports = Ports { client, secrets: Arc::new(SystemSecrets), clock };
+        let ids = Arc::new(SystemIds::default());
+        let ports = Ports { client, secrets: Arc::new(SystemSecrets), clock, ids };
         Self { ports, in_use: Mutex::default() }
     }
 

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use domain::id::ProviderName;
-use domain::ports::{ChatModel, Clock, SecretError, Secrets};
+use domain::ports::{ChatModel, Clock, Ids, SecretError, Secrets};
 use outbound::{Client, OriginConfig, OriginError, SecretForm};
+use wire::openai::chat::ChatCompletions;
+use wire::protocol::Protocol;
 
 use crate::config::{Config, ConfigError, Kind};
-use crate::openai::OpenAiCompatible;
+use crate::remote::{Parts, Remote};
 
 /// What clients of providers are built on.
 #[derive(Clone)]
@@ -18,6 +20,8 @@ pub struct Ports {
     pub secrets: Arc<dyn Secrets>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Ids of answers that are translated.
+    pub ids: Arc<dyn Ids>,
 }
 
 /// A provider cannot be called.
@@ -69,10 +73,10 @@ pub fn build(
     };
     let origin = ports.client.origin(&origin);
     let origin = origin.map_err(|source| BuildError::Address { provider: provider.clone(), source })?;
-    match config.kind {
-        Kind::Openai => {
-            let model = OpenAiCompatible::new(provider.clone(), origin, Arc::clone(&ports.clock));
-            Ok(Arc::new(model.with_limit_field(config.limit_field())))
-        }
-    }
+    let protocol: Arc<dyn Protocol> = match config.kind {
+        Kind::Openai => Arc::new(ChatCompletions { limit_field: config.limit_field() }),
+    };
+    let (clock, ids) = (Arc::clone(&ports.clock), Arc::clone(&ports.ids));
+    let parts = Parts { provider: provider.clone(), origin, protocol, signer: None, clock, ids };
+    Ok(Arc::new(Remote::new(parts)))
 }

@@ -1,14 +1,16 @@
 //! Clients of model providers, as `domain::ports::ChatModel`. They neither retry nor choose; they call once and
 //! say exactly what came of it.
 //!
-//! Reading order: [`config`] (`[providers.NAME]`), [`build()`] (configuration to client), [`openai`].
+//! Reading order: [`config`] (`[providers.NAME]`), [`build()`] (configuration to client), [`remote`] (one call of any
+//! provider), [`translated`] (models that take texts only, as the one that runs here).
 #![deny(missing_docs)]
 
 mod build;
 pub mod config;
-pub mod openai;
+pub mod remote;
+pub mod translated;
 
 pub use build::{BuildError, Ports, build};
 pub use config::{Config, ConfigError, Kind};
-pub use openai::OpenAiCompatible;
-pub use openai::translated::Translated;
+pub use remote::Remote;
+pub use translated::Translated;

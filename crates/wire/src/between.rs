@@ -27,7 +27,7 @@ impl Between {
     fn write(&mut self) {
         for event in self.events.drain(..) {
             if let Event::Ended(ending) = &event {
-                self.done = Some(Done { finish: ending.finish, usage: ending.usage });
+                self.done = Some(ending.done());
             }
             if let Event::Delta { delta: Delta::Text(text) | Delta::Arguments(text), .. } = &event {
                 self.said = self.said.saturating_add(u32::try_from(text.len()).unwrap_or(u32::MAX));

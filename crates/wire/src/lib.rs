@@ -1,9 +1,9 @@
 //! Provider and client formats: bytes to domain and back, as pure functions without I/O or clock.
 //!
-//! Reading order: [`face`] (what callers speak), [`protocol`] (what providers speak), [`stream`] (streams of either),
-//! [`translation`] (what cannot be carried), [`between`] (a provider's events as a caller's frames), [`embedding`] (texts
-//! to vectors); then the formats:
-//! [`openai`], [`bedrock`], [`anthropic`], [`gemini`]; and what they are made with: [`json`] (a scan of untrusted JSON before it is
+//! Reading order: [`face`] and [`faces`] (what callers speak), [`protocol`] (what providers speak), [`stream`] (streams
+//! of either), [`translation`] (what cannot be carried), [`between`] (a provider's events as a caller's frames),
+//! [`texts`] (conversations of plain text), [`embedding`] (texts to vectors); then the formats: [`openai`],
+//! [`anthropic`], [`bedrock`], [`gemini`]; and what they are made with: [`json`] (a scan of untrusted JSON before it is
 //! parsed), [`object`] (its fields one by one), [`patch`], [`sse`] (event streams), [`frames`] (event streams that are
 //! passed on), [`blocks`], [`retry_after`] (how long to wait), [`words`] (what a provider said).
 #![deny(missing_docs)]
@@ -14,6 +14,7 @@ pub mod between;
 pub mod blocks;
 pub mod embedding;
 pub mod face;
+pub mod faces;
 pub mod frames;
 pub mod gemini;
 pub mod json;
@@ -22,7 +23,10 @@ pub mod openai;
 pub mod patch;
 pub mod protocol;
 pub mod retry_after;
+#[cfg(test)]
+mod sampled;
 pub mod sse;
 pub mod stream;
+pub mod texts;
 pub mod translation;
 pub mod words;

@@ -10,14 +10,11 @@ use registry::clients::Listed;
 use registry::snapshot::Snapshot;
 use serde_json::{Value, json};
 
-use crate::openai::error::OpenAiError;
+use crate::dialect::refusal::Refusal;
 use crate::problem::Problem;
 use crate::router::Api;
 
-pub(crate) async fn list(
-    State(api): State<Arc<Api>>,
-    headers: HeaderMap,
-) -> Result<Json<Value>, OpenAiError> {
+pub(crate) async fn list(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Json<Value>, Refusal> {
     let snapshot = snapshot(&api, &headers).await?;
     let models: Vec<Value> = snapshot.listed().iter().map(model).collect();
     Ok(Json(json!({ "object": "list", "data": models })))
@@ -27,7 +24,7 @@ pub(crate) async fn show(
     State(api): State<Arc<Api>>,
     id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
-) -> Result<Json<Value>, OpenAiError> {
+) -> Result<Json<Value>, Refusal> {
     let Path(id) = id.map_err(Problem::from)?;
     let snapshot = snapshot(&api, &headers).await?;
     snapshot.named(&id)?;

@@ -76,7 +76,7 @@ mod tests {
             (r#"{"model":"x","web_search_options":{}}"#, true, None, 1),
         ] {
             let asked = wire::openai::relay::read(Bytes::from_static(body.as_bytes())).expect(body);
-            let weight = of(&asked.relayed);
+            let weight = of(&asked);
             let (Input::AtMost(bytes) | Input::UpToContext(bytes)) = weight.input;
             assert!(usize::try_from(bytes).expect("small") >= body.len(), "{body}");
             assert_eq!(matches!(weight.input, Input::UpToContext(_)), is_fetched, "{body}");

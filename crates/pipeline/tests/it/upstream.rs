@@ -19,13 +19,15 @@ use pipeline::listener::Listener;
 use pipeline::parts::{Parts, Pipeline, RecordsConfig};
 use pipeline::relay::{Answer, Broken, Observer, Passed, Refused, RelayTurn, hash};
 use pipeline::turn::Turn;
-use providers::OpenAiCompatible;
+use providers::Remote;
+use providers::remote;
 use registry::snapshot::Current;
 use resilience::breakers::Breakers;
 use resilience::shedding::{Class, Gate};
 use routing::Router;
 use testkit::{Behaviour, CountingIds, ManualClock, SeededRng, Upstream};
 use tokio_util::task::TaskTracker;
+use wire::openai::chat::ChatCompletions;
 
 use crate::house::{self, OnePassage};
 
@@ -89,7 +91,14 @@ fn provider(
         secret: Some((http::header::AUTHORIZATION, secret)),
     });
     let origin = origin.expect("an origin");
-    Arc::new(OpenAiCompatible::new(ProviderName::from(name), origin, Arc::new(clock.clone())))
+    Arc::new(Remote::new(remote::Parts {
+        provider: ProviderName::from(name),
+        origin,
+        protocol: Arc::new(ChatCompletions::default()),
+        signer: None,
+        clock: Arc::new(clock.clone()),
+        ids: Arc::new(CountingIds::default()),
+    }))
 }
 
 /// How long a fault takes on the clock: until the first token's limit, or until the time of the tier is over. An
@@ -225,9 +234,7 @@ impl House {
             principal: Principal::open(),
             route: Arc::clone(&snapshot.default_agent.route),
             snapshot,
-            relayed: Arc::new(
-                wire::openai::relay::read(Bytes::from_static(body.as_bytes())).expect("valid").relayed,
-            ),
+            relayed: Arc::new(wire::openai::relay::read(Bytes::from_static(body.as_bytes())).expect("valid")),
             request_hash: hash(body.as_bytes()),
             deadline: self.deadline(),
             streams_until: Some(self.deadline()),

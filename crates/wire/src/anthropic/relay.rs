@@ -6,7 +6,7 @@ use bytes::Bytes;
 use domain::chat::{Delivery, Dialect, FieldSpan, Relayed, Tools, UsageFrame};
 
 use crate::json;
-use crate::openai::relay::{Asked, RequestError};
+use crate::openai::relay::RequestError;
 use crate::patch::{Edit, apply, slice};
 use crate::protocol::Call;
 
@@ -32,7 +32,7 @@ pub fn read(
     body: Bytes,
     dialect: Dialect,
     headers: Vec<(&'static str, Box<str>)>,
-) -> Result<Asked, RequestError> {
+) -> Result<Relayed, RequestError> {
     let found = json::fields(&body, LIMITS)?;
     let known = |field: &json::Field<'_>| {
         let name = KNOWN.into_iter().find(|known| *known == field.key)?;
@@ -51,9 +51,16 @@ pub fn read(
     };
     let names_tools = found.iter().any(|field| TOOLS.contains(&&*field.key));
     let tools = if names_tools { Tools::Named } else { Tools::None };
-    let relayed =
-        Relayed { dialect, fields, delivery, usage: UsageFrame::Wanted, tools, body: body.clone(), headers };
-    Ok(Asked { model, relayed })
+    Ok(Relayed {
+        dialect,
+        model,
+        fields,
+        delivery,
+        usage: UsageFrame::Wanted,
+        tools,
+        body: body.clone(),
+        headers,
+    })
 }
 
 /// The body with what `call` says set; every other byte stays as it is.
@@ -97,12 +104,12 @@ mod tests {
 
     use super::*;
 
-    fn asked(body: &str) -> Result<Asked, RequestError> {
+    fn asked(body: &str) -> Result<Relayed, RequestError> {
         read(Bytes::copy_from_slice(body.as_bytes()), Dialect::AnthropicMessages, Vec::new())
     }
 
     fn patched(body: &str, overrides: Overrides) -> String {
-        let relayed = asked(body).expect(body).relayed;
+        let relayed = asked(body).expect(body);
         let call = Call { model: "m", delivery: relayed.delivery, overrides, max_tokens: 9 };
         String::from_utf8(patch(&relayed, call).to_vec()).expect("text")
     }
@@ -132,7 +139,7 @@ mod tests {
             assert_eq!(patched(body, overrides), want);
         }
         let body = Bytes::from_static(br#"{"model":"m","messages":[]}"#);
-        let relayed = read(body.clone(), Dialect::AnthropicCountTokens, Vec::new()).expect("valid").relayed;
+        let relayed = read(body.clone(), Dialect::AnthropicCountTokens, Vec::new()).expect("valid");
         let call = Call { model: "m", delivery: Delivery::Whole, overrides: tamed, max_tokens: 9 };
         assert_eq!(patch(&relayed, call).as_ptr(), body.as_ptr(), "not even copied");
     }
@@ -160,7 +167,7 @@ mod tests {
             (r#"{"model":"m","tools":[]}"#, Tools::Named),
             (r#"{"model":"m","mcp\u005fservers":[]}"#, Tools::Named),
         ] {
-            assert_eq!(asked(body).expect(body).relayed.tools, want, "{body}");
+            assert_eq!(asked(body).expect(body).tools, want, "{body}");
         }
     }
 }

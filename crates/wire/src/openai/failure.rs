@@ -7,21 +7,9 @@ use domain::time::Timestamp;
 use serde::Deserialize;
 use std::time::Duration;
 
+use crate::protocol::Reply;
 use crate::retry_after;
 use crate::words::{FIELD_MAX, MESSAGE_MAX, clean};
-
-/// An error reply.
-#[derive(Debug, Clone, Copy)]
-pub struct Reply<'a> {
-    /// The HTTP status.
-    pub status: u16,
-    /// The header `retry-after`, when there is one.
-    pub retry_after: Option<&'a str>,
-    /// The body, or what was read of it.
-    pub body: &'a [u8],
-    /// Wall time, for a `retry-after` that names a date.
-    pub now: Timestamp,
-}
 
 /// What the error codes of a body say, independent of its status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +107,13 @@ pub fn classify(reply: Reply<'_>) -> Fault {
 pub fn classify_event(body: &[u8]) -> Fault {
     let (said, status) = said(body);
     if let Some(status @ 400..=599) = status {
-        return classify(Reply { status, retry_after: None, body, now: Timestamp::default() });
+        return classify(Reply {
+            status,
+            retry_after: None,
+            error_type: None,
+            body,
+            now: Timestamp::default(),
+        });
     }
     match said {
         Said::ContentRefused => Fault::provider(Kind::Content),
@@ -267,7 +261,7 @@ mod tests {
             r#"{{"error":{{"message":"sk-live","type":"invalid_request_error","param":null,"code":{code}}}}}"#
         );
         let now = Timestamp::parse_rfc3339("1994-11-06T08:49:30Z").expect("a date");
-        let fault = classify(Reply { status, retry_after, body: body.as_bytes(), now });
+        let fault = classify(Reply { status, retry_after, error_type: None, body: body.as_bytes(), now });
         assert_eq!((fault.kind, fault.retry), want, "{status} {code} {retry_after:?}");
         let origin = if want.0 == Kind::Caller { Origin::Caller } else { Origin::Provider };
         assert_eq!(fault.origin, origin, "{status} {code}");
@@ -334,7 +328,13 @@ mod tests {
                 CONTENT,
             ),
         ] {
-            let fault = classify(Reply { status: 400, retry_after: None, body, now: Timestamp::default() });
+            let fault = classify(Reply {
+                status: 400,
+                retry_after: None,
+                error_type: None,
+                body,
+                now: Timestamp::default(),
+            });
             assert_eq!((fault.kind, fault.retry), want, "{}", String::from_utf8_lossy(body));
         }
     }

@@ -7,17 +7,16 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::Bytes;
-use domain::chat::{Delivery, Dialect, FieldSpan, Relayed, Tools, UsageFrame};
-use domain::model::Overrides;
+use domain::chat::{Delivery, Dialect, Done, FieldSpan, Relayed, Tools, UsageFrame};
 
-use super::chat::LimitField;
+use super::chat::{self, ChatCompletions, LimitField};
 use crate::json::{self, Field, JsonError};
 use crate::patch::{Edit, apply, slice};
+use crate::protocol::{Call, OwnDialect, Place};
+use crate::stream::{Portions, StreamError};
 
 mod meaning;
 pub mod stream;
-
-pub use meaning::whole;
 
 /// How deep relayed JSON may nest and how many keys it may hold: tool schemas are large.
 pub const LIMITS: json::Limits = json::Limits { depth_max: 64, keys_max: 100_000 };
@@ -52,20 +51,11 @@ pub enum RequestError {
     },
 }
 
-/// A request, read as far as relaying needs it.
-#[derive(Debug, Clone)]
-pub struct Asked {
-    /// The model as the caller names it.
-    pub model: String,
-    /// The rest, ready to be passed on.
-    pub relayed: Relayed,
-}
-
 /// Reads `body` in one scan, which also checks depth, keys and surrogates.
 ///
 /// # Errors
 /// [`RequestError`] for the first thing that is wrong. What Mainstay need not know is left to the provider.
-pub fn read(body: Bytes) -> Result<Asked, RequestError> {
+pub fn read(body: Bytes) -> Result<Relayed, RequestError> {
     let found = json::fields(&body, LIMITS)?;
     let fields: Vec<FieldSpan> = found.iter().filter_map(known).collect();
     let value = |name| fields.iter().find(|field| field.name == name).map(|field| slice(&body, &field.value));
@@ -83,16 +73,16 @@ pub fn read(body: Bytes) -> Result<Asked, RequestError> {
     };
     let names_tools = found.iter().any(|field| TOOLS.contains(&&*field.key));
     let tools = if names_tools { Tools::Named } else { Tools::None };
-    let relayed = Relayed {
+    Ok(Relayed {
         dialect: Dialect::OpenAiChat,
+        model,
         fields,
         delivery,
         usage,
         tools,
         body: body.clone(),
         headers: Vec::new(),
-    };
-    Ok(Asked { model, relayed })
+    })
 }
 
 fn known(field: &Field<'_>) -> Option<FieldSpan> {
@@ -110,24 +100,35 @@ fn usage_frame(options: &[u8]) -> Result<UsageFrame, RequestError> {
     })
 }
 
-/// What a target makes of a relayed request.
-#[derive(Debug, Clone, Copy)]
-pub struct Patch<'a> {
-    /// The model by the name its provider knows.
-    pub model: &'a str,
-    /// Parameters forced on the call.
-    pub overrides: Overrides,
-    /// The field that carries the token limit where the caller sent none.
-    pub limit_field: LimitField,
+impl OwnDialect for ChatCompletions {
+    fn dialect(&self) -> Dialect {
+        Dialect::OpenAiChat
+    }
+
+    fn place(&self, call: Call<'_>) -> Place {
+        chat::place(call.delivery)
+    }
+
+    fn patch(&self, relayed: &Relayed, call: Call<'_>) -> Bytes {
+        patch(relayed, (call, self.limit_field))
+    }
+
+    fn portions(&self, relayed: &Relayed) -> Box<dyn Portions> {
+        Box::new(stream::WholeFrames::new(relayed.usage))
+    }
+
+    fn whole(&self, body: &[u8]) -> Result<Done, StreamError> {
+        meaning::whole(body)
+    }
 }
 
-/// The body with what `patch` says set; every other byte stays as it is. A stream is always asked for its usage.
+/// The body with what `call` says set; every other byte stays as it is. A stream is always asked for its usage.
 #[must_use]
-pub fn patch(relayed: &Relayed, patch: Patch<'_>) -> Bytes {
+fn patch(relayed: &Relayed, (call, limit_field): (Call<'_>, LimitField)) -> Bytes {
     let mut edits = Vec::with_capacity(4);
     let mut added = String::new();
     let field = |name| relayed.fields.iter().find(|field| field.name == name);
-    let model = serde_json::Value::from(patch.model).to_string();
+    let model = serde_json::Value::from(call.model).to_string();
     if let Some(field) = field(MODEL) {
         edits.push(Edit { range: field.value.clone(), text: Cow::Owned(model) });
     }
@@ -137,7 +138,7 @@ pub fn patch(relayed: &Relayed, patch: Patch<'_>) -> Bytes {
             None => added.push_str(r#","stream_options":{"include_usage":true}"#),
         }
     }
-    if let Some(most) = patch.overrides.max_tokens {
+    if let Some(most) = call.overrides.max_tokens {
         let limits = [field(MAX_TOKENS), field(MAX_COMPLETION_TOKENS)];
         let given = |raw: &[u8]| serde_json::from_slice::<u64>(raw).ok();
         let mut is_limited = false;
@@ -148,7 +149,7 @@ pub fn patch(relayed: &Relayed, patch: Patch<'_>) -> Bytes {
                 edits.push(Edit { range: field.value.clone(), text: Cow::Owned(most.to_string()) });
             }
         }
-        let name = match patch.limit_field {
+        let name = match limit_field {
             LimitField::MaxTokens => MAX_TOKENS,
             LimitField::MaxCompletionTokens => MAX_COMPLETION_TOKENS,
         };
@@ -160,7 +161,7 @@ pub fn patch(relayed: &Relayed, patch: Patch<'_>) -> Bytes {
             None => added.push_str(&format!(",\"{name}\":{most}")),
         }
     }
-    if let Some(temperature) = patch.overrides.temperature {
+    if let Some(temperature) = call.overrides.temperature {
         match field(TEMPERATURE) {
             Some(field) => {
                 edits.push(Edit { range: field.value.clone(), text: Cow::Owned(temperature.to_string()) });
@@ -194,22 +195,24 @@ fn with_usage(body: &[u8], options: &Range<usize>) -> Edit {
 
 #[cfg(test)]
 mod tests {
+    use domain::model::Overrides;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
 
-    const PLAIN: Patch<'_> = Patch {
+    const PLAIN: Call<'_> = Call {
         model: "m",
+        delivery: Delivery::Whole,
         overrides: Overrides { max_tokens: None, temperature: None },
-        limit_field: LimitField::MaxTokens,
+        max_tokens: 400,
     };
-    const TAMED: Patch<'_> =
-        Patch { overrides: Overrides { max_tokens: Some(300), temperature: Some(0.5) }, ..PLAIN };
+    const TAMED: Call<'_> =
+        Call { overrides: Overrides { max_tokens: Some(300), temperature: Some(0.5) }, ..PLAIN };
 
-    fn patched(body: &str, patch: Patch<'_>) -> String {
+    fn patched(body: &str, call: Call<'_>) -> String {
         let asked = read(Bytes::copy_from_slice(body.as_bytes())).expect(body);
-        String::from_utf8(super::patch(&asked.relayed, patch).to_vec()).expect("text")
+        String::from_utf8(super::patch(&asked, (call, LimitField::MaxTokens)).to_vec()).expect("text")
     }
 
     #[test]
@@ -259,7 +262,7 @@ mod tests {
             (r#"{"model":"m","web_search\u005foptions":{}}"#, Tools::Named),
         ] {
             let asked = read(Bytes::from_static(body.as_bytes())).expect("valid");
-            assert_eq!(asked.relayed.tools, want, "{body}");
+            assert_eq!(asked.tools, want, "{body}");
         }
     }
 
@@ -267,7 +270,7 @@ mod tests {
     fn a_body_that_needs_no_change_is_not_even_copied() {
         let body = Bytes::from_static(br#"{"model":"m","messages":[]}"#);
         let asked = read(body.clone()).expect("valid");
-        assert_eq!(super::patch(&asked.relayed, PLAIN).as_ptr(), body.as_ptr());
+        assert_eq!(super::patch(&asked, (PLAIN, LimitField::MaxTokens)).as_ptr(), body.as_ptr());
     }
 
     #[test]
@@ -290,9 +293,10 @@ mod tests {
         ] {
             assert_eq!(patched(body, TAMED), want);
         }
-        let newer = Patch { limit_field: LimitField::MaxCompletionTokens, ..TAMED };
+        let newer = ChatCompletions { limit_field: LimitField::MaxCompletionTokens };
+        let asked = read(Bytes::from_static(br#"{"model":"x"}"#)).expect("valid");
         assert_eq!(
-            patched(r#"{"model":"x"}"#, newer),
+            newer.patch(&asked, TAMED),
             r#"{"model":"m","max_completion_tokens":300,"temperature":0.5}"#
         );
     }
@@ -359,7 +363,7 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
             if let Ok(asked) = read(Bytes::from(bytes)) {
-                let _ = super::patch(&asked.relayed, TAMED);
+                let _ = super::patch(&asked, (TAMED, LimitField::MaxTokens));
             }
         }
     }

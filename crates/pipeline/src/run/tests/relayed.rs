@@ -46,7 +46,7 @@ pub(super) fn relay_turn(house: &House, body: &'static str, observer: &Arc<Count
         principal: Principal::open(),
         route: Arc::clone(&snapshot.default_agent.route),
         snapshot,
-        relayed: Arc::new(asked.relayed),
+        relayed: Arc::new(asked),
         request_hash: hash(body.as_bytes()),
         deadline: house.clock.now().after(Duration::from_secs(60)),
         streams_until: None,

@@ -169,6 +169,7 @@ fn requests_that_name_tools_are_asked_once() {
     for (tools, want) in [(Tools::Named, false), (Tools::None, true)] {
         let relayed = Relayed {
             dialect: Dialect::OpenAiChat,
+            model: "m".to_owned(),
             body: Bytes::new(),
             fields: Vec::new(),
             delivery: Delivery::Streamed,

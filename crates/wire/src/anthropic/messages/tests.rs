@@ -23,6 +23,7 @@ const STREAM_THINKING: &[u8] = include_bytes!("../../../golden/anthropic/stream-
 fn relayed(body: &[u8]) -> Relayed {
     Relayed {
         dialect: Dialect::AnthropicMessages,
+        model: "m".to_owned(),
         body: Bytes::copy_from_slice(body),
         fields: Vec::new(),
         delivery: Delivery::Whole,

@@ -29,13 +29,14 @@ const LIMIT: Limit =
 ///
 /// # Errors
 /// [`JsonError`] for the first thing that is wrong. What Mainstay need not know is left to the provider.
-pub fn read(body: Bytes, delivery: Delivery) -> Result<Relayed, JsonError> {
+pub fn read(body: Bytes, (model, delivery): (String, Delivery)) -> Result<Relayed, JsonError> {
     let found = json::fields(&body, LIMITS)?;
     let inference = found.iter().find(|field| field.key == INFERENCE);
     let fields = inference.map(|field| FieldSpan { name: INFERENCE, value: field.value.clone() });
     let names_tools = found.iter().any(|field| field.key == TOOLS);
     Ok(Relayed {
         dialect: Dialect::BedrockConverse,
+        model,
         fields: fields.into_iter().collect(),
         delivery,
         usage: UsageFrame::Wanted,

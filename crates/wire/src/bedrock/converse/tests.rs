@@ -294,7 +294,7 @@ fn a_cut_anywhere_is_never_a_clean_end() {
 }
 
 fn request() -> domain::chat::Relayed {
-    relay::read(Bytes::from_static(REQUEST), Delivery::Streamed).expect("readable")
+    relay::read(Bytes::from_static(REQUEST), ("m".to_owned(), Delivery::Streamed)).expect("readable")
 }
 
 #[test]
@@ -321,12 +321,12 @@ fn only_the_limits_change() {
         ),
     ] {
         let body = Bytes::copy_from_slice(body.as_bytes());
-        let relayed = relay::read(body.clone(), Delivery::Whole).expect("readable");
+        let relayed = relay::read(body.clone(), ("m".to_owned(), Delivery::Whole)).expect("readable");
         assert_eq!(relay::patch(&relayed, tamed), want);
         assert_eq!(relay::patch(&relayed, Overrides::default()).as_ptr(), body.as_ptr(), "not even copied");
     }
     assert_eq!(request().tools, Tools::Named);
-    assert!(relay::read(Bytes::from_static(b"[]"), Delivery::Whole).is_err());
+    assert!(relay::read(Bytes::from_static(b"[]"), ("m".to_owned(), Delivery::Whole)).is_err());
 }
 
 fn texts() -> impl Strategy<Value = String> {

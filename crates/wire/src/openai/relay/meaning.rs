@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::openai::chat::{self, Unreadable};
 use crate::openai::failure;
-use crate::openai::stream::StreamError;
+use crate::stream::StreamError;
 
 /// One frame.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -115,7 +115,7 @@ pub(super) fn frame(data: &[u8]) -> Result<Option<Meaning>, Unreadable> {
 ///
 /// # Errors
 /// [`StreamError`] when it is an error body, unreadable, or holds no choice that is complete.
-pub fn whole(body: &[u8]) -> Result<Done, StreamError> {
+pub(super) fn whole(body: &[u8]) -> Result<Done, StreamError> {
     if body.trim_ascii().is_empty() {
         return Err(StreamError::Empty);
     }

@@ -10,7 +10,7 @@ use memchr::memchr2;
 
 use super::meaning;
 use crate::openai::failure;
-use crate::openai::stream::{Before, Progress, StreamError};
+use crate::stream::{Before, Portions, Progress, StreamError};
 
 /// Most bytes of a frame, and of what is held back before the first word.
 const FRAME_BYTES_MAX: usize = 4 << 20;
@@ -18,12 +18,11 @@ const FRAME_BYTES_MAX: usize = 4 << 20;
 /// The end marker, for answers that are complete although their provider left it out.
 const DONE: &[u8] = b"data: [DONE]\n\n";
 
-/// Cuts a stream into portions of whole frames.
+/// Cuts a stream into portions of whole frames, the bytes themselves untouched.
 ///
-/// Nothing is given out before the first frame that holds anything of the answer, so that until then the call can be
-/// made again elsewhere; the frames before it come with it.
+/// Frames before the first one that holds anything of the answer come with it.
 #[derive(Debug)]
-pub struct Portions {
+pub struct WholeFrames {
     usage_frame: UsageFrame,
     /// What has come and is not given out; whole frames up to `n_whole`.
     pending: BytesMut,
@@ -51,7 +50,7 @@ enum Frame {
     End,
 }
 
-impl Portions {
+impl WholeFrames {
     /// At the start of a stream whose caller wants `usage_frame`.
     #[must_use]
     pub fn new(usage_frame: UsageFrame) -> Self {
@@ -67,18 +66,14 @@ impl Portions {
             usage: None,
         }
     }
+}
 
-    /// Whether a part of the answer was given out, for [`StreamError::fault`].
-    #[must_use]
-    pub fn before(&self) -> Before {
+impl Portions for WholeFrames {
+    fn before(&self) -> Before {
         if self.has_answer { Before::Text } else { Before::Nothing }
     }
 
-    /// Reads the next portion of the body: how far the answer is. [`Portions::give_out`] has what may be passed on.
-    ///
-    /// # Errors
-    /// [`StreamError`]; the frames before it can still be given out, and nothing may be pushed after it.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<Progress, StreamError> {
+    fn push(&mut self, bytes: &[u8]) -> Result<Progress, StreamError> {
         if self.is_ended {
             return Ok(Progress::Ended);
         }
@@ -106,11 +101,7 @@ impl Portions {
         Ok(progress)
     }
 
-    /// The body has ended, or broken off; the last portion can be given out when the answer was complete all the same.
-    ///
-    /// # Errors
-    /// [`StreamError`] when it was not.
-    pub fn end(&mut self) -> Result<(), StreamError> {
+    fn end(&mut self) -> Result<(), StreamError> {
         if self.is_ended {
             return Ok(());
         }
@@ -143,8 +134,7 @@ impl Portions {
         Ok(())
     }
 
-    /// The bytes of all whole frames, once there is something of the answer among them.
-    pub fn give_out(&mut self) -> Option<RelayedPortion> {
+    fn give_out(&mut self) -> Option<RelayedPortion> {
         if !self.has_answer || self.n_whole == 0 {
             return None;
         }
@@ -155,7 +145,9 @@ impl Portions {
         let said = std::mem::take(&mut self.said);
         Some(RelayedPortion { bytes, said, done: self.is_ended.then_some(done) })
     }
+}
 
+impl WholeFrames {
     /// Takes the frame up to `end` out of what is passed on.
     fn cut_out(&mut self, end: usize) {
         let rest = self.pending.split_off(end);
@@ -254,7 +246,7 @@ mod tests {
 
     /// What is passed on, and how the stream ended.
     fn pass(usage_frame: UsageFrame, portions: &[&[u8]]) -> (Vec<u8>, Result<Option<Done>, StreamError>) {
-        let mut reader = Portions::new(usage_frame);
+        let mut reader = WholeFrames::new(usage_frame);
         let (mut passed, mut done) = (Vec::new(), None);
         let mut take = |portion: Option<RelayedPortion>| {
             let Some(portion) = portion else { return };
@@ -359,7 +351,7 @@ mod tests {
 
     #[test]
     fn nothing_is_given_out_before_a_word() {
-        let mut reader = Portions::new(UsageFrame::Wanted);
+        let mut reader = WholeFrames::new(UsageFrame::Wanted);
         for text in [": ping\n\n".to_owned(), frame("", "null"), "data: {\"choices\":[]}\n\n".to_owned()] {
             reader.push(text.as_bytes()).expect("readable");
             assert_eq!(reader.give_out(), None);
@@ -372,7 +364,7 @@ mod tests {
 
     #[test]
     fn what_never_ends_is_refused() {
-        let mut reader = Portions::new(UsageFrame::Wanted);
+        let mut reader = WholeFrames::new(UsageFrame::Wanted);
         let line = vec![b'x'; FRAME_BYTES_MAX];
         assert!(reader.push(&line).is_ok());
         assert_eq!(reader.push(b"x"), Err(StreamError::Malformed));

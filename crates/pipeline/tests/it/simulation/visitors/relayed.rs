@@ -38,7 +38,7 @@ impl Visitor<'_> {
             route: Arc::clone(&route),
             snapshot,
             request_hash: hash(&body),
-            relayed: Arc::new(wire::openai::relay::read(body).expect("valid").relayed),
+            relayed: Arc::new(wire::openai::relay::read(body).expect("valid")),
             deadline: seen.deadline,
             streams_until: None,
             class: self.rng.pick(&Class::ALL),

@@ -12,10 +12,10 @@ fn whole_body() -> String {
 }
 
 fn relay_call(body: &str) -> RelayCall {
-    let asked = wire::openai::relay::read(Bytes::copy_from_slice(body.as_bytes())).expect("valid");
+    let relayed = wire::openai::relay::read(Bytes::copy_from_slice(body.as_bytes())).expect("valid");
     RelayCall {
         model: ModelId::from("mock/org/model-1"),
-        relayed: Arc::new(asked.relayed),
+        relayed: Arc::new(relayed),
         overrides: Overrides::default(),
         deadline: Moment(Duration::from_secs(60)),
     }
@@ -47,8 +47,12 @@ async fn relay(bench: &Bench, body: &str) -> (Vec<u8>, Result<Done, RelayError>)
 async fn direct(bench: &Bench, body: &str) -> Vec<u8> {
     let body = Bytes::from(body.replace("\"x\"", "\"org/model-1\""));
     let until = Moment(Duration::from_secs(60));
-    let response =
-        bench.model.origin.send(request(body, Delivery::Streamed), until).await.expect("a response");
+    let model = ModelId::from("mock/org/model-1");
+    let call = shape(&model, Delivery::Streamed, Overrides::default());
+    let place = bench.model.parts.protocol.place(call);
+    let outgoing = Outgoing { place, body, headers: Vec::new(), delivery: Delivery::Streamed };
+    let request = request(outgoing).expect("plain headers");
+    let response = bench.model.parts.origin.send(request, until).await.expect("a response");
     response.body.whole(1 << 20, until).await.expect("a body").to_vec()
 }
 

@@ -12,7 +12,8 @@ use domain::time::Moment;
 use domain::token::{TokenCount, Usage};
 use futures_util::StreamExt;
 use testkit::upstream::{Answer, Phase, RetryAfter};
-use testkit::{Behaviour, ManualClock, Upstream};
+use testkit::{Behaviour, CountingIds, ManualClock, Upstream};
+use wire::openai::chat::ChatCompletions;
 
 use super::*;
 use crate::{Config, Ports, build};
@@ -24,7 +25,7 @@ const KEY: &str = "sk-live-canary-0123456789";
 struct Bench {
     upstream: Upstream,
     clock: ManualClock,
-    model: OpenAiCompatible,
+    model: Remote,
 }
 
 impl Bench {
@@ -39,7 +40,14 @@ impl Bench {
             allow_private: true,
             secret: Some((http::header::AUTHORIZATION, secret)),
         });
-        let model = OpenAiCompatible::new(ProviderName::from("mock"), origin.expect("an origin"), port);
+        let model = Remote::new(Parts {
+            provider: ProviderName::from("mock"),
+            origin: origin.expect("an origin"),
+            protocol: Arc::new(ChatCompletions::default()),
+            signer: None,
+            clock: port,
+            ids: Arc::new(CountingIds::default()),
+        });
         Self { upstream, clock, model }
     }
 
@@ -175,6 +183,11 @@ async fn every_failure_has_its_fault_and_leaks_nothing() {
         let bench = Bench::new(behaviour.clone());
         let (text, end) = bench.ask().await;
         let error = end.expect_err("not whole");
+        // What comes in one portion with its failure is not given out: another target can give the whole answer.
+        let (kind, retry) = match text.is_empty() && kind == Kind::Truncated {
+            true => (Kind::Transient, Retry::Here),
+            false => (kind, retry),
+        };
         assert_eq!((error.fault.kind, error.fault.retry), (kind, retry), "{behaviour:?}");
         assert_eq!(kind == Kind::Truncated, !text.is_empty(), "{behaviour:?}: {text}");
         let said = format!("{error} {error:?}");
@@ -252,11 +265,11 @@ async fn a_connection_serves_again_and_a_closed_one_is_replaced() {
     for _ in 0..5 {
         bench.ask().await.1.expect("whole");
         // What follows the end marker is read in the background.
-        while bench.model.origin.pool().idle == 0 {
+        while bench.model.parts.origin.pool().idle == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
-    let pool = bench.model.origin.pool();
+    let pool = bench.model.parts.origin.pool();
     assert_eq!((pool.opened, pool.reused, bench.upstream.accepted_connections()), (1, 4, 1));
 
     let bench = Bench::new(Behaviour::CloseAfter);
@@ -298,7 +311,8 @@ async fn a_section_becomes_a_client() {
     let upstream = Upstream::start(Behaviour::default());
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new());
     let client = outbound::Client::new(Arc::clone(&clock), outbound::Config::default());
-    let ports = Ports { client, secrets: Arc::new(OneSecret), clock };
+    let ids = Arc::new(CountingIds::default());
+    let ports = Ports { client, secrets: Arc::new(OneSecret), clock, ids };
     let section = |key: &str| {
         let text = format!(
             "kind = \"openai\"\nbase_url = \"{}\"\nallow_private = true\nkey = \"{key}\"",

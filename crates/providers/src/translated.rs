@@ -3,16 +3,20 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::BytesMut;
 use domain::chat::{
-    ChatCall, ChatChunk, ChatRequest, Delivery, Done, ErrorReply, Finish, RelayCall, Relayed, RelayedPortion,
-    UsageFrame,
+    ChatCall, ChatChunk, ChatRequest, Delivery, Done, ErrorReply, Finish, RelayCall, RelayedPortion,
 };
+use domain::conversation::{Answer, Block, Delta, Ending, Event, Part};
 use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::ports::{BoxFuture, ChatModel, ChatStream, Clock, Ids, ModelError, RelayError, RelayedStream};
 use futures_util::{StreamExt, stream};
-use wire::openai::encode::{self, Encoder};
-use wire::openai::inbound;
+use wire::blocks::Blocks;
+use wire::face::{About, Face};
+use wire::stream::EventWriter;
+use wire::{faces, texts};
+
+use crate::remote::{about, unreadable, untranslatable, with_overrides};
 
 /// A model that speaks the dialects of relayed requests although it takes texts only.
 pub struct Translated {
@@ -29,18 +33,15 @@ impl Translated {
     }
 
     async fn start(&self, call: RelayCall) -> Result<RelayedStream, RelayError> {
-        let request = request(&call)?;
-        let encoder = Encoder {
-            id: format!("chatcmpl-{:032x}", self.ids.next_id()),
-            created: self.clock.wall().0.div_euclid(1_000_000),
-            model: call.model.to_string(),
-        };
-        let RelayCall { model, relayed, deadline, .. } = call;
-        let answer =
-            self.model.chat(ChatCall { model, request: Arc::new(request), deadline }).await.map_err(told)?;
+        let RelayCall { model, relayed, deadline, .. } = &call;
+        let face = faces::of(relayed.dialect).ok_or_else(|| cannot(&call))?;
+        let request = request(&call, face)?;
+        let about = about(&relayed.model, &*self.clock, &*self.ids);
+        let asked = ChatCall { model: model.clone(), request: Arc::new(request), deadline: *deadline };
+        let answer = self.model.chat(asked).await.map_err(told)?;
         Ok(match relayed.delivery {
-            Delivery::Whole => Box::pin(stream::once(whole(answer, encoder))),
-            Delivery::Streamed => streamed(answer, encoder, &relayed),
+            Delivery::Whole => Box::pin(stream::once(whole(answer, (face, about)))),
+            Delivery::Streamed => streamed(answer, face.writer(about, relayed)),
         })
     }
 }
@@ -55,52 +56,52 @@ impl ChatModel for Translated {
     }
 }
 
-/// The request as texts, with the tier's parameters.
-fn request(call: &RelayCall) -> Result<ChatRequest, RelayError> {
-    let inbound = inbound::read(&call.relayed.body).map_err(|error| {
-        // Another model may well understand it.
-        let fault = Fault { origin: Origin::Caller, kind: Kind::Caller, retry: Retry::Elsewhere };
-        let reply = refusal(error.to_string(), ("unsupported_value", error.field()));
-        let detail = format!("`{}` cannot take the request: {error}", call.model);
-        RelayError { error: ModelError { fault, detail }, reply: Some(Box::new(reply)) }
-    })?;
-    let mut request = inbound.request();
-    let parameters = &mut request.parameters;
-    if let Some(most) = call.overrides.max_tokens {
-        parameters.max_tokens = parameters.max_tokens.min(most);
+fn cannot(call: &RelayCall) -> ModelError {
+    let detail = format!("`{}` cannot take {}", call.model, call.relayed.dialect.name());
+    ModelError {
+        fault: Fault { origin: Origin::Mainstay, kind: Kind::RouteFatal, retry: Retry::Elsewhere },
+        detail,
     }
-    parameters.temperature = call.overrides.temperature.unwrap_or(parameters.temperature);
-    Ok(request)
 }
 
-/// What is told when the request itself is the reason.
-fn refusal(message: String, (code, field): (&str, Option<&str>)) -> ErrorReply {
-    ErrorReply {
-        status: 400,
-        message,
-        kind: None,
-        parameter: field.map(str::to_owned),
-        code: Some(code.to_owned()),
-    }
+/// The request as texts, with the tier's parameters.
+fn request(call: &RelayCall, face: &dyn Face) -> Result<ChatRequest, RelayError> {
+    let conversation = face.conversation(&call.relayed).map_err(|error| unreadable(&call.model, &error))?;
+    let conversation = with_overrides(conversation, call.overrides);
+    texts::request(&conversation).map_err(|error| untranslatable(&call.model, &error))
 }
 
 /// `error`, with its words where the request itself is the reason: the model is ours, so nothing in them is a
 /// stranger's.
 fn told(error: ModelError) -> RelayError {
-    let reply = (error.fault.kind == Kind::Caller)
-        .then(|| Box::new(refusal(error.detail.clone(), ("invalid_request", Some("messages")))));
+    let reply = (error.fault.kind == Kind::Caller).then(|| {
+        Box::new(ErrorReply {
+            status: 400,
+            message: error.detail.clone(),
+            kind: None,
+            parameter: Some("messages".to_owned()),
+            code: Some("invalid_request".to_owned()),
+        })
+    });
     RelayError { error, reply }
 }
 
-async fn whole(mut answer: ChatStream, encoder: Encoder) -> Result<RelayedPortion, RelayError> {
+async fn whole(
+    mut answer: ChatStream,
+    (face, about): (&'static dyn Face, About),
+) -> Result<RelayedPortion, RelayError> {
     let mut text = String::new();
     while let Some(chunk) = answer.next().await {
         match chunk.map_err(told)? {
             ChatChunk::Delta(delta) => text.push_str(&delta),
             ChatChunk::Done { finish: Finish::Stop, .. } if text.is_empty() => return Err(empty().into()),
             ChatChunk::Done { finish, usage } => {
-                let bytes = Bytes::from(encoder.whole(&text, finish, usage).to_string());
-                return Ok(RelayedPortion { bytes, said: size(&text), done: Some(Done { finish, usage }) });
+                let said = size(&text);
+                let parts = if text.is_empty() { Vec::new() } else { vec![Part::Text(text)] };
+                let ending = Ending { finish, stop: None, usage };
+                let answer = Answer { id: String::new(), model: String::new(), parts, ending };
+                let bytes = face.answer(&about, &answer);
+                return Ok(RelayedPortion { bytes, said, done: Some(Done { finish, usage }) });
             }
         }
     }
@@ -125,13 +126,14 @@ fn cut() -> ModelError {
 struct Speaking {
     /// Until the end of the answer.
     answer: Option<ChatStream>,
-    encoder: Encoder,
-    usage_frame: UsageFrame,
-    has_spoken: bool,
+    writer: Box<dyn EventWriter>,
+    blocks: Blocks,
+    events: Vec<Event>,
 }
 
-fn streamed(answer: ChatStream, encoder: Encoder, relayed: &Relayed) -> RelayedStream {
-    let speaking = Speaking { answer: Some(answer), encoder, usage_frame: relayed.usage, has_spoken: false };
+fn streamed(answer: ChatStream, writer: Box<dyn EventWriter>) -> RelayedStream {
+    let begun = Event::Begun { id: String::new(), model: String::new(), usage: None };
+    let speaking = Speaking { answer: Some(answer), writer, blocks: Blocks::default(), events: vec![begun] };
     Box::pin(stream::unfold(speaking, |mut speaking| async move {
         let item = speaking.next().await?;
         if item.is_err() {
@@ -148,19 +150,18 @@ impl Speaking {
             match answer.next().await {
                 Some(Ok(ChatChunk::Delta(text))) if text.is_empty() => {}
                 Some(Ok(ChatChunk::Delta(text))) => {
-                    let frame = self.encoder.text(&text);
-                    let bytes = match std::mem::replace(&mut self.has_spoken, true) {
-                        true => frame,
-                        false => Bytes::from([self.encoder.role(), frame].concat()),
-                    };
-                    return Some(Ok(RelayedPortion { bytes, said: size(&text), done: None }));
+                    let said = size(&text);
+                    self.blocks.add(Block::Text, Delta::Text(text), &mut self.events);
+                    return Some(Ok(self.portion(said, None)));
                 }
-                Some(Ok(ChatChunk::Done { finish: Finish::Stop, .. })) if !self.has_spoken => {
+                Some(Ok(ChatChunk::Done { finish: Finish::Stop, .. })) if self.blocks.count() == 0 => {
                     return Some(Err(empty().into()));
                 }
                 Some(Ok(ChatChunk::Done { finish, usage })) => {
                     self.answer = None;
-                    return Some(Ok(self.done(Done { finish, usage })));
+                    self.blocks.close(&mut self.events);
+                    self.events.push(Event::Ended(Ending { finish, stop: None, usage }));
+                    return Some(Ok(self.portion(0, Some(Done { finish, usage }))));
                 }
                 Some(Err(error)) => return Some(Err(told(error))),
                 None => return Some(Err(cut().into())),
@@ -168,18 +169,18 @@ impl Speaking {
         }
     }
 
-    fn done(&self, done: Done) -> RelayedPortion {
-        let mut bytes = self.encoder.finish(done.finish).to_vec();
-        if let Some(usage) = done.usage.filter(|_| self.usage_frame == UsageFrame::Wanted) {
-            bytes.extend_from_slice(&self.encoder.usage(usage));
+    fn portion(&mut self, said: u32, done: Option<Done>) -> RelayedPortion {
+        let mut frames = BytesMut::new();
+        for event in self.events.drain(..) {
+            self.writer.write(&event, &mut frames);
         }
-        bytes.extend_from_slice(encode::DONE);
-        RelayedPortion { bytes: Bytes::from(bytes), said: 0, done: Some(done) }
+        RelayedPortion { bytes: frames.freeze(), said, done }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use domain::id::ModelId;
     use domain::model::Overrides;
     use domain::time::Moment;
@@ -192,11 +193,11 @@ mod tests {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::new());
         let model = Arc::new(ScriptedModel::new(Arc::clone(&clock), vec![reply]));
         let translated = Translated::new(Arc::clone(&model) as _, clock, Arc::new(CountingIds::default()));
-        let asked = wire::openai::relay::read(Bytes::copy_from_slice(body.as_bytes())).expect("valid");
+        let relayed = wire::openai::relay::read(Bytes::copy_from_slice(body.as_bytes())).expect("valid");
         let overrides = Overrides { max_tokens: Some(20), temperature: None };
         let call = RelayCall {
             model: ModelId::from("embedded/default"),
-            relayed: Arc::new(asked.relayed),
+            relayed: Arc::new(relayed),
             overrides,
             deadline: Moment(std::time::Duration::from_secs(60)),
         };
@@ -249,11 +250,12 @@ mod tests {
 
     #[tokio::test]
     async fn what_it_cannot_do_is_for_another_model() {
-        let image = WHOLE.replace("\"Hi\"", r#"[{"type":"image_url","image_url":{}}]"#);
+        let image = WHOLE
+            .replace("\"Hi\"", r#"[{"type":"image_url","image_url":{"url":"https://a.example/i.png"}}]"#);
         let (refused, calls) = relay(&image, Reply::text("x")).await;
         let refused = refused.expect_err("an image");
         let words = refused.reply.expect("words for the caller");
-        assert_eq!((words.status, words.parameter.as_deref()), (400, Some("messages[0].content")));
+        assert_eq!((words.status, words.parameter.as_deref()), (400, Some("an image, document or sound")));
         assert!(words.message.contains("only text"), "{}", words.message);
         let fault = refused.error.fault;
         assert_eq!((fault.kind, fault.retry, calls.len()), (Kind::Caller, Retry::Elsewhere, 0));

@@ -5,25 +5,21 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use domain::id::ContentHash;
 use domain::model::Route;
 use domain::principal::Principal;
-use domain::time::Moment;
 use futures_util::StreamExt;
 use http::{HeaderName, HeaderValue, header};
 use pipeline::parts::Pipeline;
 use pipeline::relay::{Answer, Passed, RelayTurn, Relaying};
 use pipeline::turn::Recorded;
 use registry::snapshot::Snapshot;
-use resilience::shedding::Class;
-use wire::openai::relay::Asked;
 
+use crate::dialect::Asked;
+use crate::dialect::manner::Manner;
+use crate::dialect::refusal::Refusal;
 use crate::limits;
 use crate::native::reply::new_interaction_id;
-use crate::openai::error::OpenAiError;
 use crate::router::Api;
-use crate::stream::event_stream;
 
 /// What a relayed request needs beside itself.
 pub(super) struct Door {
@@ -32,16 +28,13 @@ pub(super) struct Door {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) route: Arc<Route>,
-    pub(super) request_hash: ContentHash,
-    pub(super) deadline: Moment,
-    pub(super) class: Class,
-    pub(super) streams_until: Option<Moment>,
+    pub(super) manner: &'static dyn Manner,
 }
 
 /// Tells in a stream what a header tells elsewhere.
-const UNRECORDED: &[u8] = b": x-mainstay-recorded: no\n\n";
+const UNRECORDED: &str = "x-mainstay-recorded: no";
 
-pub(super) async fn respond(door: Door, asked: Asked) -> Result<Response, OpenAiError> {
+pub(super) async fn respond(door: Door, asked: Asked) -> Result<Response, Refusal> {
     let interaction = new_interaction_id(&door.api);
     let turn = RelayTurn {
         interaction: interaction.clone(),
@@ -49,22 +42,22 @@ pub(super) async fn respond(door: Door, asked: Asked) -> Result<Response, OpenAi
         snapshot: door.snapshot,
         route: door.route,
         relayed: Arc::new(asked.relayed),
-        request_hash: door.request_hash,
-        deadline: door.deadline,
-        streams_until: door.streams_until,
-        class: door.class,
+        request_hash: asked.hash,
+        deadline: asked.deadline,
+        streams_until: asked.streams_until,
+        class: asked.class,
         observer: Arc::clone(&door.api.metrics) as _,
     };
     // Boxed, as the path of a turn is a large future and handlers are moved a few times.
     let mut response = match Box::pin(door.pipeline.relay(turn)).await {
-        Ok(relaying) => answered(relaying),
-        Err(refused) => OpenAiError::from(refused).into_response(),
+        Ok(relaying) => answered(relaying, door.manner),
+        Err(refused) => Refusal::from(refused).into_response(),
     };
     put(&mut response, "x-mainstay-interaction", interaction.as_str());
     Ok(response)
 }
 
-fn answered(relaying: Relaying) -> Response {
+fn answered(relaying: Relaying, manner: &'static dyn Manner) -> Response {
     let Relaying { tier, model_used, attempt, standing, answer } = relaying;
     let mut response = match answer {
         Answer::Whole(whole) => {
@@ -80,14 +73,14 @@ fn answered(relaying: Relaying) -> Response {
             response
         }
         Answer::Streamed(stream) => {
-            let frames = stream.map(|passed| {
+            let frames = stream.map(move |passed| {
                 Ok::<_, Infallible>(match passed {
                     Passed::Bytes(bytes) => bytes,
-                    Passed::Unrecorded => Bytes::from_static(UNRECORDED),
-                    Passed::Broken(broken) => OpenAiError::from(broken).frame(),
+                    Passed::Unrecorded => manner.comment(UNRECORDED).unwrap_or_default(),
+                    Passed::Broken(broken) => manner.broken(&Refusal::from(broken)),
                 })
             });
-            event_stream(Body::from_stream(frames))
+            manner.stream(Body::from_stream(frames))
         }
     };
     limits::note(&mut response, standing);

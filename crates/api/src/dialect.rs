@@ -1,0 +1,94 @@
+//! The doors that vendors' SDKs know, and what they have in common.
+//!
+//! Reading order: this file (a request read, and who answers it), `manner` (how a dialect's replies look), `relay` (bare
+//! models, the caller's own bytes), `agent` (the whole pipeline in a dialect's shape), `refusal` (errors).
+
+mod agent;
+pub(crate) mod manner;
+pub(crate) mod refusal;
+mod relay;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use domain::chat::Relayed;
+use domain::id::ContentHash;
+use domain::principal::Principal;
+use domain::time::Moment;
+use http::HeaderMap;
+use registry::clients::Named;
+use resilience::shedding::Class;
+
+use crate::body::read_json_bytes;
+use crate::dialect::manner::Manner;
+use crate::dialect::refusal::Refusal;
+use crate::openai;
+use crate::problem::Problem;
+use crate::router::Api;
+
+/// Larger bodies are read on a thread that may block: a megabyte takes about a millisecond.
+const READ_HERE_BYTES_MAX: usize = 256 << 10;
+
+/// A request that was read.
+pub(crate) struct Asked {
+    pub(crate) relayed: Relayed,
+    /// Of the body as received.
+    hash: ContentHash,
+    deadline: Moment,
+    /// When a stream must be over, where the caller limits its time.
+    streams_until: Option<Moment>,
+    class: Class,
+}
+
+/// How replies at `path` look; `None` where the native doors are.
+pub(crate) fn manner_of(path: &str) -> Option<&'static dyn Manner> {
+    match path {
+        _ if path.starts_with("/v1/") => Some(&openai::manner::OpenAi),
+        _ => None,
+    }
+}
+
+/// Reads a request with what its dialect makes of the body.
+pub(crate) async fn read<E: Into<Refusal> + Send + 'static>(
+    api: &Api,
+    (headers, body): (&HeaderMap, Body),
+    understand: impl FnOnce(Bytes) -> Result<Relayed, E> + Send + 'static,
+) -> Result<Asked, Refusal> {
+    let (deadline, class) = (api.deadline(headers)?, Api::class(headers)?);
+    let streams_until = headers.contains_key("x-mainstay-timeout-ms").then_some(deadline);
+    let body = read_json_bytes(headers, body, api.dialect_body_limits(), api.clock.as_ref()).await?;
+    let is_large = body.len() > READ_HERE_BYTES_MAX;
+    let read = move || {
+        let hash = pipeline::relay::hash(&body);
+        understand(body).map(|relayed| (relayed, hash)).map_err(Into::into)
+    };
+    let (relayed, hash) = match is_large {
+        false => read()?,
+        true => {
+            let read = tokio::task::spawn_blocking(read).await;
+            read.map_err(|_| Problem::internal("the body could not be read"))??
+        }
+    };
+    Ok(Asked { relayed, hash, deadline, streams_until, class })
+}
+
+/// Answers a request: an agent does, or a bare model.
+pub(crate) async fn respond(
+    api: Arc<Api>,
+    principal: Arc<Principal>,
+    (asked, manner): (Asked, &'static dyn Manner),
+) -> Result<Response, Refusal> {
+    let pipeline = api.pipeline(asked.deadline).await?;
+    let snapshot = pipeline.current().pin();
+    match snapshot.named(&asked.relayed.model)? {
+        Named::Agent(serving) => {
+            agent::respond(agent::Door { api, principal, pipeline, serving, manner }, asked).await
+        }
+        Named::Route(route) => {
+            let door = relay::Door { api, principal, pipeline, snapshot, route, manner };
+            relay::respond(door, asked).await
+        }
+    }
+}

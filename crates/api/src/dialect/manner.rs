@@ -1,0 +1,32 @@
+//! How the replies of a dialect look, beside the answers themselves.
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+
+use crate::dialect::refusal::Refusal;
+use crate::stream::event_stream;
+
+/// A dialect's manner.
+pub(crate) trait Manner: Send + Sync {
+    /// An error reply to the request `request_id`.
+    fn error(&self, refusal: &Refusal, request_id: &str) -> Response;
+
+    /// What ends a stream that has begun and is not complete; no end marker follows it.
+    fn broken(&self, refusal: &Refusal) -> Bytes;
+
+    /// The header in which its SDKs look for the id of a request, beside `x-request-id`.
+    fn request_id_header(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Tells in a stream what a header tells elsewhere; `None` where streams have no comments.
+    fn comment(&self, text: &str) -> Option<Bytes> {
+        Some(Bytes::from(format!(": {text}\n\n")))
+    }
+
+    /// The response around a stream.
+    fn stream(&self, body: Body) -> Response {
+        event_stream(body)
+    }
+}

@@ -1,0 +1,47 @@
+//! How OpenAI's replies look: errors are `{"error": {"message", "type", "param", "code"}}`.
+
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use domain::chat::ErrorReply;
+use http::{HeaderValue, header};
+use wire::openai::encode;
+
+use crate::dialect::manner::Manner;
+use crate::dialect::refusal::{Class, Refusal};
+
+/// OpenAI's manner.
+pub(crate) struct OpenAi;
+
+impl Manner for OpenAi {
+    fn error(&self, refusal: &Refusal, _request_id: &str) -> Response {
+        let json = HeaderValue::from_static("application/json");
+        let body = encode::error(&reply(refusal)).to_string();
+        (refusal.status, [(header::CONTENT_TYPE, json)], body).into_response()
+    }
+
+    fn broken(&self, refusal: &Refusal) -> Bytes {
+        encode::error_frame(&reply(refusal))
+    }
+}
+
+fn reply(refusal: &Refusal) -> ErrorReply {
+    // Classes that SDKs know.
+    let kind = match refusal.class {
+        Class::Invalid | Class::TooLarge => "invalid_request_error",
+        Class::Authentication => "authentication_error",
+        Class::Permission => "permission_error",
+        Class::NotFound => "not_found_error",
+        Class::RateLimit => "rate_limit_error",
+        Class::Quota => "insufficient_quota",
+        Class::Api => "api_error",
+        Class::Timeout => "timeout_error",
+        Class::Overloaded => "overloaded_error",
+    };
+    ErrorReply {
+        status: refusal.status.as_u16(),
+        message: refusal.message.clone(),
+        kind: Some(refusal.vendor_kind.clone().unwrap_or_else(|| kind.to_owned())),
+        parameter: refusal.parameter.clone(),
+        code: Some(refusal.code.clone()),
+    }
+}

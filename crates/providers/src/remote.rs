@@ -1,0 +1,362 @@
+//! A model provider over the network, whatever its format: one call, and exactly what came of it.
+//!
+//! Reading order: this file (the call and its refusal), `attempt` (the state machine of an accepted call), `intake`
+//! (what is made of its bytes).
+
+mod attempt;
+mod intake;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::chat::{ChatCall, Delivery, ErrorReply, RelayCall, RelayedPortion};
+use domain::conversation::Conversation;
+use domain::fault::{Fault, Kind, Origin, Retry};
+use domain::id::{ModelId, ProviderName};
+use domain::model::Overrides;
+use domain::ports::{BoxFuture, ChatModel, ChatStream, Clock, Ids, ModelError, RelayError, RelayedStream};
+use domain::time::Moment;
+use futures_util::stream;
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Method};
+use outbound::{BodyStream, OutboundError, Request, Response};
+use wire::between::Between;
+use wire::face::About;
+use wire::protocol::{Call, OwnDialect, Place, Protocol, Reply};
+use wire::stream::{Before, Portions, StreamError};
+use wire::translation::{ReadError, Untranslatable};
+use wire::{faces, retry_after, texts};
+
+use attempt::{Attempt, Timing};
+use intake::{Chunks, Passed};
+
+/// How long a provider may be silent. Each wait also ends at the call's own deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waits {
+    /// From the request to the first event of the answer.
+    pub first: Duration,
+    /// From one event to the next; comments are no events.
+    pub silence: Duration,
+    /// From the finish reason to the usage and the end marker; the answer is complete without them.
+    pub trailer: Duration,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        // First token and silence: DESIGN.md §4.
+        let limit = Duration::from_secs(15);
+        Self { first: limit, silence: limit, trailer: Duration::from_secs(2) }
+    }
+}
+
+/// Most bytes of an answer that comes in one piece.
+const WHOLE_BYTES_MAX: usize = 32 << 20;
+/// Most bytes read of an error's body, and the time for them.
+const ERROR_BYTES_MAX: usize = 64 << 10;
+const ERROR_TIME_MAX: Duration = Duration::from_secs(2);
+/// The limit of an answer in formats that demand one, where nobody named any.
+const MAX_TOKENS: u32 = 4_096;
+
+/// Proves who calls, where a fixed header field is not enough.
+pub trait Signer: Send + Sync {
+    /// Adds its fields to `request`, which goes to `origin`. `until` bounds the time to find credentials.
+    ///
+    /// # Errors
+    /// [`ModelError`] when there are none.
+    fn sign<'a>(
+        &'a self,
+        origin: &'a outbound::Origin,
+        request: &'a mut Request,
+        until: Moment,
+    ) -> BoxFuture<'a, Result<(), ModelError>>;
+}
+
+/// What a client is made of.
+pub struct Parts {
+    /// Its name.
+    pub provider: ProviderName,
+    /// Where it is.
+    pub origin: outbound::Origin,
+    /// What it speaks.
+    pub protocol: Arc<dyn Protocol>,
+    /// Signs requests; `None` where the origin's secret is enough.
+    pub signer: Option<Arc<dyn Signer>>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Ids of answers that are translated.
+    pub ids: Arc<dyn Ids>,
+}
+
+/// A provider over the network. Our own calls always stream; relayed ones as their caller wants.
+pub struct Remote {
+    parts: Parts,
+    waits: Waits,
+}
+
+/// A request on its way out.
+struct Outgoing {
+    place: Place,
+    body: Bytes,
+    /// Fields that the caller's dialect lets through.
+    headers: Vec<(&'static str, Box<str>)>,
+    delivery: Delivery,
+}
+
+/// An accepted call.
+struct Accepted {
+    body: BodyStream,
+    timing: Timing,
+}
+
+impl Remote {
+    /// A client.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self { parts, waits: Waits::default() }
+    }
+
+    /// The same with other limits of waiting.
+    #[must_use]
+    pub fn with_waits(self, waits: Waits) -> Self {
+        Self { waits, ..self }
+    }
+
+    async fn start(&self, call: ChatCall) -> Result<ChatStream, ModelError> {
+        let conversation = texts::conversation(&call.request);
+        let shape = shape(&call.model, Delivery::Streamed, Overrides::default());
+        let body = self.parts.protocol.request(&conversation, shape);
+        let body = body.map_err(|error| self.cannot(&error.to_string()))?;
+        let outgoing = Outgoing {
+            place: self.parts.protocol.place(shape),
+            body,
+            headers: Vec::new(),
+            delivery: Delivery::Streamed,
+        };
+        let accepted = self.send(outgoing, call.deadline).await.map_err(|error| error.error)?;
+        let chunks = Chunks::new(self.parts.protocol.reader());
+        Ok(Attempt::new(self.parts.provider.clone(), accepted.body, (accepted.timing, chunks)).stream())
+    }
+
+    async fn pass(&self, call: RelayCall) -> Result<RelayedStream, RelayError> {
+        let model = call.model.name_at_provider();
+        match self.parts.protocol.own_dialect(&call.relayed, model) {
+            Some(own) => self.pass_on(&call, own).await,
+            None => self.translate(&call).await,
+        }
+    }
+
+    /// The caller's own bytes, and the provider's back.
+    async fn pass_on(&self, call: &RelayCall, own: &dyn OwnDialect) -> Result<RelayedStream, RelayError> {
+        let delivery = call.relayed.delivery;
+        let shape = shape(&call.model, delivery, call.overrides);
+        let body = own.patch(&call.relayed, shape);
+        let headers = call.relayed.headers.clone();
+        let outgoing = Outgoing { place: own.place(shape), body, headers, delivery };
+        let accepted = self.send(outgoing, call.deadline).await?;
+        match delivery {
+            Delivery::Streamed => Ok(self.portions(accepted, own.portions(&call.relayed))),
+            Delivery::Whole => {
+                let (protocol, relayed) = (Arc::clone(&self.parts.protocol), Arc::clone(&call.relayed));
+                let model = call.model.clone();
+                Ok(self.whole((accepted, call.deadline), move |bytes| {
+                    let own = protocol.own_dialect(&relayed, model.name_at_provider());
+                    let done = own.ok_or(StreamError::Malformed)?.whole(&bytes)?;
+                    Ok(RelayedPortion { bytes, said: 0, done: Some(done) })
+                }))
+            }
+        }
+    }
+
+    /// The same request in the provider's format, and its answer in the caller's.
+    async fn translate(&self, call: &RelayCall) -> Result<RelayedStream, RelayError> {
+        let (relayed, protocol) = (&call.relayed, &self.parts.protocol);
+        let face = faces::of(relayed.dialect)
+            .ok_or_else(|| self.cannot(&format!("cannot take {}", relayed.dialect.name())))?;
+        let conversation = face.conversation(relayed).map_err(|error| unreadable(&call.model, &error))?;
+        let conversation = with_overrides(conversation, call.overrides);
+        let shape = shape(&call.model, relayed.delivery, call.overrides);
+        let body = protocol.request(&conversation, shape);
+        let body = body.map_err(|error| untranslatable(&call.model, &error))?;
+        let delivery = relayed.delivery;
+        let outgoing = Outgoing { place: protocol.place(shape), body, headers: Vec::new(), delivery };
+        let accepted = self.send(outgoing, call.deadline).await?;
+        let about = about(&relayed.model, &*self.parts.clock, &*self.parts.ids);
+        match delivery {
+            Delivery::Streamed => {
+                let between = Between::new(protocol.reader(), face.writer(about, relayed));
+                Ok(self.portions(accepted, Box::new(between)))
+            }
+            Delivery::Whole => {
+                let protocol = Arc::clone(protocol);
+                Ok(self.whole((accepted, call.deadline), move |bytes| {
+                    let answer = protocol.answer(&bytes)?;
+                    let bytes = face.answer(&about, &answer);
+                    Ok(RelayedPortion { bytes, said: 0, done: Some(answer.ending.done()) })
+                }))
+            }
+        }
+    }
+
+    /// Sends a request, and reads why it was refused when it was.
+    async fn send(&self, outgoing: Outgoing, deadline: Moment) -> Result<Accepted, RelayError> {
+        let Parts { provider, origin, signer, clock, .. } = &self.parts;
+        // An answer in one piece begins when it is whole: only the deadline limits that.
+        let first = match outgoing.delivery {
+            Delivery::Streamed => clock.now().after(self.waits.first).min(deadline),
+            Delivery::Whole => deadline,
+        };
+        let mut request = request(outgoing)?;
+        if let Some(signer) = signer {
+            signer.sign(origin, &mut request, first).await?;
+        }
+        let response = origin.send(request, first).await.map_err(|error| failed(provider, &error))?;
+        if response.status.as_u16() != 200 {
+            return Err(self.refused(response, first).await);
+        }
+        self.plain(&response.headers)?;
+        let timing = Timing {
+            clock: Arc::clone(clock),
+            waits: self.waits,
+            deadline,
+            quiet_until: first,
+            heard: clock.now(),
+        };
+        Ok(Accepted { body: response.body, timing })
+    }
+
+    fn portions(&self, accepted: Accepted, portions: Box<dyn Portions>) -> RelayedStream {
+        let provider = self.parts.provider.clone();
+        Attempt::new(provider, accepted.body, (accepted.timing, Passed(portions))).stream()
+    }
+
+    /// An answer that comes in one piece, read by `understand`.
+    fn whole(
+        &self,
+        (accepted, deadline): (Accepted, Moment),
+        understand: impl FnOnce(Bytes) -> Result<RelayedPortion, StreamError> + Send + 'static,
+    ) -> RelayedStream {
+        let provider = self.parts.provider.clone();
+        Box::pin(stream::once(async move {
+            let read = accepted.body.whole(WHOLE_BYTES_MAX, deadline).await;
+            let bytes = read.map_err(|error| failed(&provider, &error))?;
+            understand(bytes).map_err(|error| broken(&provider, error, Before::Nothing).into())
+        }))
+    }
+
+    /// Another provider may well be able to.
+    fn cannot(&self, what: &str) -> ModelError {
+        let fault = Fault { origin: Origin::Mainstay, kind: Kind::RouteFatal, retry: Retry::Elsewhere };
+        ModelError { fault, detail: format!("`{}`: {what}", self.parts.provider) }
+    }
+
+    /// A body in a coding that nobody asked for cannot be read, and must not be passed on as if it could.
+    fn plain(&self, headers: &HeaderMap) -> Result<(), ModelError> {
+        match headers.get(CONTENT_ENCODING) {
+            Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => {
+                let provider = &self.parts.provider;
+                let detail = format!("`{provider}` sent a compressed answer, which nobody asked for");
+                Err(ModelError { fault: Fault::provider(Kind::Transient), detail })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What a status other than 200 means. Of the body only its codes count, and its words for a caller.
+    async fn refused(&self, response: Response, until: Moment) -> RelayError {
+        let Parts { provider, origin, protocol, clock, .. } = &self.parts;
+        let status = response.status.as_u16();
+        let until = until.min(clock.now().after(ERROR_TIME_MAX));
+        let header = |name: &str| response.headers.get(name).and_then(|value| value.to_str().ok());
+        let (retry_after, error_type) = (retry_after::told(header), header("x-amzn-errortype"));
+        let body = response.body.whole(ERROR_BYTES_MAX, until).await.unwrap_or_default();
+        let reply = Reply { status, retry_after, error_type, body: &body, now: clock.wall() };
+        let fault = protocol.classify(reply);
+        let detail = format!("`{provider}` answered with status {status} ({})", fault.kind.name());
+        let reply = protocol.words(reply, &|text| origin.conceal(text)).map(Box::new);
+        RelayError { error: ModelError { fault, detail }, reply }
+    }
+}
+
+/// What is told of every call.
+fn shape(model: &ModelId, delivery: Delivery, overrides: Overrides) -> Call<'_> {
+    Call { model: model.name_at_provider(), delivery, overrides, max_tokens: MAX_TOKENS }
+}
+
+/// What every part of one answer repeats.
+pub(crate) fn about(model: &str, clock: &dyn Clock, ids: &dyn Ids) -> About {
+    let created = clock.wall().0.div_euclid(1_000_000);
+    About { id: format!("{:032x}", ids.next_id()), created, model: model.to_owned() }
+}
+
+/// A tier's parameters: each an upper bound or a replacement.
+pub(crate) fn with_overrides(mut conversation: Conversation, overrides: Overrides) -> Conversation {
+    let sampling = &mut conversation.sampling;
+    if let Some(most) = overrides.max_tokens {
+        sampling.max_tokens = Some(sampling.max_tokens.map_or(most, |asked| asked.min(most)));
+    }
+    if let Some(temperature) = overrides.temperature {
+        sampling.temperature = Some(texts::widened(temperature));
+    }
+    conversation
+}
+
+/// The request makes no sense to a model of another dialect.
+pub(crate) fn unreadable(model: &ModelId, error: &ReadError) -> RelayError {
+    refusal(model, error.to_string(), error.field())
+}
+
+/// The model cannot be asked that.
+pub(crate) fn untranslatable(model: &ModelId, error: &Untranslatable) -> RelayError {
+    refusal(model, error.to_string(), Some(&error.what))
+}
+
+fn refusal(model: &ModelId, message: String, field: Option<&str>) -> RelayError {
+    // Another model may well understand it.
+    let fault = Fault { origin: Origin::Caller, kind: Kind::Caller, retry: Retry::Elsewhere };
+    let detail = format!("`{model}` cannot take the request: {message}");
+    let reply = ErrorReply {
+        status: 400,
+        message,
+        kind: None,
+        parameter: field.map(str::to_owned),
+        code: Some("unsupported_value".to_owned()),
+    };
+    RelayError { error: ModelError { fault, detail }, reply: Some(Box::new(reply)) }
+}
+
+fn request(outgoing: Outgoing) -> Result<Request, ModelError> {
+    let Outgoing { place, body, headers, .. } = outgoing;
+    let mut fields = HeaderMap::with_capacity(8);
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    fields.insert(ACCEPT, HeaderValue::from_static(place.accept));
+    let own = place.headers.iter().map(|(name, value)| (*name, value.as_str()));
+    for (name, value) in own.chain(headers.iter().map(|(name, value)| (*name, &**value))) {
+        let value = HeaderValue::from_str(value).map_err(|_| ModelError {
+            fault: Fault { origin: Origin::Caller, kind: Kind::Caller, retry: Retry::Never },
+            detail: format!("the header `{name}` holds bytes that no header may"),
+        })?;
+        fields.insert(HeaderName::from_static(name), value);
+    }
+    Ok(Request { method: Method::POST, path: place.path, headers: fields, body })
+}
+
+fn failed(provider: &ProviderName, error: &OutboundError) -> ModelError {
+    ModelError { fault: error.fault(), detail: format!("`{provider}` failed: {error}") }
+}
+
+fn broken(provider: &ProviderName, error: StreamError, before: Before) -> ModelError {
+    ModelError { fault: error.fault(before), detail: format!("`{provider}` failed: {error}") }
+}
+
+impl ChatModel for Remote {
+    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, ModelError>> {
+        Box::pin(self.start(call))
+    }
+
+    fn relay(&self, call: RelayCall) -> BoxFuture<'_, Result<RelayedStream, RelayError>> {
+        Box::pin(self.pass(call))
+    }
+}

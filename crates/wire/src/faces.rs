@@ -1,0 +1,19 @@
+//! Which face speaks which dialect.
+
+use domain::chat::Dialect;
+
+use crate::anthropic::messages::Messages;
+use crate::bedrock::converse::face::ConverseFace;
+use crate::face::Face;
+use crate::openai::chat::ChatFace;
+
+/// The face of `dialect`; `None` for those whose requests are no conversations, or which no other dialect can carry.
+#[must_use]
+pub fn of(dialect: Dialect) -> Option<&'static dyn Face> {
+    match dialect {
+        Dialect::OpenAiChat => Some(&ChatFace),
+        Dialect::AnthropicMessages => Some(&Messages),
+        Dialect::BedrockConverse => Some(&ConverseFace),
+        _ => None,
+    }
+}

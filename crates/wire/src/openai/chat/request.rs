@@ -1,0 +1,365 @@
+//! A conversation as the body of a chat completions request.
+
+use bytes::Bytes;
+use domain::chat::Delivery;
+use domain::conversation::{Conversation, Format, Json, Media, Part, Speaker, Thinking, Tool, Turn, Which};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::LimitField;
+use super::reasoning::{self, Detail};
+use crate::protocol::Call;
+use crate::translation::Untranslatable;
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    messages: Vec<Message<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frequency_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presence_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    stop: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<ToolBody<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<Choice<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parallel_tool_calls: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_effort: Option<&'a str>,
+    stream: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<StreamOptions>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<ResponseFormat<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+#[derive(Serialize)]
+struct ResponseFormat<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    json_schema: Option<JsonSchema<'a>>,
+}
+
+#[derive(Serialize)]
+struct JsonSchema<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    schema: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict: Option<bool>,
+}
+
+#[derive(Serialize, Default)]
+struct Message<'a> {
+    role: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<Content<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<CallBody<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_call_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasoning_details: Vec<Detail>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Content<'a> {
+    Text(&'a str),
+    Parts(Vec<ContentPart<'a>>),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum ContentPart<'a> {
+    Text { text: &'a str },
+    ImageUrl { image_url: ImageUrl<'a> },
+    InputAudio { input_audio: InputAudio<'a> },
+    File { file: File<'a> },
+}
+
+#[derive(Serialize)]
+struct ImageUrl<'a> {
+    url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct InputAudio<'a> {
+    data: &'a str,
+    format: &'a str,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_data: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filename: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+pub(super) struct CallBody<'a> {
+    id: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    function: CalledFunction<'a>,
+}
+
+#[derive(Serialize)]
+struct CalledFunction<'a> {
+    name: &'a str,
+    arguments: &'a str,
+}
+
+#[derive(Serialize)]
+struct ToolBody<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    function: Function<'a>,
+}
+
+#[derive(Serialize)]
+struct Function<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict: Option<bool>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Choice<'a> {
+    Word(&'static str),
+    This {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        function: ChosenFunction<'a>,
+    },
+}
+
+#[derive(Serialize)]
+struct ChosenFunction<'a> {
+    name: &'a str,
+}
+
+/// The body of a request.
+pub(super) fn write(
+    conversation: &Conversation,
+    (call, limit_field): (Call<'_>, LimitField),
+) -> Result<Bytes, Untranslatable> {
+    let sampling = &conversation.sampling;
+    if sampling.top_k.is_some() {
+        return Err(Untranslatable::new("top_k", "chat completions have no such parameter"));
+    }
+    let mut messages = Vec::with_capacity(conversation.turns.len() + 1);
+    if !conversation.instructions.is_empty() {
+        messages.push(message("system", &conversation.instructions)?);
+    }
+    for turn in &conversation.turns {
+        push(turn, &mut messages)?;
+    }
+    let limit = |field| sampling.max_tokens.filter(|_| limit_field == field);
+    let is_streamed = call.delivery == Delivery::Streamed;
+    let body = Body {
+        model: call.model,
+        messages,
+        max_tokens: limit(LimitField::MaxTokens),
+        max_completion_tokens: limit(LimitField::MaxCompletionTokens),
+        temperature: sampling.temperature,
+        top_p: sampling.top_p,
+        seed: sampling.seed,
+        frequency_penalty: sampling.frequency_penalty,
+        presence_penalty: sampling.presence_penalty,
+        stop: &sampling.stop,
+        tools: conversation.tools.iter().map(tool).collect::<Result<_, _>>()?,
+        tool_choice: match &conversation.choice.which {
+            Which::Unsaid => None,
+            Which::Auto => Some(Choice::Word("auto")),
+            Which::Never => Some(Choice::Word("none")),
+            Which::Any => Some(Choice::Word("required")),
+            Which::This(name) => Some(Choice::This { kind: "function", function: ChosenFunction { name } }),
+        },
+        parallel_tool_calls: conversation.choice.parallel.filter(|_| !conversation.tools.is_empty()),
+        reasoning_effort: effort(&conversation.thinking),
+        stream: is_streamed,
+        stream_options: is_streamed.then_some(StreamOptions { include_usage: true }),
+        response_format: format(&conversation.format)?,
+        user: conversation.user.as_deref(),
+    };
+    Ok(Bytes::from(serde_json::to_vec(&body).expect("numbers, texts and lists always serialise")))
+}
+
+/// The word for a budget of thinking tokens: the bounds that OpenRouter uses for the same (a fifth, a half and more of
+/// a usual answer's limit, in tokens).
+fn effort(thinking: &Thinking) -> Option<&str> {
+    match thinking {
+        // Models that think by themselves do.
+        Thinking::Unsaid | Thinking::Adaptive => None,
+        Thinking::Off => Some("none"),
+        Thinking::Effort(effort) => Some(effort),
+        Thinking::Tokens(0..=2_048) => Some("low"),
+        Thinking::Tokens(2_049..=8_192) => Some("medium"),
+        Thinking::Tokens(_) => Some("high"),
+    }
+}
+
+fn raw<'a>(what: &'static str, json: &'a Json) -> Result<&'a RawValue, Untranslatable> {
+    serde_json::from_str(json.as_str()).map_err(|_| Untranslatable::new(what, "is no JSON"))
+}
+
+fn format(format: &Format) -> Result<Option<ResponseFormat<'_>>, Untranslatable> {
+    Ok(match format {
+        Format::Text => None,
+        Format::Object => Some(ResponseFormat { kind: "json_object", json_schema: None }),
+        Format::Schema { name, description, schema, strict } => {
+            let schema = raw("the schema of the answer", schema)?;
+            let schema = JsonSchema { name, description: description.as_deref(), schema, strict: *strict };
+            Some(ResponseFormat { kind: "json_schema", json_schema: Some(schema) })
+        }
+    })
+}
+
+fn tool(tool: &Tool) -> Result<ToolBody<'_>, Untranslatable> {
+    let function = Function {
+        name: &tool.name,
+        description: tool.description.as_deref(),
+        parameters: tool.schema.as_ref().map(|schema| raw("the schema of a tool", schema)).transpose()?,
+        strict: tool.strict,
+    };
+    Ok(ToolBody { kind: "function", function })
+}
+
+/// The messages that a turn makes: results of calls each have their own.
+fn push<'a>(turn: &'a Turn, messages: &mut Vec<Message<'a>>) -> Result<(), Untranslatable> {
+    let role = match turn.by {
+        Speaker::System => "system",
+        Speaker::User => "user",
+        Speaker::Assistant => "assistant",
+    };
+    let mut rest = turn.parts.as_slice();
+    while let [first, after @ ..] = rest {
+        let Part::Result { id, parts, .. } = first else { break };
+        messages.push(Message { tool_call_id: Some(id), ..message("tool", parts)? });
+        rest = after;
+    }
+    if rest.iter().any(|part| matches!(part, Part::Result { .. })) {
+        let reason = "chat completions have the results of calls before other words";
+        return Err(Untranslatable::new("a result between other parts of a turn", reason));
+    }
+    if !rest.is_empty() || turn.parts.is_empty() {
+        messages.push(message(role, rest)?);
+    }
+    Ok(())
+}
+
+fn message<'a>(role: &'static str, parts: &'a [Part]) -> Result<Message<'a>, Untranslatable> {
+    let (reasoning_content, reasoning_details) = reasoning::write(parts);
+    let mut message = Message { role, reasoning_content, reasoning_details, ..Message::default() };
+    let mut content = Vec::new();
+    for part in parts {
+        match part {
+            Part::Text(text) => content.push(ContentPart::Text { text }),
+            Part::Image { media, detail } if role != "assistant" => {
+                let url = address(media).ok_or_else(|| {
+                    Untranslatable::new(
+                        "an image by a provider's id",
+                        "chat completions take addresses and bytes",
+                    )
+                })?;
+                content
+                    .push(ContentPart::ImageUrl { image_url: ImageUrl { url, detail: detail.as_deref() } });
+            }
+            Part::Document { media, name } if role == "user" => {
+                content.push(ContentPart::File { file: file(media, name)? })
+            }
+            Part::Audio(Media::Inline { kind, base64 }) if role == "user" => {
+                let format = kind.strip_prefix("audio/").unwrap_or(kind);
+                content.push(ContentPart::InputAudio { input_audio: InputAudio { data: base64, format } });
+            }
+            Part::Call { id, name, arguments } => {
+                let arguments = if arguments.is_empty() { "{}" } else { arguments };
+                let function = CalledFunction { name, arguments };
+                message.tool_calls.push(CallBody { id, kind: "function", function });
+            }
+            Part::Refusal(text) => message.refusal = Some(text),
+            Part::Thought { .. } | Part::SealedThought(_) | Part::CachePoint(_) => {}
+            Part::Image { .. } | Part::Document { .. } | Part::Audio(_) | Part::Result { .. } => {
+                let what = format!("an image, document, sound or result in a message of the role `{role}`");
+                return Err(Untranslatable::new(what, "chat completions have no place for it"));
+            }
+        }
+    }
+    message.content = match content.as_slice() {
+        [] if role == "assistant" && !message.tool_calls.is_empty() => None,
+        [] => Some(Content::Text("")),
+        [ContentPart::Text { text }] => Some(Content::Text(text)),
+        _ => Some(Content::Parts(content)),
+    };
+    Ok(message)
+}
+
+fn address(media: &Media) -> Option<String> {
+    match media {
+        Media::Url(url) => Some(url.clone()),
+        Media::Inline { kind, base64 } => Some(format!("data:{kind};base64,{base64}")),
+        Media::Stored(_) => None,
+    }
+}
+
+fn file<'a>(media: &'a Media, name: &'a Option<String>) -> Result<File<'a>, Untranslatable> {
+    let filename = name.as_deref();
+    match media {
+        Media::Stored(id) => Ok(File { file_data: None, file_id: Some(id), filename }),
+        Media::Inline { .. } => Ok(File { file_data: address(media), file_id: None, filename }),
+        Media::Url(_) => {
+            Err(Untranslatable::new("a document by its address", "chat completions take documents as bytes"))
+        }
+    }
+}
+
+/// The calls of an answer, as a message has them.
+pub(super) fn calls(parts: &[Part]) -> Vec<CallBody<'_>> {
+    fn call(part: &Part) -> Option<CallBody<'_>> {
+        match part {
+            Part::Call { id, name, arguments } => {
+                let arguments = if arguments.is_empty() { "{}" } else { arguments.as_str() };
+                Some(CallBody { id, kind: "function", function: CalledFunction { name, arguments } })
+            }
+            _ => None,
+        }
+    }
+    parts.iter().filter_map(call).collect()
+}
