@@ -2,17 +2,21 @@
 
 use std::borrow::Cow;
 
+use super::reasoning;
+use crate::json;
+use crate::openai::relay::LIMITS;
+use crate::translation::ReadError;
 use domain::conversation::{
     CacheTime, Conversation, Format, Json, Media, Part, Sampling, Speaker, Thinking, Tool, ToolChoice, Turn,
     Which,
 };
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use super::reasoning::{self, Detail};
-use crate::json;
-use crate::openai::relay::LIMITS;
-use crate::translation::ReadError;
+mod body;
+
+use body::{
+    Body, Call, CalledFunction, Choice, Content, ContentPart, File, Function, ImageUrl, InputAudio,
+    JsonSchema, Message, ResponseFormat, Stop, ToolBody,
+};
 
 /// Fields that the conversation holds, or that say how the answer comes.
 const CARRIED: [&str; 20] = [
@@ -55,159 +59,6 @@ const NEUTRAL: [(&str, &str); 5] = [
     ("modalities", "[\"text\"]"),
     ("top_logprobs", "0"),
 ];
-
-#[derive(Deserialize)]
-struct Body {
-    messages: Option<Vec<Message>>,
-    max_tokens: Option<u32>,
-    max_completion_tokens: Option<u32>,
-    temperature: Option<f64>,
-    top_p: Option<f64>,
-    top_k: Option<u32>,
-    seed: Option<i64>,
-    stop: Option<Stop>,
-    frequency_penalty: Option<f64>,
-    presence_penalty: Option<f64>,
-    response_format: Option<ResponseFormat>,
-    tools: Option<Vec<ToolBody>>,
-    tool_choice: Option<Choice>,
-    parallel_tool_calls: Option<bool>,
-    reasoning_effort: Option<String>,
-    user: Option<String>,
-    safety_identifier: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct ResponseFormat {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    json_schema: Option<JsonSchema>,
-}
-
-#[derive(Deserialize)]
-struct JsonSchema {
-    name: Option<String>,
-    description: Option<String>,
-    schema: Option<Box<RawValue>>,
-    strict: Option<bool>,
-}
-
-#[derive(Deserialize)]
-struct Message {
-    role: Option<String>,
-    content: Option<Content>,
-    refusal: Option<String>,
-    tool_calls: Option<Vec<Call>>,
-    tool_call_id: Option<String>,
-    reasoning_content: Option<String>,
-    reasoning_details: Option<Vec<Detail>>,
-    name: Option<String>,
-    function_call: Option<Present>,
-    audio: Option<Present>,
-}
-
-/// Something is there.
-struct Present;
-
-impl<'de> Deserialize<'de> for Present {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        serde::de::IgnoredAny::deserialize(deserializer).map(|_| Self)
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Content {
-    Text(String),
-    Parts(Vec<ContentPart>),
-}
-
-#[derive(Deserialize)]
-struct ContentPart {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    text: Option<String>,
-    refusal: Option<String>,
-    image_url: Option<ImageUrl>,
-    input_audio: Option<InputAudio>,
-    file: Option<File>,
-    /// As routers in front of Anthropic take it.
-    cache_control: Option<CacheControl>,
-}
-
-#[derive(Deserialize)]
-struct ImageUrl {
-    url: Option<String>,
-    detail: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct InputAudio {
-    data: Option<String>,
-    format: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct File {
-    file_data: Option<String>,
-    file_id: Option<String>,
-    filename: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct CacheControl {
-    ttl: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Call {
-    id: Option<String>,
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    function: Option<CalledFunction>,
-}
-
-#[derive(Deserialize)]
-struct CalledFunction {
-    name: Option<String>,
-    arguments: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct ToolBody {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    function: Option<Function>,
-}
-
-#[derive(Deserialize)]
-struct Function {
-    name: Option<String>,
-    description: Option<String>,
-    parameters: Option<Box<RawValue>>,
-    strict: Option<bool>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Choice {
-    Word(String),
-    This(ThisTool),
-}
-
-#[derive(Deserialize)]
-struct ThisTool {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    function: Option<CalledFunction>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Stop {
-    One(String),
-    Many(Vec<String>),
-}
 
 /// Reads a request.
 ///
