@@ -7,12 +7,13 @@ mod doubles;
 mod endings;
 mod failures;
 mod generations;
+mod limited;
 mod records;
 mod relayed;
 mod shed;
 mod streaming;
 
-use access::limits::Meters;
+use access::limits::{Meters, Now};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +74,7 @@ struct Plan {
     unknown_use_case: UnknownUseCase,
     config: RecordsConfig,
     shedding: shedding::Config,
+    limits: access::limits::Config,
     /// In place of the ledger.
     store: Option<Arc<store::Store>>,
 }
@@ -84,6 +86,7 @@ impl Default for Plan {
             unknown_use_case: UnknownUseCase::Default,
             config: RecordsConfig::default(),
             shedding: shedding::Config::default(),
+            limits: access::limits::Config::default(),
             store: None,
         }
     }
@@ -138,8 +141,10 @@ impl House {
             None => (ledger.clone(), ledger.clone()),
         };
         let snapshot = snapshot(&tiers, plan.unknown_use_case);
+        let now = Now { moment: clock.now(), wall: clock.wall() };
+        let limits = Meters::new(&plan.limits, now).expect("valid limits");
         let pipeline = Arc::new(Pipeline::new(Parts {
-            limits: Meters::open(),
+            limits: Arc::new(limits),
             clock: Arc::clone(&shared),
             ids: Arc::new(CountingIds::new()),
             current: Arc::new(Current::new(snapshot)),
