@@ -1,6 +1,6 @@
 //! Who is let in: the keys in memory, kept as they are in the store.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -11,6 +11,7 @@ use domain::secret::Secret;
 
 use crate::denied::Denied;
 use crate::keyring::Keyring;
+use crate::limits::{Meters, Now};
 use crate::pepper::Pepper;
 
 /// How often is looked whether another process changed keys: a key that was revoked there is refused here after this
@@ -37,6 +38,8 @@ pub struct Gatekeeper {
     pub(crate) keyring: ArcSwap<Keyring>,
     bootstrap: Option<[u8; 32]>,
     open: Arc<Principal>,
+    /// How much keys may use; told when keys change.
+    limits: OnceLock<Arc<Meters>>,
 }
 
 impl Gatekeeper {
@@ -48,7 +51,7 @@ impl Gatekeeper {
         let set = parts.store.keys().await?;
         let bootstrap = parts.bootstrap.as_ref().map(|key| parts.pepper.hash(key.expose()));
         let keyring = ArcSwap::from_pointee(Keyring::new(set, bootstrap));
-        Ok(Self { parts, keyring, bootstrap, open: Principal::open() })
+        Ok(Self { parts, keyring, bootstrap, open: Principal::open(), limits: OnceLock::new() })
     }
 
     /// Whether nobody needs a key: there is none, and never was one.
@@ -89,11 +92,24 @@ impl Gatekeeper {
         Ok(())
     }
 
+    /// From now on `limits` go by what the keys say of theirs. Once, before requests are taken on.
+    pub fn govern(&self, limits: Arc<Meters>) {
+        limits.adopt(&self.keyring.load().set.keys, self.moment());
+        let _ = self.limits.set(limits);
+    }
+
+    fn moment(&self) -> Now {
+        Now { moment: self.parts.clock.now(), wall: self.parts.clock.wall() }
+    }
+
     /// Serves from `set` from now on, unless a newer one is served already.
     pub(crate) fn take(&self, set: KeySet) {
         let next = Arc::new(Keyring::new(set, self.bootstrap));
         self.keyring
             .rcu(|current| Arc::clone(if next.set.head > current.set.head { &next } else { current }));
+        if let Some(limits) = self.limits.get() {
+            limits.adopt(&self.keyring.load().set.keys, self.moment());
+        }
     }
 
     /// Looks for changes of others for as long as it is awaited.

@@ -2,13 +2,14 @@
 //!
 //! Reading order: [`permission`] (what each role may do), `token` (the text of a key), [`pepper`] (what is kept of it),
 //! `keyring` (all keys in memory), [`gatekeeper`] (who is let in), [`denied`] (why not), [`minting`] (making, rotating
-//! and revoking keys), [`limits`] (how much each may use).
+//! and revoking keys), [`limits`] (how much each may use), `limiting` (giving a key limits of its own).
 
 pub mod denied;
 #[cfg(test)]
 mod doubles;
 pub mod gatekeeper;
 mod keyring;
+mod limiting;
 pub mod limits;
 pub mod minting;
 pub mod pepper;

@@ -87,7 +87,7 @@ pub const OVERLAP_MAX: Duration = Duration::from_hours(30 * 24);
 const TRIES: u32 = 8;
 
 /// A change, computed from the keys as they are.
-type Change<T> = Result<(Vec<Key>, T), MintError>;
+pub(crate) type Change<T> = Result<(Vec<Key>, T), MintError>;
 
 impl Gatekeeper {
     /// Makes a key.
@@ -185,7 +185,7 @@ impl Gatekeeper {
     }
 
     /// Writes what `compute` makes of the keys as they are; when others changed them meanwhile, of what they are then.
-    async fn change<T>(&self, compute: impl Fn(&KeySet) -> Change<T>) -> Result<T, MintError> {
+    pub(crate) async fn change<T>(&self, compute: impl Fn(&KeySet) -> Change<T>) -> Result<T, MintError> {
         for _ in 0..TRIES {
             let set = self.parts.store.keys().await?;
             let (changed, result) = compute(&set)?;
@@ -222,7 +222,7 @@ fn is_sooner(end: Option<Timestamp>, other: Option<Timestamp>) -> bool {
 }
 
 /// The key, when `by` may see it and change it.
-fn find<'a>(set: &'a KeySet, by: &Principal, id: &KeyId) -> Result<&'a Key, MintError> {
+pub(crate) fn find<'a>(set: &'a KeySet, by: &Principal, id: &KeyId) -> Result<&'a Key, MintError> {
     let is_seen = |key: &&Key| key.id == *id && by.scope().is_none_or(|tenant| key.tenant == *tenant);
     let key = set.keys.iter().find(is_seen).ok_or_else(|| MintError::Unknown(id.clone()))?;
     match may_mint(by.role, key.role) {

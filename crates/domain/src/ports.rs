@@ -15,6 +15,9 @@ use crate::id::{CollectionName, ContentHash, InteractionId, SessionId, TargetId,
 use crate::interaction::{FinishedTurn, Interaction, InteractionFilter};
 use crate::key::{Key, KeySet};
 use crate::ledger::{Entry, Page};
+use crate::limit::{Level, Span};
+use crate::money::Amount;
+use crate::principal::Asker;
 use crate::secret::{Secret, SecretRef};
 use crate::session::{Session, SessionRequest};
 use crate::time::{Moment, Timestamp};
@@ -238,6 +241,16 @@ pub trait Records: Send + Sync {
 pub trait Ledger: Send + Sync {
     /// Entries, oldest first.
     fn entries(&self, page: Page) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>>;
+}
+
+/// What was spent of budgets, as the ledger says it.
+pub trait Spending: Send + Sync {
+    /// What each asker spent on turns that began in `span`; what has no price is left out.
+    fn spent(&self, span: Span) -> BoxFuture<'_, Result<Vec<(Asker, Amount)>, StoreError>>;
+    /// From when on the budgets of a level that were made to begin anew count.
+    fn resets(&self) -> BoxFuture<'_, Result<Vec<(Level, Timestamp)>, StoreError>>;
+    /// Keeps that the budgets of `level` begin anew at `at`.
+    fn reset(&self, level: Level, at: Timestamp) -> BoxFuture<'_, Result<(), StoreError>>;
 }
 
 /// A breaker's state as kept over a restart.

@@ -7,7 +7,7 @@ use access::limits::{Meters, Now};
 use anyhow::Context;
 use api::health::Startup;
 use domain::id::ProviderName;
-use domain::ports::{BreakerLog, ChatModel, Clock};
+use domain::ports::{BreakerLog, ChatModel, Clock, Keys};
 use knowledge::Library;
 use parking_lot::Mutex;
 use pipeline::parts::{Parts, Pipeline};
@@ -77,7 +77,7 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
         clock: Arc::clone(&clock) as _,
         ids: Arc::new(SystemIds::default()),
         current: Arc::clone(&current),
-        limits: open_limits(config.limits, &clock_port)?,
+        limits: open_limits(&config.limits, &clock_port, &store).await?,
         gate: Arc::clone(&gate),
         router: Arc::clone(&router),
         retriever: Arc::clone(&library) as _,
@@ -110,9 +110,17 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
     Ok(assembly)
 }
 
-fn open_limits(config: access::limits::Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<Meters>> {
+async fn open_limits(
+    config: &access::limits::Config,
+    clock: &Arc<dyn Clock>,
+    store: &Arc<Store>,
+) -> anyhow::Result<Arc<Meters>> {
     let now = Now { moment: clock.now(), wall: clock.wall() };
-    Ok(Arc::new(Meters::new(&config, now).context("[limits]")?))
+    let meters = Meters::new(config, now).context("[limits]")?;
+    meters.adopt(&store.keys().await?.keys, now);
+    // Without it, what was spent before would be forgotten: then nothing is served at all.
+    meters.catch_up(store.as_ref(), now).await.context("could not read what was spent of the budgets")?;
+    Ok(Arc::new(meters))
 }
 
 async fn open_store(path: PathBuf) -> anyhow::Result<Arc<Store>> {

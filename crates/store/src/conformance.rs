@@ -11,17 +11,21 @@ pub(crate) mod listing;
 pub(crate) mod retention;
 pub(crate) mod samples;
 pub(crate) mod sessions;
+pub(crate) mod spending;
 pub(crate) mod tenants;
 pub(crate) mod turns;
 
 use std::sync::Arc;
 
-use domain::ports::{BreakerLog, Keys, Ledger, PassageStore, Records, Sessions};
+use domain::ports::{BreakerLog, Keys, Ledger, PassageStore, Records, Sessions, Spending};
 
 /// All ports of a store.
-pub(crate) trait Ports: Sessions + Records + PassageStore + BreakerLog + Keys + Ledger {}
+pub(crate) trait Ports:
+    Sessions + Records + PassageStore + BreakerLog + Keys + Ledger + Spending
+{
+}
 
-impl<T: Sessions + Records + PassageStore + BreakerLog + Keys + Ledger> Ports for T {}
+impl<T: Sessions + Records + PassageStore + BreakerLog + Keys + Ledger + Spending> Ports for T {}
 
 /// An engine with one empty database.
 pub(crate) trait Engine {
@@ -48,6 +52,7 @@ macro_rules! conformance {
                 expiry_of_many;
             ledger: holds_every_call_of_every_turn, pages_go_on_where_they_ended, a_tenant_sees_its_own,
                 sums_are_those_of_the_turns;
+            spending: sums_are_by_asker_and_time, the_last_reset_counts;
             knowledge: collection_is_replaced, collections_are_apart, same_id_twice_is_refused,
                 vectors_are_kept_by_model, vectors_outlive_unchanged_chunks, large_collection;
             breakers: newest_entry_stays;

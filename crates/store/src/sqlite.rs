@@ -14,6 +14,7 @@ mod place;
 mod readers;
 mod records;
 mod sessions;
+mod spending;
 mod turns;
 mod writer;
 

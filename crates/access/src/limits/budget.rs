@@ -28,6 +28,14 @@ pub(super) struct Budget {
     current: Window,
     /// The one before: what was admitted in it may end later, and a clock may go back into it.
     previous: Option<Window>,
+    /// Whether what was spent before this process began is counted in.
+    past: Past,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Past {
+    Known,
+    Unknown,
 }
 
 /// How a budget is.
@@ -52,7 +60,13 @@ pub(super) const SHARES: [u8; 3] = [50, 80, 100];
 
 impl Budget {
     pub(super) fn new(period: Period, now: Timestamp) -> Self {
-        Self { period, limit: None, current: Window::new(period.around(now)), previous: None }
+        Self {
+            period,
+            limit: None,
+            current: Window::new(period.around(now)),
+            previous: None,
+            past: Past::Unknown,
+        }
     }
 
     pub(super) fn period(&self) -> Period {
@@ -61,6 +75,10 @@ impl Budget {
 
     pub(super) fn limit(&self) -> Option<Nanos> {
         self.limit
+    }
+
+    pub(super) fn is_loaded(&self) -> bool {
+        self.past == Past::Known
     }
 
     pub(super) fn set_limit(&mut self, limit: Option<Nanos>) {
@@ -133,6 +151,9 @@ impl Budget {
 
     /// What was spent before this process began; it is told of already.
     pub(super) fn load(&mut self, at: Timestamp, spent: Nanos) {
+        if std::mem::replace(&mut self.past, Past::Known) == Past::Known {
+            return;
+        }
         let window = self.window(at);
         window.spent.0 = window.spent.0.saturating_add(spent.0);
         self.current.told = self.share();
@@ -141,6 +162,8 @@ impl Budget {
     /// It begins anew, but for what is under way.
     pub(super) fn reset(&mut self) {
         (self.current.spent, self.current.told) = (Nanos(0), 0);
+        // Nothing before now counts any more.
+        self.past = Past::Known;
     }
 
     pub(super) fn reading(&mut self, at: Timestamp) -> Option<BudgetReading> {

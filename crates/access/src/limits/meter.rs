@@ -161,6 +161,13 @@ impl Meter {
         }
     }
 
+    /// Periods that have an amount and whose past is not known.
+    pub(super) fn missing(&self) -> Vec<Period> {
+        let state = self.lock();
+        let missing = state.budgets.iter().filter(|budget| budget.limit().is_some() && !budget.is_loaded());
+        missing.map(Budget::period).collect()
+    }
+
     /// All its budgets begin anew.
     pub(super) fn reset(&self) {
         self.lock().budgets.iter_mut().for_each(Budget::reset);

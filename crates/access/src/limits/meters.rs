@@ -17,14 +17,17 @@ use super::alert::{Alert, Alerts};
 use super::allowance::{Account, Allowance, KeepsBudget};
 use super::bucket::BucketReading;
 use super::meter::{Begins, LevelReading, Limit, Meter, Now, Settled, Wanted};
-use super::settings::{Config, InvalidLimit, LimitsConfig, Unpriced};
+use super::settings::{Config, InvalidLimit, KeyLimitsConfig, LimitsConfig, Unpriced};
 
 /// All meters, by whose they are.
 pub struct Meters {
     unpriced: Unpriced,
     assumed: Assumed,
     /// Of keys that have none of their own.
+    key_defaults: KeyLimitsConfig,
     key_limits: Limits,
+    /// When this process began to count.
+    began: Timestamp,
     server: Option<Arc<Meter>>,
     tenants: HashMap<TenantId, Arc<Meter>>,
     /// Keys that were named by [`Meters::set_key`] or have asked for something.
@@ -185,6 +188,8 @@ impl Meters {
             unpriced: config.unpriced,
             assumed: config.assumed(),
             key_limits: config.key.limits()?,
+            key_defaults: config.key.clone(),
+            began: now.wall,
             server: (server != Limits::default()).then(|| Arc::new(Meter::new(Level::Server, &server, now))),
             tenants: config.tenants.iter().map(tenant).collect::<Result<_, InvalidLimit>>()?,
             keys: RwLock::default(),
@@ -277,6 +282,59 @@ impl Meters {
         self.key(key, now).configure(limits.unwrap_or(&self.key_limits), now);
     }
 
+    pub(super) fn key_defaults(&self) -> &KeyLimitsConfig {
+        &self.key_defaults
+    }
+
+    pub(super) fn began(&self) -> Timestamp {
+        self.began
+    }
+
+    /// Whether `key` has a meter.
+    pub(super) fn knows(&self, key: &KeyId) -> bool {
+        self.keys.read().contains_key(key)
+    }
+
+    /// Whether what `asker` spends is counted for `level`.
+    pub(super) fn counts(&self, level: &Level, asker: &Asker) -> bool {
+        match level {
+            Level::Key(key) => {
+                let keys = self.keys.read();
+                match (keys.get(key), keys.get(&asker.key)) {
+                    (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+                    _ => *key == asker.key,
+                }
+            }
+            Level::Tenant(tenant) => *tenant == asker.tenant,
+            Level::Server => true,
+        }
+    }
+
+    /// The level by whose name `level` is counted: of a key in another's place, that one.
+    pub(super) fn counted_as(&self, level: &Level) -> Option<Level> {
+        self.meter(level).map(|meter| meter.level().clone())
+    }
+
+    /// Budgets whose past is not known.
+    pub(super) fn missing(&self) -> Vec<(Level, Period)> {
+        let meters = self.all();
+        let of = |meter: &Arc<Meter>| {
+            let level = meter.level().clone();
+            meter.missing().into_iter().map(move |period| (level.clone(), period)).collect::<Vec<_>>()
+        };
+        meters.iter().flat_map(of).collect()
+    }
+
+    /// Each meter once, in the order of levels.
+    fn all(&self) -> Vec<Arc<Meter>> {
+        let keys = self.keys.read();
+        let mut all: Vec<Arc<Meter>> =
+            self.server.iter().chain(self.tenants.values()).chain(keys.values()).cloned().collect();
+        all.sort_by(|one, other| one.level().cmp(other.level()));
+        all.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        all
+    }
+
     /// Adds what a level spent in `period` before this process began.
     pub fn load(&self, level: &Level, period: Period, (now, spent): (Now, Nanos)) {
         if let Some(meter) = self.meter(level) {
@@ -307,13 +365,8 @@ impl Meters {
     /// The levels that have a budget.
     #[must_use]
     pub fn budgeted(&self) -> Vec<Level> {
-        let keys: Vec<Arc<Meter>> = self.keys.read().values().cloned().collect();
-        let all = self.server.iter().chain(self.tenants.values()).chain(&keys);
-        let mut levels: Vec<Level> =
-            all.filter(|meter| meter.lock().has_budget()).map(|meter| meter.level().clone()).collect();
-        levels.sort();
-        levels.dedup();
-        levels
+        let all = self.all();
+        all.iter().filter(|meter| meter.lock().has_budget()).map(|meter| meter.level().clone()).collect()
     }
 
     /// Tells of budgets that are half, mostly and wholly used, from now on.

@@ -54,8 +54,8 @@ pub struct LimitsConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallel: Option<u32>,
     /// US dollars for each period: `["1.50/day", "20/month", "100/total"]`. Days and months are those of UTC.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub budget: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Vec<String>>,
 }
 
 /// Limits of a key that has none of its own. What is left out is not limited, but for the rate.
@@ -111,6 +111,12 @@ pub enum InvalidLimit {
     /// No budget.
     #[error("`{0}` is no budget: write US dollars and a period, as `1.50/day`, `20/month` or `100/total`")]
     Budget(String),
+    /// A field that is none, or of the wrong type.
+    #[error("{0}")]
+    Field(String),
+    /// What is kept beside the key was written by someone else.
+    #[error("the limits of the key cannot be read")]
+    Unreadable,
     /// A number out of its range.
     #[error("{0}")]
     Range(&'static str),
@@ -243,7 +249,7 @@ impl LimitsConfig {
             requests,
             tokens_per_minute: self.tokens_per_minute,
             parallel: self.parallel,
-            budgets: budgets(&self.budget)?,
+            budgets: budgets(self.budget.as_deref().unwrap_or_default())?,
         })
     }
 }
@@ -259,7 +265,7 @@ impl KeyLimitsConfig {
             burst: Some(self.burst),
             tokens_per_minute: self.tokens_per_minute,
             parallel: self.parallel,
-            budget: self.budget.clone(),
+            budget: Some(self.budget.clone()),
         };
         own.limits()
     }
@@ -345,7 +351,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        let budget = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let budget = |texts: &[&str]| Some(texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
         for (limits, is_fine) in [
             (LimitsConfig::default(), true),
             (LimitsConfig { rate: Some("fast".to_owned()), ..LimitsConfig::default() }, false),

@@ -63,7 +63,7 @@ fn of_a_hundred_at_once_exactly_ten_pass_whatever_is_limited_and_where() {
         ("a key's tokens", |config| config.key.tokens_per_minute = Some(1_009)),
         ("a key's money", |config| config.key.budget = budget("0.00001/day")),
         ("a tenant's money", |config| {
-            let limits = LimitsConfig { budget: budget("0.00001/month"), ..LimitsConfig::default() };
+            let limits = LimitsConfig { budget: Some(budget("0.00001/month")), ..LimitsConfig::default() };
             config.tenants.insert("acme".to_owned(), limits);
         }),
         ("the server's tokens", |config| config.server.tokens_per_minute = Some(1_000)),
@@ -225,7 +225,7 @@ fn a_day_begins_anew_at_midnight_and_waiting_is_told() {
 
 #[test]
 fn what_was_spent_before_the_start_counts_and_a_reset_forgives_it() {
-    let meters = meters(|config| config.server.budget = budget("0.000001/month"));
+    let meters = meters(|config| config.server.budget = Some(budget("0.000001/month")));
     let ask = || meters.admit(&asker("one"), now(NOON), worst(1, 300)).is_ok();
     meters.load(&Level::Server, Period::Month, (now(NOON), Nanos(800)));
     meters.load(&Level::Server, Period::Day, (now(NOON), Nanos(800)));
@@ -278,7 +278,7 @@ proptest! {
         let meters = meters(|config| {
             config.key.parallel = Some(5);
             config.key.budget = budget("0.000001/day");
-            config.server.budget = budget("0.000002/total");
+            config.server.budget = Some(budget("0.000002/total"));
             config.server.tokens_per_minute = Some(3_000);
         });
         let keys = ["one", "two", "three"];
