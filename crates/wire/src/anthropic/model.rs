@@ -8,6 +8,10 @@ pub(super) struct Version(u32, u32);
 /// (platform.claude.com/docs/en/build-with-claude/adaptive-thinking, read 2026-11).
 pub(super) const ADAPTIVE: Version = Version(4, 6);
 
+/// The first models that have no temperature, `top_p` and `top_k`, and no budget for thinking (migrating to Claude
+/// Opus 4.7, read 2026-11).
+pub(super) const UNSAMPLED: Version = Version(4, 7);
+
 /// The first models that take a system's message in the midst of a conversation (what's new in Claude 4.8, read 2026-11).
 pub(super) const SYSTEM_TURNS: Version = Version(4, 8);
 

@@ -111,7 +111,10 @@ pub(super) fn write(conversation: &Conversation, call: Call<'_>) -> Result<Bytes
     let sampling = &conversation.sampling;
     check(sampling)?;
     let max_tokens = sampling.max_tokens.unwrap_or(call.max_tokens);
-    let (thinking, effort) = thinking(&conversation.thinking, version, max_tokens);
+    let (thinking, effort) = thinking(&conversation.thinking, version, max_tokens)?;
+    // Newer models refuse requests that name how to sample. All of ours do, and nearly all of other dialects: there the
+    // parameters have no meaning, so that leaving them out changes no answer.
+    let sampled = Some(sampling).filter(|_| version < model::UNSAMPLED);
     let body = Body {
         model: call.model,
         max_tokens,
@@ -121,9 +124,9 @@ pub(super) fn write(conversation: &Conversation, call: Call<'_>) -> Result<Bytes
         tool_choice: choice(&conversation.choice, &conversation.tools),
         thinking,
         output_config: OutputConfig { effort, format: format(&conversation.format)? },
-        temperature: sampling.temperature,
-        top_p: sampling.top_p,
-        top_k: sampling.top_k,
+        temperature: sampled.and_then(|sampling| sampling.temperature),
+        top_p: sampled.and_then(|sampling| sampling.top_p),
+        top_k: sampled.and_then(|sampling| sampling.top_k),
         stop_sequences: &sampling.stop,
         metadata: conversation.user.as_deref().map(|user_id| Metadata { user_id }),
         stream: call.delivery == Delivery::Streamed,
@@ -177,13 +180,16 @@ fn thinking(
     thinking: &Thinking,
     version: model::Version,
     max_tokens: u32,
-) -> (Option<ThinkingBody>, Option<&str>) {
+) -> Result<(Option<ThinkingBody>, Option<&str>), Untranslatable> {
     let is_adaptive = version >= model::ADAPTIVE;
-    match thinking {
+    Ok(match thinking {
         Thinking::Unsaid => (None, None),
         Thinking::Off => (Some(ThinkingBody::Disabled), None),
         Thinking::Adaptive if is_adaptive => (Some(ThinkingBody::Adaptive), None),
         Thinking::Adaptive => (budget("medium", max_tokens), None),
+        Thinking::Tokens(_) if version >= model::UNSAMPLED => {
+            return Err(Untranslatable::new("thinking", "it takes an effort, not a number of tokens"));
+        }
         Thinking::Tokens(budget_tokens) => {
             (Some(ThinkingBody::Enabled { budget_tokens: *budget_tokens }), None)
         }
@@ -193,7 +199,7 @@ fn thinking(
             word if is_adaptive => (Some(ThinkingBody::Adaptive), Some(word)),
             word => (budget(word, max_tokens), None),
         },
-    }
+    })
 }
 
 /// A budget for models that have no words for effort: a share of the limit of tokens, as other gateways take it
@@ -327,7 +333,16 @@ mod tests {
             assert_eq!(refused.what, what);
         }
         let body = written(&late, "claude-opus-4-8").expect("newer models take it");
+        let tokens = Conversation { thinking: Thinking::Tokens(2_000), ..hello() };
+        assert_eq!(written(&tokens, "claude-opus-4-7").expect_err("no budgets").what, "thinking");
         assert_eq!(body["messages"][1]["role"], "system");
+        let sampled =
+            sampling(Sampling { temperature: Some(0.5), top_p: Some(0.5), top_k: Some(5), ..usual() });
+        for (model, has_any) in [("claude-opus-4-6", true), ("claude-opus-4-7", false)] {
+            let body = written(&sampled, model).expect("valid");
+            let has = ["temperature", "top_p", "top_k"].map(|field| body.get(field).is_some());
+            assert_eq!(has, [has_any; 3], "{model}");
+        }
         let zero = Sampling { presence_penalty: Some(0.0), ..usual() };
         assert!(written(&sampling(zero), "claude-opus-5").is_ok());
     }

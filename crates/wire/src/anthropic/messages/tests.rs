@@ -38,7 +38,10 @@ fn read(body: &[u8]) -> Result<Conversation, ReadError> {
 }
 
 fn write(conversation: &Conversation, delivery: Delivery) -> Bytes {
-    let call = Call { model: "claude-opus-4-9", delivery, overrides: Overrides::default(), max_tokens: 5 };
+    // The newest model that is told how to sample, and one that takes messages of the system.
+    let has_system = conversation.turns.iter().any(|turn| turn.by == Speaker::System);
+    let model = if has_system { "claude-opus-4-8" } else { "claude-opus-4-6" };
+    let call = Call { model, delivery, overrides: Overrides::default(), max_tokens: 5 };
     Messages.request(conversation, call).expect("it came from this format")
 }
 
@@ -53,7 +56,7 @@ fn every_field_of_a_request_has_its_place() {
     assert_eq!(conversation.instructions[1], Part::CachePoint(CacheTime::Usual));
     assert_eq!(
         conversation.turns.iter().map(|turn| turn.by).collect::<Vec<_>>(),
-        [Speaker::User, Speaker::Assistant, Speaker::User, Speaker::System]
+        [Speaker::User, Speaker::Assistant, Speaker::User]
     );
     let image = |media| Part::Image { media, detail: None };
     let inline = |kind: &str, data: &str| Media::Inline { kind: kind.to_owned(), base64: data.into() };

@@ -228,7 +228,15 @@ prop_compose! {
             [Turn { by: Speaker::User, parts: asked }, Turn { by: Speaker::Assistant, parts: said }]
         }).collect();
         turns.push(Turn { by: Speaker::User, parts: last });
-        turns.extend(system.map(|parts| Turn { by: Speaker::System, parts }));
+        let (mut sampling, mut thinking) = (sampling, thinking);
+        if let Some(parts) = system {
+            turns.push(Turn { by: Speaker::System, parts });
+            // Models that take it sample as they like.
+            (sampling.temperature, sampling.top_p, sampling.top_k) = (None, None, None);
+            if matches!(thinking, Thinking::Tokens(_)) {
+                thinking = Thinking::Adaptive;
+            }
+        }
         Conversation { instructions, turns, tools, choice, format, sampling, thinking, user }
     }
 }
