@@ -1,5 +1,5 @@
-//! An OpenAI-compatible server on loopback that fails on purpose. It runs on a thread and a runtime of its own,
-//! in real time, so a test may pause its own clock.
+//! A model provider on loopback that fails on purpose, in the format of the path that is called. It runs on a thread and
+//! a runtime of its own, in real time, so a test may pause its own clock.
 //!
 //! Reading order: [`behaviour`] (what it can do), `server` (connections and requests), `reply` (bytes that go out).
 

@@ -89,7 +89,7 @@ impl<W: AsyncWrite + Unpin> Reply<'_, W> {
                     RetryAfter::Seconds(seconds) => format!("retry-after: {seconds}\r\n"),
                     RetryAfter::Date(date) => format!("retry-after: {date}\r\n"),
                 };
-                self.whole(*status, &extra, body).await
+                self.whole(*status, &extra, &self.form.error(*status, body)).await
             }
             Behaviour::Hang(phase) => {
                 self.until(*phase).await?;

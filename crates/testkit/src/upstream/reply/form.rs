@@ -4,6 +4,7 @@
 mod completions;
 mod embeddings;
 mod gemini;
+mod messages;
 
 use serde_json::{Value, json};
 
@@ -19,6 +20,8 @@ pub(in crate::upstream) struct Asked {
     pub(super) texts: Vec<String>,
     pub(super) dimensions: usize,
     pub(super) in_base64: bool,
+    /// Of messages: how far the stream is.
+    told: messages::Told,
 }
 
 /// A format.
@@ -45,6 +48,12 @@ pub(super) trait Form: Send + Sync {
         let _ = asked;
         body.to_owned()
     }
+
+    /// The body of an error with a status: that of an error of chat completions.
+    fn error(&self, status: u16, body: &str) -> String {
+        let _ = status;
+        body.to_owned()
+    }
 }
 
 /// The format of what stands at the path of `request`.
@@ -56,6 +65,8 @@ pub(super) fn of(request: &Received) -> &'static dyn Form {
         _ if path.ends_with(":batchEmbedContents") => &embeddings::Gemini,
         _ if path.ends_with("/chat/completions") => &ChatCompletions,
         _ if path.ends_with("/completions") => &completions::Completions,
+        _ if path.ends_with("/messages") => &messages::Messages,
+        _ if path.ends_with("/count_tokens") => &messages::CountTokens,
         _ if path.ends_with("/embeddings") => &embeddings::OpenAi,
         _ => &ChatCompletions,
     }
@@ -82,6 +93,7 @@ impl Asked {
             texts: Vec::new(),
             dimensions: 4,
             in_base64: false,
+            told: messages::Told::default(),
         }
     }
 }
