@@ -21,6 +21,8 @@ use http::HeaderMap;
 use registry::clients::Named;
 use resilience::shedding::Class;
 
+use crate::anthropic::headers::is_anthropic;
+use crate::anthropic::manner::Anthropic;
 use crate::body::read_json_bytes;
 use crate::dialect::manner::Manner;
 use crate::dialect::refusal::Refusal;
@@ -43,8 +45,11 @@ pub(crate) struct Asked {
 }
 
 /// How replies at `path` look; `None` where the native doors are.
-pub(crate) fn manner_of(path: &str) -> Option<&'static dyn Manner> {
+pub(crate) fn manner_of(path: &str, headers: &HeaderMap) -> Option<&'static dyn Manner> {
     match path {
+        _ if path.starts_with("/anthropic/") || path.starts_with("/v1/messages") => Some(&Anthropic),
+        // Two dialects have lists of models at the same path.
+        _ if path.starts_with("/v1/models") && is_anthropic(headers) => Some(&Anthropic),
         _ if path.starts_with("/v1/") => Some(&openai::manner::OpenAi),
         _ => None,
     }

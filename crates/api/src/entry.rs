@@ -27,7 +27,7 @@ pub(crate) async fn check(State(api): State<Arc<Api>>, mut request: Request, nex
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().map_or("unmatched", |path| path.as_str()).to_owned();
     let trace_parent = request.headers().get(TRACE_PARENT).cloned();
-    let manner = dialect::manner_of(request.uri().path());
+    let manner = dialect::manner_of(request.uri().path(), request.headers());
     let mut response = match check_is_local(&request).and_then(|()| check_memory(&api, &request)) {
         Ok(()) => {
             request.extensions_mut().insert(Caller(Principal::open()));

@@ -1,11 +1,12 @@
 //! HTTP in and out; the only place that knows axum.
 //!
 //! Reading order: [`router`] (which path does what), `entry` (checks before any handler), `caller` (who asks), `limits` (what limits say), `body` (JSON in), `parameters`
-//! (the query string), `native` (our own doors), `openai` (the door that OpenAI's SDKs know), `openapi` (what there is),
+//! (the query string), `native` (our own doors), `dialect` (what the doors of vendors' SDKs have in common), `openai` and `anthropic` (those doors), `openapi` (what there is),
 //! `admin`, `stream` (event streams), [`problem`] (errors out), [`health`], [`metrics`],
 //! [`serve`] (connections), [`stopping`] (how they end).
 
 mod admin;
+mod anthropic;
 mod body;
 mod caller;
 mod dialect;

@@ -19,7 +19,7 @@ use crate::health::{Checkup, Startup};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::stopping::{self, Stop};
-use crate::{admin, entry, health, metrics, native, openai, openapi, serve};
+use crate::{admin, anthropic, entry, health, metrics, native, openai, openapi, serve};
 
 /// Settings of `[server]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -156,6 +156,12 @@ pub fn router(api: &Arc<Api>) -> Router {
         .route("/v1/chat/completions", post(openai::chat::handle))
         .route("/v1/models", get(openai::models::list))
         .route("/v1/models/{*id}", get(openai::models::show))
+        .route("/v1/messages", post(anthropic::messages::handle))
+        .route("/v1/messages/count_tokens", post(anthropic::count::handle))
+        .route("/anthropic/v1/messages", post(anthropic::messages::handle))
+        .route("/anthropic/v1/messages/count_tokens", post(anthropic::count::handle))
+        .route("/anthropic/v1/models", get(anthropic::models::list))
+        .route("/anthropic/v1/models/{*id}", get(anthropic::models::show))
         .route("/openapi.json", get(openapi::document))
         .route("/admin/v1/interactions", get(admin::interactions::list))
         .route("/admin/v1/interactions/{id}", get(admin::interactions::show))

@@ -65,7 +65,7 @@ impl Stop {
 /// Ends what takes longer than the stop, and lets no connection carry another request after the signal.
 pub(crate) async fn watch(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let version = request.version();
-    let manner = dialect::manner_of(request.uri().path());
+    let manner = dialect::manner_of(request.uri().path(), request.headers());
     let mut response = tokio::select! {
         biased;
         response = next.run(request) => response,

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use domain::id::ProviderName;
 use domain::ports::{ChatModel, Clock, Ids, SecretError, Secrets};
+use domain::secret::Secret;
+use http::header::{AUTHORIZATION, HeaderName};
 use outbound::{Client, OriginConfig, OriginError, SecretForm};
+use wire::anthropic::Messages;
 use wire::openai::chat::ChatCompletions;
 use wire::protocol::Protocol;
 
@@ -67,16 +70,25 @@ pub fn build(
     let key = reference.map(|reference| ports.secrets.resolve(&reference)).transpose();
     let key = key.map_err(|source| BuildError::Key { provider: provider.clone(), source })?;
     let origin = OriginConfig {
-        base_url: config.base_url.clone(),
+        base_url: config.base_url().to_owned(),
         allow_private: config.allow_private,
-        secret: key.map(|key| (http::header::AUTHORIZATION, SecretForm::Bearer(key))),
+        secret: key.map(|key| secret(config.kind, key)),
     };
     let origin = ports.client.origin(&origin);
     let origin = origin.map_err(|source| BuildError::Address { provider: provider.clone(), source })?;
     let protocol: Arc<dyn Protocol> = match config.kind {
         Kind::Openai => Arc::new(ChatCompletions { limit_field: config.limit_field() }),
+        Kind::Anthropic => Arc::new(Messages),
     };
     let (clock, ids) = (Arc::clone(&ports.clock), Arc::clone(&ports.ids));
     let parts = Parts { provider: provider.clone(), origin, protocol, signer: None, clock, ids };
     Ok(Arc::new(Remote::new(parts)))
+}
+
+/// Where a key stands in a request.
+fn secret(kind: Kind, key: Secret) -> (HeaderName, SecretForm) {
+    match kind {
+        Kind::Openai => (AUTHORIZATION, SecretForm::Bearer(key)),
+        Kind::Anthropic => (HeaderName::from_static("x-api-key"), SecretForm::Plain(key)),
+    }
 }

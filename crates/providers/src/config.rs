@@ -7,6 +7,8 @@ use serde::Deserialize;
 
 /// Where OpenAI itself is.
 pub const OPENAI_URL: &str = "https://api.openai.com/v1";
+/// Where Anthropic is.
+pub const ANTHROPIC_URL: &str = "https://api.anthropic.com";
 
 /// Settings of one provider.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -14,9 +16,10 @@ pub const OPENAI_URL: &str = "https://api.openai.com/v1";
 pub struct Config {
     /// What it speaks.
     pub kind: Kind,
-    /// Its address up to and including the version, as `https://api.openai.com/v1`, which is the default.
-    #[serde(default = "openai_url")]
-    pub base_url: String,
+    /// Its address. OpenAI's includes the version, Anthropic's need not. The defaults are `https://api.openai.com/v1` and
+    /// `https://api.anthropic.com`.
+    #[serde(default)]
+    pub base_url: Option<String>,
     /// Where its key is found (`env::NAME`, `file::PATH`); left out for servers that need none.
     #[serde(default)]
     pub key: Option<String>,
@@ -27,10 +30,6 @@ pub struct Config {
     /// Default: `max_completion_tokens` for OpenAI itself, else `max_tokens`.
     #[serde(default)]
     pub token_limit_field: Option<wire::openai::chat::LimitField>,
-}
-
-fn openai_url() -> String {
-    OPENAI_URL.to_owned()
 }
 
 /// The key text may be a secret that someone put in the wrong place, so it is not printed.
@@ -46,6 +45,8 @@ impl fmt::Debug for Config {
 pub enum Kind {
     /// OpenAI's chat completions, by OpenAI or anyone compatible.
     Openai,
+    /// Anthropic's messages.
+    Anthropic,
 }
 
 /// A section that cannot be used.
@@ -67,7 +68,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.key_reference()?;
         Ok(outbound::OriginConfig {
-            base_url: self.base_url.clone(),
+            base_url: self.base_url().to_owned(),
             allow_private: self.allow_private,
             secret: None,
         }
@@ -78,9 +79,23 @@ impl Config {
         Ok(self.key.as_deref().map(SecretRef::parse).transpose()?)
     }
 
+    /// Its address, or the usual one of its kind.
+    pub(crate) fn base_url(&self) -> &str {
+        match (&self.base_url, self.kind) {
+            (Some(url), Kind::Openai) => url,
+            // The version is part of each path there.
+            (Some(url), Kind::Anthropic) => {
+                let url = url.trim_end_matches('/');
+                url.strip_suffix("/v1").unwrap_or(url)
+            }
+            (None, Kind::Openai) => OPENAI_URL,
+            (None, Kind::Anthropic) => ANTHROPIC_URL,
+        }
+    }
+
     pub(crate) fn limit_field(&self) -> wire::openai::chat::LimitField {
         use wire::openai::chat::LimitField;
-        let is_openai = self.base_url.starts_with("https://api.openai.com/");
+        let is_openai = self.base_url().starts_with("https://api.openai.com/");
         let default = if is_openai { LimitField::MaxCompletionTokens } else { LimitField::MaxTokens };
         self.token_limit_field.unwrap_or(default)
     }
@@ -99,12 +114,21 @@ mod tests {
     #[test]
     fn sections_are_read_with_defaults() {
         let config = read("kind = \"openai\"\nkey = \"env::OPENAI_API_KEY\"").expect("readable");
-        assert_eq!((config.base_url.as_str(), config.allow_private), (OPENAI_URL, false));
+        assert_eq!((config.base_url(), config.allow_private), (OPENAI_URL, false));
         assert_eq!(config.validate(), Ok(()));
         assert_eq!(config.limit_field(), LimitField::MaxCompletionTokens);
         let own = read("kind = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\nallow_private = true")
             .expect("readable");
         assert_eq!((own.validate(), own.limit_field()), (Ok(()), LimitField::MaxTokens));
+        for (url, want) in [
+            ("", ANTHROPIC_URL),
+            ("base_url = \"https://api.anthropic.com/v1/\"", ANTHROPIC_URL),
+            ("base_url = \"https://example.com/anthropic\"", "https://example.com/anthropic"),
+        ] {
+            let config = read(&format!("kind = \"anthropic\"\nkey = \"env::ANTHROPIC_API_KEY\"\n{url}"));
+            let config = config.expect("readable");
+            assert_eq!((config.validate(), config.base_url()), (Ok(()), want));
+        }
         for text in ["", "kind = \"magic\"", "kind = \"openai\"\nkeys = \"env::A\""] {
             assert!(read(text).is_err(), "{text}");
         }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::chat::{ChatCall, Delivery, ErrorReply, RelayCall, RelayedPortion};
+use domain::chat::{ChatCall, Delivery, Dialect, ErrorReply, RelayCall, RelayedPortion};
 use domain::conversation::Conversation;
 use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::id::{ModelId, ProviderName};
@@ -173,8 +173,7 @@ impl Remote {
     /// The same request in the provider's format, and its answer in the caller's.
     async fn translate(&self, call: &RelayCall) -> Result<RelayedStream, RelayError> {
         let (relayed, protocol) = (&call.relayed, &self.parts.protocol);
-        let face = faces::of(relayed.dialect)
-            .ok_or_else(|| self.cannot(&format!("cannot take {}", relayed.dialect.name())))?;
+        let face = faces::of(relayed.dialect).ok_or_else(|| foreign(&call.model, relayed.dialect))?;
         let conversation = face.conversation(relayed).map_err(|error| unreadable(&call.model, &error))?;
         let conversation = with_overrides(conversation, call.overrides);
         let shape = shape(&call.model, relayed.delivery, call.overrides);
@@ -306,6 +305,11 @@ pub(crate) fn with_overrides(mut conversation: Conversation, overrides: Override
 /// The request makes no sense to a model of another dialect.
 pub(crate) fn unreadable(model: &ModelId, error: &ReadError) -> RelayError {
     refusal(model, error.to_string(), error.field())
+}
+
+/// The model's provider has nothing of the kind.
+pub(crate) fn foreign(model: &ModelId, dialect: Dialect) -> RelayError {
+    refusal(model, format!("`{model}` is behind an interface without {}", dialect.name()), Some("model"))
 }
 
 /// The model cannot be asked that.

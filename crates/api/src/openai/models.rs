@@ -10,11 +10,22 @@ use registry::clients::Listed;
 use registry::snapshot::Snapshot;
 use serde_json::{Value, json};
 
+use crate::anthropic;
+use crate::anthropic::headers::is_anthropic;
+use crate::anthropic::models::Page;
 use crate::dialect::refusal::Refusal;
+use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::router::Api;
 
-pub(crate) async fn list(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Json<Value>, Refusal> {
+pub(crate) async fn list(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+    page: Parameters<Page>,
+) -> Result<Json<Value>, Refusal> {
+    if is_anthropic(&headers) {
+        return anthropic::models::list(State(api), headers, page).await;
+    }
     let snapshot = snapshot(&api, &headers).await?;
     let models: Vec<Value> = snapshot.listed().iter().map(model).collect();
     Ok(Json(json!({ "object": "list", "data": models })))
@@ -25,15 +36,23 @@ pub(crate) async fn show(
     id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Refusal> {
+    if is_anthropic(&headers) {
+        return anthropic::models::show(State(api), id, headers).await;
+    }
     let Path(id) = id.map_err(Problem::from)?;
     let snapshot = snapshot(&api, &headers).await?;
+    Ok(Json(model(&find(&snapshot, id)?)))
+}
+
+/// What has this name.
+pub(crate) fn find(snapshot: &Snapshot, id: String) -> Result<Listed, Refusal> {
     snapshot.named(&id)?;
     let listed = snapshot.listed().into_iter().find(|listed| listed.name == id);
     // A version of an agent and a bare id are names, too, although they are not listed.
-    Ok(Json(model(&listed.unwrap_or_else(|| Listed { name: id, owner: "mainstay".to_owned() }))))
+    Ok(listed.unwrap_or_else(|| Listed { name: id, owner: "mainstay".to_owned() }))
 }
 
-async fn snapshot(api: &Api, headers: &HeaderMap) -> Result<Arc<Snapshot>, Problem> {
+pub(crate) async fn snapshot(api: &Api, headers: &HeaderMap) -> Result<Arc<Snapshot>, Problem> {
     Ok(api.pipeline(api.deadline(headers)?).await?.current().pin())
 }
 

@@ -1,0 +1,118 @@
+//! How Anthropic's replies look: errors are `{"type": "error", "error": {"type", "message"}, "request_id"}`.
+
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+use wire::anthropic::failure;
+
+use crate::dialect::manner::Manner;
+use crate::dialect::refusal::{Class, Refusal};
+
+/// Anthropic's manner.
+pub(crate) struct Anthropic;
+
+/// What its SDKs take for too much asked at once.
+const OVERLOADED: u16 = 529;
+
+impl Manner for Anthropic {
+    fn error(&self, refusal: &Refusal, request_id: &str) -> Response {
+        let json = HeaderValue::from_static("application/json");
+        let body = json!({ "type": "error", "error": told(refusal), "request_id": request_id });
+        (status(refusal), [(header::CONTENT_TYPE, json)], body.to_string()).into_response()
+    }
+
+    fn broken(&self, refusal: &Refusal) -> Bytes {
+        let body = json!({ "type": "error", "error": told(refusal) });
+        Bytes::from(format!("event: error\ndata: {body}\n\n"))
+    }
+
+    fn request_id_header(&self) -> Option<&'static str> {
+        Some("request-id")
+    }
+}
+
+fn told(refusal: &Refusal) -> Value {
+    let Refusal { message, code, parameter, .. } = refusal;
+    // Its errors have no field for the place of a mistake: the message names it.
+    let message = match parameter {
+        Some(parameter) if !message.contains(parameter.as_str()) => format!("{parameter}: {message}"),
+        _ => message.clone(),
+    };
+    json!({ "type": kind(refusal), "message": message, "details": { "error_code": code } })
+}
+
+/// The status: the provider's own where its words are told, else one that SDKs know.
+fn status(refusal: &Refusal) -> StatusCode {
+    let status = match (refusal.class, refusal.status) {
+        (Class::Overloaded, StatusCode::SERVICE_UNAVAILABLE) => OVERLOADED,
+        (Class::Quota, _) => failure::status("billing_error"),
+        (Class::Timeout, StatusCode::SERVICE_UNAVAILABLE) => failure::status("timeout_error"),
+        _ => return refusal.status,
+    };
+    StatusCode::from_u16(status).unwrap_or(refusal.status)
+}
+
+fn kind(refusal: &Refusal) -> &'static str {
+    // A provider's own word for it is told only when it is one of this dialect.
+    let own = refusal.vendor_kind.as_deref().map(failure::status).filter(|status| *status != 500);
+    match (own, refusal.class) {
+        (Some(status), _) => failure::kind(status),
+        (None, Class::Invalid) => "invalid_request_error",
+        (None, Class::Authentication) => "authentication_error",
+        (None, Class::Permission) => "permission_error",
+        (None, Class::NotFound) => "not_found_error",
+        (None, Class::TooLarge) => "request_too_large",
+        (None, Class::RateLimit) => "rate_limit_error",
+        (None, Class::Quota) => "billing_error",
+        (None, Class::Api) => "api_error",
+        (None, Class::Timeout) => "timeout_error",
+        (None, Class::Overloaded) => "overloaded_error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(status: u16, class: Class) -> Refusal {
+        let status = StatusCode::from_u16(status).expect("a status");
+        Refusal::new(status, class, ("a_code", "no".to_owned()))
+    }
+
+    #[test]
+    fn errors_have_the_types_and_statuses_that_sdks_know() {
+        for (status, class, want) in [
+            (400, Class::Invalid, (400, "invalid_request_error")),
+            (401, Class::Authentication, (401, "authentication_error")),
+            (403, Class::Permission, (403, "permission_error")),
+            (404, Class::NotFound, (404, "not_found_error")),
+            (413, Class::TooLarge, (413, "request_too_large")),
+            (429, Class::RateLimit, (429, "rate_limit_error")),
+            (429, Class::Quota, (402, "billing_error")),
+            (503, Class::Api, (503, "api_error")),
+            (503, Class::Timeout, (504, "timeout_error")),
+            (503, Class::Overloaded, (529, "overloaded_error")),
+        ] {
+            let refusal = refusal(status, class);
+            assert_eq!((self::status(&refusal).as_u16(), kind(&refusal)), want, "{class:?}");
+        }
+        let own = |word: &str| Refusal { vendor_kind: Some(word.to_owned()), ..refusal(400, Class::Invalid) };
+        assert_eq!(kind(&own("billing_error")), "billing_error");
+        assert_eq!(kind(&own("tokens")), "invalid_request_error", "another dialect's word");
+    }
+
+    #[test]
+    fn an_error_in_a_stream_is_an_event() {
+        let frame = Anthropic.broken(&Refusal::field("messages", "one at least"));
+        let text = String::from_utf8(frame.to_vec()).expect("text");
+        let data = text.strip_prefix("event: error\ndata: ").and_then(|rest| rest.strip_suffix("\n\n"));
+        let data: Value = serde_json::from_str(data.expect("one event")).expect("JSON");
+        assert_eq!(data["type"], "error");
+        let message = "messages: one at least";
+        assert_eq!(
+            (&data["error"]["type"], &data["error"]["message"]),
+            (&json!("invalid_request_error"), &json!(message))
+        );
+    }
+}
