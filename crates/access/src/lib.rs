@@ -2,7 +2,8 @@
 //!
 //! Reading order: [`permission`] (what each role may do), `token` (the text of a key), [`pepper`] (what is kept of it),
 //! `keyring` (all keys in memory), [`gatekeeper`] (who is let in), [`denied`] (why not), [`minting`] (making, rotating
-//! and revoking keys), [`limits`] (how much each may use), `limiting` (giving a key limits of its own).
+//! and revoking keys), [`limits`] (how much each may use), `limiting` (giving a key limits of its own),
+//! [`sigv4`] (requests signed as for AWS).
 
 pub mod denied;
 #[cfg(test)]
@@ -14,4 +15,5 @@ pub mod limits;
 pub mod minting;
 pub mod pepper;
 pub mod permission;
+pub mod sigv4;
 mod token;
