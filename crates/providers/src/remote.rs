@@ -189,10 +189,10 @@ impl Remote {
                 Ok(self.portions(accepted, Box::new(between)))
             }
             Delivery::Whole => {
-                let protocol = Arc::clone(protocol);
+                let (protocol, relayed) = (Arc::clone(protocol), Arc::clone(relayed));
                 Ok(self.whole((accepted, call.deadline), move |bytes| {
                     let answer = protocol.answer(&bytes)?;
-                    let bytes = face.answer(&about, &answer);
+                    let bytes = face.answer(&about, &answer, &relayed);
                     Ok(RelayedPortion { bytes, said: 0, done: Some(answer.ending.done()) })
                 }))
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use domain::chat::{
-    ChatCall, ChatChunk, ChatRequest, Delivery, Done, ErrorReply, Finish, RelayCall, RelayedPortion,
+    ChatCall, ChatChunk, ChatRequest, Delivery, Done, ErrorReply, Finish, RelayCall, Relayed, RelayedPortion,
 };
 use domain::conversation::{Answer, Block, Delta, Ending, Event, Part};
 use domain::fault::{Fault, Kind, Origin, Retry};
@@ -40,7 +40,7 @@ impl Translated {
         let asked = ChatCall { model: model.clone(), request: Arc::new(request), deadline: *deadline };
         let answer = self.model.chat(asked).await.map_err(told)?;
         Ok(match relayed.delivery {
-            Delivery::Whole => Box::pin(stream::once(whole(answer, (face, about)))),
+            Delivery::Whole => Box::pin(stream::once(whole(answer, (face, about, Arc::clone(relayed))))),
             Delivery::Streamed => streamed(answer, face.writer(about, relayed)),
         })
     }
@@ -88,7 +88,7 @@ fn told(error: ModelError) -> RelayError {
 
 async fn whole(
     mut answer: ChatStream,
-    (face, about): (&'static dyn Face, About),
+    (face, about, relayed): (&'static dyn Face, About, Arc<Relayed>),
 ) -> Result<RelayedPortion, RelayError> {
     let mut text = String::new();
     while let Some(chunk) = answer.next().await {
@@ -100,7 +100,7 @@ async fn whole(
                 let parts = if text.is_empty() { Vec::new() } else { vec![Part::Text(text)] };
                 let ending = Ending { finish, stop: None, usage };
                 let answer = Answer { id: String::new(), model: String::new(), parts, ending };
-                let bytes = face.answer(&about, &answer);
+                let bytes = face.answer(&about, &answer, &relayed);
                 return Ok(RelayedPortion { bytes, said, done: Some(Done { finish, usage }) });
             }
         }

@@ -27,8 +27,8 @@ pub trait Face: Send + Sync {
     /// [`ReadError`], also for what no other dialect can carry: fields that are not known, several answers at once, …
     fn conversation(&self, relayed: &Relayed) -> Result<Conversation, ReadError>;
 
-    /// A whole answer.
-    fn answer(&self, about: &About, answer: &Answer) -> Bytes;
+    /// A whole answer to `relayed`.
+    fn answer(&self, about: &About, answer: &Answer, relayed: &Relayed) -> Bytes;
 
     /// A streamed answer to `relayed`.
     fn writer(&self, about: About, relayed: &Relayed) -> Box<dyn EventWriter>;

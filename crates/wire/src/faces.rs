@@ -4,6 +4,7 @@ use domain::chat::Dialect;
 
 use crate::anthropic::messages::Messages;
 use crate::bedrock::converse::face::ConverseFace;
+use crate::bedrock::invoke::face::InvokeFace;
 use crate::face::Face;
 use crate::openai::chat::ChatFace;
 
@@ -14,6 +15,7 @@ pub fn of(dialect: Dialect) -> Option<&'static dyn Face> {
         Dialect::OpenAiChat => Some(&ChatFace),
         Dialect::AnthropicMessages => Some(&Messages),
         Dialect::BedrockConverse => Some(&ConverseFace),
+        Dialect::BedrockInvoke => Some(&InvokeFace),
         _ => None,
     }
 }

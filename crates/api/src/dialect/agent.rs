@@ -77,7 +77,7 @@ pub(super) async fn respond(door: Door, asked: Asked) -> Result<Response, Refusa
         ending: ending(interaction),
     };
     let json = HeaderValue::from_static("application/json");
-    let body = Body::from(face.answer(&about, &answer));
+    let body = Body::from(face.answer(&about, &answer, relayed));
     let mut response = ([(header::CONTENT_TYPE, json)], body).into_response();
     reply::put_headers(response.headers_mut(), &reply);
     limits::note(&mut response, standing);

@@ -43,7 +43,7 @@ impl Face for Messages {
         inbound::read(&relayed.body)
     }
 
-    fn answer(&self, about: &About, answer: &Answer) -> Bytes {
+    fn answer(&self, about: &About, answer: &Answer, _relayed: &Relayed) -> Bytes {
         outbound::whole(about, answer)
     }
 

@@ -7,6 +7,8 @@ use domain::fault::Fault;
 
 use super::converse::{answer, outbound, relay, stream};
 use super::failure;
+use super::invoke::{body_of, relay::Invoke};
+use super::model::{Maker, maker};
 use crate::protocol::{Call, OwnDialect, Place, Protocol, Reply};
 use crate::stream::{EventReader, StreamError};
 use crate::translation::Untranslatable;
@@ -22,7 +24,7 @@ pub(super) mod path {
     const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
     /// Event streams.
-    const FRAMES: &str = "application/vnd.amazon.eventstream";
+    pub(in crate::bedrock) const FRAMES: &str = "application/vnd.amazon.eventstream";
 
     /// Of Converse and ConverseStream.
     pub(in crate::bedrock) fn converse(call: Call<'_>) -> Place {
@@ -68,12 +70,20 @@ impl Protocol for Bedrock {
         failure::words(reply, conceal)
     }
 
-    fn own_dialect(&self, relayed: &Relayed, _model: &str) -> Option<&dyn OwnDialect> {
+    fn own_dialect(&self, relayed: &Relayed, model: &str) -> Option<&dyn OwnDialect> {
         match relayed.dialect {
             Dialect::BedrockConverse => Some(&relay::Converse),
+            // Another maker's body is translated, like that of any other dialect.
+            Dialect::BedrockInvoke if takes(maker(model), body_of(relayed)) => Some(&Invoke),
             _ => None,
         }
     }
+}
+
+/// Whether models of `maker` take bodies made for those of `body`; of an id that does not say whose model it is, the
+/// caller knows.
+fn takes(maker: Maker, body: Maker) -> bool {
+    maker == body || matches!((maker, body), (Maker::Other, _) | (_, Maker::Other))
 }
 
 #[cfg(test)]

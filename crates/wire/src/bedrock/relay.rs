@@ -190,6 +190,17 @@ pub(super) struct Limit {
     pub(super) max_tokens: &'static [&'static str],
     /// The temperature.
     pub(super) temperature: &'static str,
+    /// What becomes of a limit that the caller did not set.
+    pub(super) missing: Missing,
+}
+
+/// What becomes of a limit that the caller did not set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// It is added.
+    Added,
+    /// It is left out: what it would be called is not known.
+    Left,
 }
 
 /// The edits that force `overrides` on `body`, whose object of limits is at `object`: the number of tokens is an upper
@@ -229,7 +240,7 @@ pub(super) fn limited(
             None => added.push(format!("\"{}\":{temperature}", limit.temperature)),
         }
     }
-    if added.is_empty() {
+    if added.is_empty() || limit.missing == Missing::Left {
         return edits;
     }
     let added = added.join(",");

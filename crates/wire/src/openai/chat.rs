@@ -103,7 +103,7 @@ impl Face for ChatFace {
         inbound::read(&relayed.body)
     }
 
-    fn answer(&self, about: &About, answer: &Answer) -> Bytes {
+    fn answer(&self, about: &About, answer: &Answer, _relayed: &Relayed) -> Bytes {
         answer::write(about, answer)
     }
 

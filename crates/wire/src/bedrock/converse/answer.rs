@@ -100,6 +100,11 @@ pub(in crate::bedrock) struct Tokens {
     cache_read_input_tokens: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cache_write_input_tokens: Option<u32>,
+    /// What Nova's own format calls it.
+    #[serde(default, skip_serializing)]
+    cache_read_input_token_count: Option<u32>,
+    #[serde(default, skip_serializing)]
+    cache_write_input_token_count: Option<u32>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     cache_details: Vec<CacheDetail>,
 }
@@ -114,7 +119,8 @@ struct CacheDetail {
 impl Tokens {
     /// What they count, in our terms.
     pub(in crate::bedrock) fn usage(&self) -> Usage {
-        let (read, written) = (self.cache_read_input_tokens, self.cache_write_input_tokens);
+        let read = self.cache_read_input_tokens.or(self.cache_read_input_token_count);
+        let written = self.cache_write_input_tokens.or(self.cache_write_input_token_count);
         let (read, written) = (read.unwrap_or_default(), written.unwrap_or_default());
         let hour = self.cache_details.iter().filter(|detail| detail.ttl == "1h");
         let hour = hour.fold(0_u32, |sum, detail| sum.saturating_add(detail.input_tokens));
@@ -146,6 +152,8 @@ impl Tokens {
             total_tokens: usage.input.0.saturating_add(usage.output.0),
             cache_read_input_tokens: (read > 0).then_some(read),
             cache_write_input_tokens: (written > 0).then_some(written),
+            cache_read_input_token_count: None,
+            cache_write_input_token_count: None,
             cache_details,
         }
     }
@@ -213,7 +221,7 @@ pub fn read(body: &[u8]) -> Result<Answer, StreamError> {
 ///
 /// # Errors
 /// [`StreamError`] when it is none, or not whole.
-pub(super) fn done(body: &[u8]) -> Result<Done, StreamError> {
+pub(in crate::bedrock) fn done(body: &[u8]) -> Result<Done, StreamError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Brief<'a> {
@@ -228,7 +236,7 @@ pub(super) fn done(body: &[u8]) -> Result<Done, StreamError> {
     if body.trim_ascii().is_empty() {
         return Err(StreamError::Empty);
     }
-    crate::json::check(body, super::relay::LIMITS).map_err(|_| StreamError::Malformed)?;
+    crate::json::fields(body, super::relay::LIMITS).map_err(|_| StreamError::Malformed)?;
     let brief: Brief<'_> = serde_json::from_slice(body).map_err(|_| StreamError::Malformed)?;
     // Callers of the same dialect know more reasons than we do.
     let finish = finish(&brief.stop_reason).unwrap_or(Finish::Stop);

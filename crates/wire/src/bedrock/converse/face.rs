@@ -18,7 +18,7 @@ impl Face for ConverseFace {
         inbound::conversation(&relayed.body)
     }
 
-    fn answer(&self, _about: &About, answer: &Answer) -> Bytes {
+    fn answer(&self, _about: &About, answer: &Answer, _relayed: &Relayed) -> Bytes {
         answer::write(answer)
     }
 

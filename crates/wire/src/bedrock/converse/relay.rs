@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::answer;
 use crate::bedrock::protocol::path;
-use crate::bedrock::relay::{Limit, Meaning, Portions, Understand, limited, said};
+use crate::bedrock::relay::{Limit, Meaning, Missing, Portions, Understand, limited, said};
 use crate::json::{self, JsonError};
 use crate::patch::apply;
 use crate::protocol::{Call, OwnDialect, Place};
@@ -21,8 +21,12 @@ const INFERENCE: &str = "inferenceConfig";
 const TOOLS: &str = "toolConfig";
 
 /// Where the limits of a request stand.
-const LIMIT: Limit =
-    Limit { within: Some(INFERENCE), max_tokens: &["maxTokens"], temperature: "temperature" };
+const LIMIT: Limit = Limit {
+    within: Some(INFERENCE),
+    max_tokens: &["maxTokens"],
+    temperature: "temperature",
+    missing: Missing::Added,
+};
 
 /// Reads `body` in one scan, which also checks depth, keys and surrogates. Which model and how its answer comes is said
 /// in the path.

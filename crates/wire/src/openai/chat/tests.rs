@@ -265,7 +265,8 @@ fn what_is_written_is_read_back() {
         assert_eq!(portions.give_out().expect("all").bytes, frames);
     }
     let answer = OLDER.answer(WHOLE).expect("an answer");
-    let written = ChatFace.answer(&about(), &answer);
+    let asked = sampled::relayed(Dialect::OpenAiChat, Bytes::new());
+    let written = ChatFace.answer(&about(), &answer, &asked);
     let again = OLDER.answer(&written).expect("an answer");
     assert_eq!((again.parts, again.ending), (answer.parts, answer.ending));
     assert_eq!((again.id.as_str(), again.model.as_str()), ("chatcmpl-1", "agent:general"));

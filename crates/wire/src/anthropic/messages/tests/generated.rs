@@ -257,7 +257,7 @@ proptest! {
 
     #[test]
     fn a_whole_answer_that_is_written_is_read_back(answer in answers()) {
-        let body = Face::answer(&Messages, &about(), &answer);
+        let body = Face::answer(&Messages, &about(), &answer, &relayed(b"{}"));
         let mut want = as_written(&answer);
         // What has no proof comes back as a thought without one.
         let read = answer::read(&body).expect("readable");

@@ -1,0 +1,88 @@
+//! InvokeModel and InvokeModelWithResponseStream: bodies of the makers of the models, as they are.
+//!
+//! Reading order: this file (a caller's request), [`relay`] (passing on), `meaning` (what answers say), [`face`] (their
+//! requests and answers in no dialect's words), `claude`, `titan` and Nova's (which is Converse's), [`embedding`].
+
+mod claude;
+pub mod embedding;
+pub mod face;
+mod meaning;
+pub mod relay;
+#[cfg(test)]
+mod tests;
+mod titan;
+
+use bytes::Bytes;
+use domain::chat::{Delivery, Dialect, FieldSpan, Relayed, Tools, UsageFrame};
+
+use super::converse::relay::LIMITS;
+use super::model::Maker;
+use crate::json::{self, JsonError};
+
+/// Fields that say whose body it is, or hold its limits.
+const KNOWN: [&str; 10] = [
+    "anthropic_version",
+    "max_tokens",
+    "temperature",
+    "inputText",
+    "textGenerationConfig",
+    "schemaVersion",
+    "inferenceConfig",
+    "messages",
+    "dimensions",
+    "normalize",
+];
+/// Fields that let a model do more than answer.
+const TOOLS: [&str; 3] = ["tools", "toolConfig", "mcp_servers"];
+
+/// Header fields that go on to AWS, lower case.
+pub const HEADERS: [&str; 6] = [
+    "x-amzn-bedrock-trace",
+    "x-amzn-bedrock-guardrailidentifier",
+    "x-amzn-bedrock-guardrailversion",
+    "x-amzn-bedrock-performanceconfig-latency",
+    "x-amzn-bedrock-service-tier",
+    "x-amzn-bedrock-request-metadata",
+];
+
+/// Reads `body` in one scan, which also checks depth, keys and surrogates. Which `model` and how its answer comes is
+/// said in the path.
+///
+/// # Errors
+/// [`JsonError`] for the first thing that is wrong. What Mainstay need not know is left to the provider.
+pub fn read(
+    body: Bytes,
+    (model, delivery): (String, Delivery),
+    headers: Vec<(&'static str, Box<str>)>,
+) -> Result<Relayed, JsonError> {
+    let found = json::fields(&body, LIMITS)?;
+    let known = |field: &json::Field<'_>| {
+        let name = KNOWN.into_iter().find(|known| *known == field.key)?;
+        Some(FieldSpan { name, value: field.value.clone() })
+    };
+    let names_tools = found.iter().any(|field| TOOLS.contains(&&*field.key));
+    Ok(Relayed {
+        dialect: Dialect::BedrockInvoke,
+        model,
+        fields: found.iter().filter_map(known).collect(),
+        delivery,
+        usage: UsageFrame::Wanted,
+        tools: if names_tools { Tools::Named } else { Tools::None },
+        body: body.clone(),
+        headers,
+    })
+}
+
+/// Whose model the body is for.
+#[must_use]
+pub fn body_of(relayed: &Relayed) -> Maker {
+    let has = |name: &str| relayed.fields.iter().any(|field| field.name == name);
+    match () {
+        () if has("anthropic_version") => Maker::Claude,
+        () if has("inputText") => Maker::Titan,
+        () if has("schemaVersion") || has("inferenceConfig") => Maker::Nova,
+        // Converse's way to write messages; those of others stand beside `max_tokens`.
+        () if has("messages") && !has("max_tokens") => Maker::Nova,
+        () => Maker::Other,
+    }
+}

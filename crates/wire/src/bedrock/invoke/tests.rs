@@ -1,0 +1,266 @@
+//! The makers' bodies against golden files, and for any input.
+
+use bytes::{Bytes, BytesMut};
+use domain::chat::{Delivery, Finish, Relayed};
+use domain::conversation::{Event, Part, Speaker};
+use domain::embedding::Request;
+use domain::model::Overrides;
+use domain::token::{TokenCount, Usage};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::embedding::Embeddings;
+use super::face::InvokeFace;
+use super::meaning::{bytes, whole};
+use super::relay::Invoke;
+use super::{body_of, read};
+use crate::bedrock::converse::stream;
+use crate::bedrock::frame;
+use crate::bedrock::model::Maker;
+use crate::bedrock::protocol::Bedrock;
+use crate::embedding::EmbeddingProtocol;
+use crate::face::{About, Face};
+use crate::protocol::{Call, OwnDialect, Protocol};
+use crate::stream::{EventReader, StreamError};
+
+const CLAUDE: &str = "anthropic.claude-3-haiku-20240307-v1:0";
+const NOVA: &str = "us.amazon.nova-pro-v1:0";
+const TITAN: &str = "amazon.titan-text-express-v1";
+
+struct Golden {
+    maker: Maker,
+    model: &'static str,
+    request: &'static [u8],
+    answer: &'static [u8],
+    stream: &'static [u8],
+}
+
+const GOLDEN: [Golden; 3] = [
+    Golden {
+        maker: Maker::Claude,
+        model: CLAUDE,
+        request: include_bytes!("../../../golden/bedrock/invoke-claude-request.json"),
+        answer: include_bytes!("../../../golden/bedrock/invoke-claude-answer.json"),
+        stream: include_bytes!("../../../golden/bedrock/invoke-claude.stream"),
+    },
+    Golden {
+        maker: Maker::Nova,
+        model: NOVA,
+        request: include_bytes!("../../../golden/bedrock/invoke-nova-request.json"),
+        answer: include_bytes!("../../../golden/bedrock/invoke-nova-answer.json"),
+        stream: include_bytes!("../../../golden/bedrock/invoke-nova.stream"),
+    },
+    Golden {
+        maker: Maker::Titan,
+        model: TITAN,
+        request: include_bytes!("../../../golden/bedrock/invoke-titan-request.json"),
+        answer: include_bytes!("../../../golden/bedrock/invoke-titan-answer.json"),
+        stream: include_bytes!("../../../golden/bedrock/invoke-titan.stream"),
+    },
+];
+
+fn asked(body: &[u8]) -> Relayed {
+    let body = Bytes::copy_from_slice(body);
+    read(body, ("m".to_owned(), Delivery::Streamed), Vec::new()).expect("readable")
+}
+
+fn call(model: &str, overrides: Overrides) -> Call<'_> {
+    Call { model, delivery: Delivery::Whole, overrides, max_tokens: 1 }
+}
+
+fn about() -> About {
+    About { id: "0f".repeat(16), created: 0, model: "m".to_owned() }
+}
+
+#[test]
+fn a_body_says_whose_it_is_and_goes_to_no_other_model() {
+    for golden in &GOLDEN {
+        let relayed = asked(golden.request);
+        assert_eq!(body_of(&relayed), golden.maker);
+        for model in [CLAUDE, NOVA, TITAN] {
+            let own = Bedrock.own_dialect(&relayed, model);
+            assert_eq!(own.is_some(), model == golden.model, "{model}");
+        }
+        let unknown = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc";
+        let own = Bedrock.own_dialect(&relayed, unknown).expect("the caller knows");
+        assert!(own.place(call(unknown, Overrides::default())).path.ends_with("%2Fabc/invoke"));
+    }
+    assert_eq!(body_of(&asked(br#"{"prompt":"x","max_gen_len":5}"#)), Maker::Other);
+}
+
+#[test]
+fn only_the_limits_change() {
+    let tamed = Overrides { max_tokens: Some(200), temperature: Some(0.25) };
+    for golden in &GOLDEN {
+        let relayed = asked(golden.request);
+        let unchanged = Invoke.patch(&relayed, call(golden.model, Overrides::default()));
+        assert_eq!(unchanged.as_ptr(), relayed.body.as_ptr(), "not even copied");
+        let text = std::str::from_utf8(golden.request).expect("text");
+        let want = text.replace("300", "200").replace(":0.5", ":0.25");
+        assert_eq!(Invoke.patch(&relayed, call(golden.model, tamed)), want);
+    }
+    let embed = asked(include_bytes!("../../../golden/bedrock/invoke-embed-request.json"));
+    assert_eq!(Invoke.patch(&embed, call("amazon.titan-embed-text-v2:0", tamed)), embed.body);
+    let llama = asked(br#"{"prompt":"x","max_gen_len":500}"#);
+    let patched = Invoke.patch(&llama, call("meta.llama3-8b-instruct-v1:0", tamed));
+    assert_eq!(patched, r#"{"prompt":"x","max_gen_len":200}"#, "what it would be called is not known");
+}
+
+#[test]
+fn answers_are_understood() {
+    let usage = |input, output| Some(Usage::of(TokenCount(input), TokenCount(output)));
+    for golden in &GOLDEN {
+        let done = whole(golden.answer).expect("an answer");
+        assert_eq!(done.finish, Finish::Stop);
+        assert_eq!(done.usage.map(|usage| usage.output.0), Some(34), "{:?}", golden.maker);
+    }
+    let vectors = whole(include_bytes!("../../../golden/bedrock/invoke-embed-answer.json")).expect("vectors");
+    assert_eq!(vectors.usage, usage(3, 0));
+    for (body, want) in [
+        ("", StreamError::Empty),
+        ("{", StreamError::Malformed),
+        ("[]", StreamError::Malformed),
+        (r#"{"results":[]}"#, StreamError::Empty),
+    ] {
+        assert_eq!(whole(body.as_bytes()), Err(want), "{body}");
+    }
+}
+
+#[test]
+fn streams_are_understood_and_passed_on_and_a_cut_is_never_a_clean_end() {
+    for golden in &GOLDEN {
+        let relayed = asked(golden.request);
+        for size in [1, 7, 100_000] {
+            let (mut portions, mut given, mut done, mut said) =
+                (Invoke.portions(&relayed), Vec::new(), None, 0);
+            for portion in golden.stream.chunks(size) {
+                portions.push(portion).expect("frames");
+                if let Some(out) = portions.give_out() {
+                    given.extend_from_slice(&out.bytes);
+                    done = out.done.or(done);
+                    said += out.said;
+                }
+            }
+            assert_eq!(given, golden.stream);
+            let usage = done.and_then(|done| done.usage).expect("told");
+            assert_eq!((usage.input.0, usage.output.0), (12, 34), "{:?}", golden.maker);
+            assert!(said >= 17, "{said}");
+        }
+        let n_clean = (0..golden.stream.len()).filter(|cut| {
+            let mut portions = Invoke.portions(&relayed);
+            portions.push(&golden.stream[..*cut]).expect("frames");
+            portions.give_out();
+            portions.end().is_ok()
+        });
+        // Only once the reason for the end has come.
+        let last: usize = frames(golden.stream).iter().rev().take(2).map(Bytes::len).sum();
+        assert!(n_clean.count() < last, "{:?}", golden.maker);
+    }
+}
+
+fn frames(stream: &[u8]) -> Vec<Bytes> {
+    let mut cutter = frame::Cutter::default();
+    cutter.push(stream);
+    std::iter::from_fn(|| cutter.next_frame().ok().flatten()).collect()
+}
+
+/// What is in the chunks.
+fn chunks(stream: &[u8]) -> Vec<Value> {
+    let chunk = |frame: Bytes| {
+        let frame = frame::read(frame).expect("a frame");
+        serde_json::from_slice(&bytes(&frame.payload).expect("a chunk")).expect("JSON")
+    };
+    frames(stream).into_iter().map(chunk).collect()
+}
+
+#[test]
+fn requests_are_read_in_no_dialects_words() {
+    for golden in &GOLDEN {
+        let mut body: Value = serde_json::from_slice(golden.request).expect("JSON");
+        body.as_object_mut().expect("an object").remove("future_field");
+        let read = InvokeFace.conversation(&asked(body.to_string().as_bytes())).expect("readable");
+        assert_eq!((read.sampling.max_tokens, read.sampling.temperature), (Some(300), Some(0.5)));
+        assert_eq!(read.turns.len(), 1);
+        assert_eq!(read.turns[0].by, Speaker::User);
+        assert!(matches!(&read.turns[0].parts[..], [Part::Text(text)] if text.contains("Zürich")));
+        body["future_field"] = json!(1);
+        let refused = InvokeFace.conversation(&asked(body.to_string().as_bytes())).expect_err("not known");
+        assert!(refused.to_string().contains("future_field"), "{refused}");
+    }
+    assert!(InvokeFace.conversation(&asked(br#"{"prompt":"x"}"#)).is_err());
+    let beta =
+        br#"{"anthropic_version":"bedrock-2023-05-31","anthropic_beta":["x"],"max_tokens":1,"messages":[]}"#;
+    assert!(InvokeFace.conversation(&asked(beta)).is_err());
+}
+
+#[test]
+fn answers_of_others_are_written_in_the_makers_format() {
+    let converse = include_bytes!("../../../golden/bedrock/converse.stream");
+    let (mut reader, mut events) = (stream::Reader::default(), Vec::<Event>::new());
+    reader.push(converse, &mut events).expect("events");
+    let answer =
+        Bedrock.answer(include_bytes!("../../../golden/bedrock/converse-answer.json")).expect("an answer");
+    for golden in &GOLDEN {
+        let relayed = asked(golden.request);
+        let body = InvokeFace.answer(&about(), &answer, &relayed);
+        let done = whole(&body).expect("an answer");
+        let want = if golden.maker == Maker::Titan { Finish::Stop } else { Finish::ToolUse };
+        assert_eq!((done.finish, done.usage.map(|usage| usage.output.0)), (want, Some(60)));
+
+        let (mut writer, mut written) = (InvokeFace.writer(about(), &relayed), BytesMut::new());
+        for event in &events {
+            writer.write(event, &mut written);
+        }
+        let mut portions = Invoke.portions(&relayed);
+        portions.push(&written).expect("frames");
+        let out = portions.give_out().expect("an answer");
+        let done = out.done.expect("whole");
+        assert_eq!(
+            (done.finish, done.usage.map(|usage| (usage.input.0, usage.output.0))),
+            (want, Some((17, 34)))
+        );
+        let chunks = chunks(&written);
+        let last = chunks.last().expect("chunks");
+        assert_eq!(last["amazon-bedrock-invocationMetrics"]["outputTokenCount"], 34);
+        let said: String = match golden.maker {
+            Maker::Claude => chunks.iter().filter_map(|chunk| chunk["delta"]["text"].as_str()).collect(),
+            Maker::Titan => chunks.iter().filter_map(|chunk| chunk["outputText"].as_str()).collect(),
+            _ => {
+                let delta =
+                    |chunk: &'_ Value| Some(chunk["contentBlockDelta"]["delta"]["text"].as_str()?.to_owned());
+                chunks.iter().filter_map(delta).collect()
+            }
+        };
+        assert_eq!(said, "Zürich is sunny.", "{:?}", golden.maker);
+    }
+}
+
+#[test]
+fn texts_become_vectors() {
+    let request = Request { texts: vec!["Zürich".to_owned()], dimensions: Some(256) };
+    let body = Embeddings.request(&request, "amazon.titan-embed-text-v2:0").expect("carried");
+    let body: Value = serde_json::from_slice(&body).expect("JSON");
+    assert_eq!(body, json!({"inputText": "Zürich", "dimensions": 256}));
+    assert!(Embeddings.request(&request, "cohere.embed-english-v3").is_err());
+    let answer = include_bytes!("../../../golden/bedrock/invoke-embed-answer.json");
+    let read = Embeddings.answer(answer, 1).expect("vectors");
+    assert_eq!(read.vectors, [vec![0.25, -0.5, 0.125]]);
+    assert_eq!(read.usage.map(|usage| usage.input.0), Some(3));
+    assert!(Embeddings.answer(answer, 2).is_err() && Embeddings.answer(b"{}", 1).is_err());
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(body: Vec<u8>, which in 0_usize..3) {
+        let _ = whole(&body);
+        let _ = bytes(&body);
+        let mut frames = BytesMut::new();
+        super::face::chunk(&body, None, &mut frames);
+        let mut portions = Invoke.portions(&asked(GOLDEN[which].request));
+        let _ = portions.push(&frames);
+        let _ = portions.end();
+        if let Ok(relayed) = read(Bytes::from(body), ("m".to_owned(), Delivery::Whole), Vec::new()) {
+            let _ = InvokeFace.conversation(&relayed);
+        }
+    }
+}
