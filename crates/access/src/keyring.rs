@@ -120,10 +120,10 @@ fn principal(key: &Key) -> Principal {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use testkit::{ManualClock, SeededRng};
+    use testkit::{ManualClock, MemoryKeys, SeededRng};
 
     use super::*;
-    use crate::doubles::{MemoryKeys, gatekeeper};
+    use crate::doubles::gatekeeper;
     use crate::minting::Wanted;
 
     /// One of each kind of key that is refused, and a right one.

@@ -3,8 +3,9 @@
 //! Reading order: [`permission`] (what each role may do), `token` (the text of a key), [`pepper`] (what is kept of it),
 //! `keyring` (all keys in memory), [`gatekeeper`] (who is let in), [`denied`] (why not), [`minting`] (making, rotating
 //! and revoking keys), [`limits`] (how much each may use), `limiting` (giving a key limits of its own),
-//! [`sigv4`] (requests signed as for AWS).
+//! [`sigv4`] (requests signed as for AWS), [`config`].
 
+pub mod config;
 pub mod denied;
 #[cfg(test)]
 mod doubles;
@@ -17,3 +18,5 @@ pub mod pepper;
 pub mod permission;
 pub mod sigv4;
 mod token;
+
+pub use config::Config;

@@ -39,10 +39,10 @@ mod tests {
     use domain::limit::Level;
     use domain::principal::Role;
     use serde_json::json;
-    use testkit::ManualClock;
+    use testkit::{ManualClock, MemoryKeys};
 
     use super::*;
-    use crate::doubles::{MemoryKeys, gatekeeper};
+    use crate::doubles::gatekeeper;
     use crate::limits::{Config, Meters, Now};
     use crate::minting::Wanted;
 

@@ -2,3 +2,4 @@
 
 pub(crate) mod breakers;
 pub(crate) mod interactions;
+pub(crate) mod keys;

@@ -21,6 +21,7 @@ use http::HeaderMap;
 use registry::clients::Named;
 use resilience::shedding::Class;
 
+use crate::allowed;
 use crate::anthropic::headers::is_anthropic;
 use crate::anthropic::manner::Anthropic;
 use crate::body::read_json_bytes;
@@ -87,7 +88,9 @@ pub(crate) async fn respond(
 ) -> Result<Response, Refusal> {
     let pipeline = api.pipeline(asked.deadline).await?;
     let snapshot = pipeline.current().pin();
-    match snapshot.named(&asked.relayed.model)? {
+    let named = snapshot.named(&asked.relayed.model)?;
+    allowed::check(&principal, &asked.relayed.model, &named)?;
+    match named {
         Named::Agent(serving) => {
             agent::respond(agent::Door { api, principal, pipeline, serving, manner }, asked).await
         }

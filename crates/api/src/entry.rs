@@ -1,15 +1,16 @@
-//! What every request passes before its handler: identity, the loopback rules and one log line.
+//! What every request passes before its handler: a name, whoever lets it in, and one log line.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use domain::principal::Principal;
+use domain::time::Moment;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
+use crate::admission::Admission;
 use crate::caller::Caller;
+use crate::cors;
 use crate::dialect;
 use crate::dialect::manner::Manner;
 use crate::dialect::refusal::{Class, Refusal};
@@ -21,19 +22,18 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
-pub(crate) async fn check(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn check(State(admission): State<Arc<Admission>>, request: Request, next: Next) -> Response {
+    let api = &admission.api;
     let began = api.clock.now();
     let id = request_id(request.headers()).unwrap_or_else(|| format!("{:032x}", api.ids.next_id()).into());
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().map_or("unmatched", |path| path.as_str()).to_owned();
     let trace_parent = request.headers().get(TRACE_PARENT).cloned();
     let manner = dialect::manner_of(request.uri().path(), request.headers());
-    let mut response = match check_is_local(&request).and_then(|()| check_memory(&api, &request)) {
-        Ok(()) => {
-            request.extensions_mut().insert(Caller(Principal::open()));
-            next.run(request).await
-        }
-        Err(problem) => problem.into_response(),
+    let origin = admission.origins.allowed(request.headers()).filter(|_| !admission.is_open());
+    let mut response = match &origin {
+        Some(_) if cors::is_preflight(&method, request.headers()) => cors::preflight(request.headers()),
+        _ => pass(&admission, request, next).await,
     };
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         response = match manner {
@@ -45,6 +45,9 @@ pub(crate) async fn check(State(api): State<Arc<Api>>, mut request: Request, nex
     }
     limits::tell(&mut response, &path, api.clock.wall());
     let headers = response.headers_mut();
+    if let Some(origin) = origin {
+        cors::allow(origin, headers);
+    }
     if let (Some(name), Ok(value)) = (manner.and_then(Manner::request_id_header), HeaderValue::from_str(&id))
     {
         headers.insert(HeaderName::from_static(name), value);
@@ -64,6 +67,33 @@ pub(crate) async fn check(State(api): State<Arc<Api>>, mut request: Request, nex
         tracing::debug!(request.id = %id, %method, path, status, took_ms, "{method} {path} {status}");
     }
     response
+}
+
+/// Lets a request in, or says why not.
+async fn pass(admission: &Admission, mut request: Request, next: Next) -> Response {
+    if let Err(problem) = wait_for_keys(admission, admission.waits_until(&request)).await {
+        return problem.into_response();
+    }
+    let admitted = admission.admit(&request).and_then(|admitted| {
+        check_memory(&admission.api, &request)?;
+        Ok(admitted)
+    });
+    let principal = match admitted {
+        Ok(principal) => principal,
+        Err(problem) => return problem.into_response(),
+    };
+    if let Some(principal) = principal {
+        request.extensions_mut().insert(Caller(principal));
+    }
+    next.run(request).await
+}
+
+/// The port opens before the keys are read.
+async fn wait_for_keys(admission: &Admission, until: Result<Option<Moment>, Problem>) -> Result<(), Problem> {
+    match until? {
+        Some(deadline) => admission.api.gatekeeper(deadline).await.map(drop),
+        None => Ok(()),
+    }
 }
 
 /// An error in its dialect's shape; the headers stay.
@@ -102,32 +132,6 @@ fn request_id(headers: &HeaderMap) -> Option<Arc<str>> {
     is_sensible.then(|| value.into())
 }
 
-/// While no key exists, the server runs open; then only this machine may speak to it, and no web page
-/// may make a browser do so (DESIGN §5: loopback `Host`, no foreign `Origin`, JSON bodies only).
-fn check_is_local(request: &Request) -> Result<(), Problem> {
-    let host = request
-        .uri()
-        .authority()
-        .map(|authority| authority.as_str())
-        .or_else(|| request.headers().get(header::HOST).and_then(|value| value.to_str().ok()));
-    if !host.is_some_and(is_loopback_host) {
-        return Err(Problem::not_local(
-            "the `host` header must name this machine (localhost, 127.0.0.1 or [::1])",
-        ));
-    }
-    for origin in request.headers().get_all(header::ORIGIN) {
-        let is_own = origin
-            .to_str()
-            .ok()
-            .and_then(|origin| origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")))
-            .is_some_and(|origin| Some(origin) == host && is_loopback_host(origin));
-        if !is_own {
-            return Err(Problem::not_local("requests of web pages from another origin are refused"));
-        }
-    }
-    Ok(())
-}
-
 /// Short of memory, nothing more is read. Whoever looks after the server is always let in.
 fn check_memory(api: &Api, request: &Request) -> Result<(), Problem> {
     let is_work = request.method() == Method::POST && !request.uri().path().starts_with("/admin/");
@@ -137,46 +141,9 @@ fn check_memory(api: &Api, request: &Request) -> Result<(), Problem> {
     }
 }
 
-/// Whether `host` (with or without a port) is this machine itself.
-fn is_loopback_host(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => match rest.split_once(']') {
-            Some((address, port)) if port.is_empty() || port.starts_with(':') => address,
-            _ => return false,
-        },
-        None => match host.split_once(':') {
-            Some((name, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-            Some(_) => return false,
-            None => host,
-        },
-    };
-    name.eq_ignore_ascii_case("localhost")
-        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_this_machine_is_local() {
-        for (host, want) in [
-            ("localhost", true),
-            ("LOCALHOST:8080", true),
-            ("127.0.0.1:8080", true),
-            ("127.8.9.1", true),
-            ("[::1]:8080", true),
-            ("localhost.evil.example", false),
-            ("127.0.0.1.evil.example:8080", false),
-            ("evil.example", false),
-            ("0.0.0.0", false),
-            ("[::1].evil", false),
-            ("", false),
-            ("localhost:", false),
-        ] {
-            assert_eq!(is_loopback_host(host), want, "{host}");
-        }
-    }
 
     #[test]
     fn a_request_id_is_kept_only_when_it_is_sensible() {

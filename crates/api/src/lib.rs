@@ -1,18 +1,27 @@
 //! HTTP in and out; the only place that knows axum.
 //!
-//! Reading order: [`router`] (which path does what), `entry` (checks before any handler), `caller` (who asks), `limits` (what limits say), `body` (JSON in), `parameters`
+//! Reading order: [`router`] (settings, and what handlers need), `doors` (which path does what, and who may), `entry` (what comes before
+//! any handler), `admission` (who is let in: `local`, `credential`, `client_address`, [`cors`]), `caller` (who asks), `allowed` (what
+//! it may use), `limits` (what limits say), `body` (JSON in), `parameters`
 //! (the query string), `native` (our own doors), `dialect` (what the doors of vendors' SDKs have in common), `openai` and `anthropic` (those doors), `openapi` (what there is),
 //! `admin`, `stream` (event streams), [`problem`] (errors out), [`health`], [`metrics`],
 //! [`serve`] (connections), [`stopping`] (how they end).
 
 mod admin;
+mod admission;
+mod allowed;
 mod anthropic;
 mod body;
 mod caller;
+mod client_address;
+pub mod cors;
+mod credential;
 mod dialect;
+mod doors;
 mod entry;
 pub mod health;
 mod limits;
+mod local;
 pub mod metrics;
 mod native;
 mod openai;

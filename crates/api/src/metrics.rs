@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use access::denied::Denied;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use domain::interaction::{Interaction, Outcome};
@@ -72,6 +73,11 @@ struct ActionLabels {
     action: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 type Usd = Counter<f64, std::sync::atomic::AtomicU64>;
 
@@ -105,6 +111,7 @@ pub struct Metrics {
     unpriced: Counter,
     degraded: Family<AgentLabels, Counter>,
     guardrail: Family<ActionLabels, Counter>,
+    denied: Family<ReasonLabels, Counter>,
     regenerations: Counter,
     unrecorded: Counter,
     /// Records lost after their replies that `unrecorded` counts already.
@@ -135,6 +142,7 @@ impl Default for Metrics {
             unpriced: Counter::default(),
             degraded: Family::default(),
             guardrail: Family::default(),
+            denied: Family::default(),
             regenerations: Counter::default(),
             unrecorded: Counter::default(),
             lost: AtomicU64::new(0),
@@ -178,6 +186,7 @@ impl Metrics {
         registry.register(metric::UNPRICED, "Turns whose cost is not known", self.unpriced.clone());
         registry.register(metric::DEGRADED, "Static answers", self.degraded.clone());
         registry.register(metric::GUARDRAIL_VERDICTS, "Guardrail verdicts", self.guardrail.clone());
+        registry.register(metric::REQUESTS_DENIED, "Requests that were not let in", self.denied.clone());
         registry.register(metric::REGENERATIONS, "Answers generated again", self.regenerations.clone());
         registry.register(
             metric::UNRECORDED,
@@ -199,6 +208,10 @@ impl Metrics {
     }
 
     /// Counts a reply.
+    pub(crate) fn denied(&self, denied: Denied) {
+        self.denied.get_or_create(&ReasonLabels { reason: denied.name() }).inc();
+    }
+
     pub(crate) fn observe(&self, reply: &Reply) {
         self.finished(&reply.interaction);
         if reply.recorded == Recorded::No {

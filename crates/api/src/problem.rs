@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use access::denied::Denied;
 use access::limits::{Limit, Refusal, Standing, Why};
 use axum::extract::rejection::PathRejection;
 use axum::response::{IntoResponse, Response};
@@ -62,12 +63,18 @@ codes! {
     rate_limited, TOO_MANY_REQUESTS, "rate_limited", "A rate limit is reached";
     /// The use case is not known and the configuration refuses such.
     unknown_use_case, BAD_REQUEST, "unknown_use_case", "There is no such use case";
+    /// The request carries no key, or one that is not accepted.
+    unauthorized, UNAUTHORIZED, "unauthorized", "A key is needed";
+    /// The key does not reach so far.
+    forbidden, FORBIDDEN, "forbidden", "This key may not do that";
     /// The request names a host, or comes from a page, that is not local.
     not_local, FORBIDDEN, "not_local", "Only local requests are accepted";
     /// Nothing has this path or id.
     not_found, NOT_FOUND, "not_found", "There is no such thing";
     /// The path exists, for other methods.
     method_not_allowed, METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not take this method";
+    /// What is there forbids the change.
+    conflict, CONFLICT, "conflict", "The change does not fit with what is there";
     /// The body came too slowly.
     body_timeout, REQUEST_TIMEOUT, "body_timeout", "The body came too slowly";
     /// The body is larger than accepted.
@@ -78,6 +85,8 @@ codes! {
     internal, INTERNAL_SERVER_ERROR, "internal", "Something broke on our side";
     /// The store is away.
     store_unavailable, SERVICE_UNAVAILABLE, "store_unavailable", "The store is not available";
+    /// Who signs tokens cannot be asked.
+    issuer_unavailable, SERVICE_UNAVAILABLE, "issuer_unavailable", "The token's issuer is not available";
     /// The answer could not be recorded and the configuration refuses to answer without.
     not_recorded, SERVICE_UNAVAILABLE, "not_recorded", "The answer could not be recorded";
     /// Another message of the session is being answered.
@@ -164,6 +173,7 @@ impl From<pipeline::turn::TurnError> for Problem {
         match error {
             TurnError::Limited(refusal) => (*refusal).into(),
             TurnError::UnknownUseCase { .. } => Self::unknown_use_case(error.to_string()),
+            TurnError::NotAllowed { .. } => Self::forbidden(error.to_string()),
             TurnError::NotRecorded => Self::not_recorded(error.to_string()),
             TurnError::SessionBusy => Self::session_busy(error.to_string()),
         }
@@ -197,6 +207,16 @@ pub(crate) fn whole_seconds(wait: Duration) -> u32 {
     u32::try_from(seconds).unwrap_or(u32::MAX).max(1)
 }
 
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::IssuerAway => Self::issuer_unavailable(denied.to_string()),
+            denied if denied.is_forbidden() => Self::forbidden(denied.to_string()),
+            denied => Self::unauthorized(denied.to_string()),
+        }
+    }
+}
+
 /// A path whose segment is no text.
 impl From<PathRejection> for Problem {
     fn from(error: PathRejection) -> Self {
@@ -220,6 +240,10 @@ impl IntoResponse for Problem {
         let mut response = (status, [(header::CONTENT_TYPE, json)], self.json()).into_response();
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer realm=\"mainstay\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
         limits::note(&mut response, standing);
         response.extensions_mut().insert(self);

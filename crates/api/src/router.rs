@@ -3,23 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use access::gatekeeper::Gatekeeper;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
 use domain::ports::{Clock, Ids};
 use domain::time::Moment;
 use http::HeaderMap;
 use pipeline::parts::Pipeline;
 use resilience::shedding::{Class, Gate};
 use serde::Deserialize;
-use tokio::sync::watch;
+use tokio::sync::{SetOnce, watch};
 
+use crate::admission::Admission;
 use crate::body::BodyLimits;
 use crate::health::{Checkup, Startup};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::stopping::{self, Stop};
-use crate::{admin, anthropic, entry, health, metrics, native, openai, openapi, serve};
+use crate::{doors, entry, serve};
 
 /// Settings of `[server]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -49,6 +50,11 @@ pub struct Config {
     pub stop_grace: Duration,
     /// Connections at once; more wait in the kernel. Fewer where the system allows the process fewer files.
     pub connections_max: usize,
+    /// Proxies whose `x-forwarded-for` is believed, as addresses or networks: `["10.0.0.0/8"]`.
+    pub trusted_proxies: Vec<String>,
+    /// Origins whose web pages may ask, with a key, as browsers send them: `["https://app.example"]`. None is listed by
+    /// default; while no key exists, none may.
+    pub cors_origins: Vec<String>,
     /// Bytes of a native body.
     pub body_bytes_max: usize,
     /// Bytes of a body at a dialect endpoint (`/v1/…`).
@@ -68,6 +74,8 @@ impl Default for Config {
             drain_timeout: Duration::from_secs(30),
             stop_grace: Duration::from_millis(500),
             connections_max: 10_000,
+            trusted_proxies: Vec::new(),
+            cors_origins: Vec::new(),
             body_bytes_max: 1 << 20,
             dialect_body_bytes_max: 32 << 20,
             tls: None,
@@ -88,6 +96,8 @@ pub struct Api {
     pub ids: Arc<dyn Ids>,
     /// Turns requests away, and knows the memory in use.
     pub gate: Arc<Gate>,
+    /// Who is let in, as soon as the keys are read: the port opens before.
+    pub access: Arc<SetOnce<Arc<Gatekeeper>>>,
     /// The pipeline, as soon as there is one: the port opens before.
     pub pipeline: watch::Receiver<Option<Arc<Pipeline>>>,
     /// Whether the first start is done.
@@ -111,6 +121,15 @@ impl Api {
                 .and_then(|found| found.clone())
                 .ok_or_else(|| Problem::starting("the server is stopping")),
             () = wait => Err(Problem::starting("the server has not started whole yet; try again")),
+        }
+    }
+
+    /// Who is let in; a request that comes before the keys are read waits for them.
+    pub(crate) async fn gatekeeper(&self, deadline: Moment) -> Result<&Arc<Gatekeeper>, Problem> {
+        let wait = self.clock.sleep_until(deadline);
+        tokio::select! {
+            keeper = self.access.wait() => Ok(keeper),
+            () = wait => Err(Problem::starting("the server has not read its keys yet; try again")),
         }
     }
 
@@ -146,33 +165,13 @@ impl Api {
     }
 }
 
-/// All paths.
+/// All paths: those of the table of doors.
 pub fn router(api: &Arc<Api>) -> Router {
-    Router::new()
-        .route("/generate", post(native::generate::handle))
-        .route("/{environment}/generate", post(native::generate::handle_in_environment))
-        .route("/query", post(native::query::handle))
-        .route("/feedback", post(native::feedback::give).get(native::feedback::list))
-        .route("/v1/chat/completions", post(openai::chat::handle))
-        .route("/v1/models", get(openai::models::list))
-        .route("/v1/models/{*id}", get(openai::models::show))
-        .route("/v1/messages", post(anthropic::messages::handle))
-        .route("/v1/messages/count_tokens", post(anthropic::count::handle))
-        .route("/anthropic/v1/messages", post(anthropic::messages::handle))
-        .route("/anthropic/v1/messages/count_tokens", post(anthropic::count::handle))
-        .route("/anthropic/v1/models", get(anthropic::models::list))
-        .route("/anthropic/v1/models/{*id}", get(anthropic::models::show))
-        .route("/openapi.json", get(openapi::document))
-        .route("/admin/v1/interactions", get(admin::interactions::list))
-        .route("/admin/v1/interactions/{id}", get(admin::interactions::show))
-        .route("/admin/v1/breakers", get(admin::breakers::list))
-        .route("/admin/v1/breakers/{target}/reset", post(admin::breakers::reset))
-        .route("/admin/v1/breakers/{provider}/{model}/reset", post(admin::breakers::reset_by_model))
-        .route("/health", get(health::live))
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
-        .route("/health/deep", get(health::deep))
-        .route("/metrics", get(metrics::scrape))
+    let doors = doors::all();
+    let admission = Arc::new(Admission::new(api, &doors));
+    doors
+        .into_iter()
+        .fold(Router::new(), |router, door| door.open(router))
         .fallback(|| async {
             Problem::not_found("nothing has this path; the native doors are /generate, /query and /feedback")
         })
@@ -180,7 +179,7 @@ pub fn router(api: &Arc<Api>) -> Router {
             Problem::method_not_allowed("see the `allow` header for the methods of this path")
         })
         .layer(from_fn_with_state(Arc::clone(api), stopping::watch))
-        .layer(from_fn_with_state(Arc::clone(api), entry::check))
+        .layer(from_fn_with_state(admission, entry::check))
         .with_state(Arc::clone(api))
 }
 

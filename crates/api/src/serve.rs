@@ -33,7 +33,7 @@ pub enum BindError {
     NotAnAddress(String),
     /// Reachable from elsewhere although nobody needs a key.
     #[error(
-        "[server] listen: {0} can be reached from other machines, and no key exists yet; listen on 127.0.0.1 or [::1]"
+        "[server] listen: {0} can be reached from other machines, and no key exists yet: listen on 127.0.0.1 or [::1] and make one (mainstay keys create), or name one in [auth] bootstrap_key"
     )]
     NotLoopback(IpAddr),
     /// In use, or not allowed.
@@ -46,12 +46,24 @@ pub enum BindError {
     },
 }
 
+/// Who may reach the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// This machine: nobody needs a key yet.
+    Machine,
+    /// Anyone: all need a key.
+    Anywhere,
+}
+
 /// Opens the port, within a runtime. Until keys exist only loopback addresses are opened.
 ///
 /// # Errors
 /// [`BindError`] naming the address and the reason.
-pub fn bind(listen: &str) -> Result<TcpListener, BindError> {
+pub fn bind(listen: &str, reach: Reach) -> Result<TcpListener, BindError> {
     let address = address(listen)?;
+    if reach == Reach::Machine && !address.ip().is_loopback() {
+        return Err(BindError::NotLoopback(address.ip()));
+    }
     open(address).map_err(|source| BindError::Bind { address, source })
 }
 
@@ -70,13 +82,9 @@ fn open(address: SocketAddr) -> std::io::Result<TcpListener> {
 /// The address that `listen` names.
 ///
 /// # Errors
-/// [`BindError`] when it is none, or one that is not opened.
+/// [`BindError`] when it is none.
 pub fn address(listen: &str) -> Result<SocketAddr, BindError> {
-    let address: SocketAddr = listen.parse().map_err(|_| BindError::NotAnAddress(listen.to_owned()))?;
-    match address.ip() {
-        ip if ip.is_loopback() => Ok(address),
-        ip => Err(BindError::NotLoopback(ip)),
-    }
+    listen.parse().map_err(|_| BindError::NotAnAddress(listen.to_owned()))
 }
 
 /// Pause after an accept that failed for want of descriptors: trying again at once would only spin.

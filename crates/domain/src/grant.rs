@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
+use crate::model::Route;
+
 /// Names that may be used.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Allowed {
@@ -148,6 +150,19 @@ impl Grant {
             (Some(networks), Some(address)) => networks.iter().any(|network| network.contains(address)),
             (Some(_), None) => false,
         }
+    }
+
+    /// Whether a route may be taken: all its models must be among the allowed ones, and the route itself, unless it is
+    /// one bare model.
+    #[must_use]
+    pub fn allows_route(&self, route: &Route) -> bool {
+        if (&self.models, &self.routes) == (&Allowed::All, &Allowed::All) {
+            return true;
+        }
+        let mut models =
+            route.tiers.iter().flat_map(|tier| &tier.targets).map(|target| target.model.as_str());
+        let is_bare = models.clone().all(|model| model == route.name.as_str());
+        (is_bare || self.routes.allows(route.name.as_str())) && models.all(|model| self.models.allows(model))
     }
 
     /// Whether nothing may be used that `other` forbids.

@@ -87,6 +87,8 @@ pub mod metric {
     pub const DEGRADED: &str = "mainstay_degraded";
     /// Guardrail verdicts by side and action.
     pub const GUARDRAIL_VERDICTS: &str = "mainstay_guardrail_verdicts";
+    /// Requests that were not let in, by reason.
+    pub const REQUESTS_DENIED: &str = "mainstay_requests_denied";
     /// Answers generated again.
     pub const REGENERATIONS: &str = "mainstay_regenerations";
     /// Records that could not be written.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use access::gatekeeper::Gatekeeper;
 use api::health::Startup;
 use domain::id::TargetId;
 use domain::model::Route;
@@ -37,6 +38,7 @@ pub(crate) struct Assembly {
     pub(crate) router: Arc<Router>,
     pub(crate) breakers: Breakers,
     pub(crate) gate: Arc<Gate>,
+    pub(crate) keeper: Arc<Gatekeeper>,
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) slot: Arc<EmbeddedSlot>,
     pub(crate) embedder: Mutex<EmbedderState>,
@@ -99,7 +101,7 @@ impl Assembly {
         self.gate.watch(routes(&loaded.snapshot).map(|route| route.name.clone()));
         self.current.swap(loaded.snapshot);
         *self.folder.lock() = loaded.folder;
-        tracing::info!(snapshot.id = %id, "serving configuration {id} (changes of [server], [storage], [records], [resilience] and [embedded] need a restart)");
+        tracing::info!(snapshot.id = %id, "serving configuration {id} (changes of [server], [auth], [storage], [records], [resilience] and [embedded] need a restart)");
         if knowledge_changed && let Err(error) = self.library.embed(&|_| {}).await {
             tracing::error!(error = %error, "the vectors of the changed knowledge could not be made; it is searched by words");
         }
@@ -121,11 +123,12 @@ impl Assembly {
         }
     }
 
-    /// Work that goes on beside requests: keeping breaker states, measuring memory, expiring texts.
+    /// Work that goes on beside requests: keeping breaker states, measuring memory, expiring texts, looking for changed keys.
     pub(crate) fn start_upkeep(self: &Arc<Self>) {
         self.tasks.spawn(keep_breakers(Arc::clone(self)));
         self.tasks.spawn(memory::watch(Arc::clone(self)));
         self.tasks.spawn(expire(Arc::clone(self)));
+        self.tasks.spawn(watch_keys(Arc::clone(self)));
     }
 
     /// Ends everything in order; nothing that was acknowledged is lost.
@@ -178,6 +181,14 @@ pub(crate) async fn load_knowledge(
         );
     }
     Ok(())
+}
+
+/// Looks for keys that another process changed.
+async fn watch_keys(assembly: Arc<Assembly>) {
+    tokio::select! {
+        () = assembly.keeper.watch() => {}
+        () = assembly.shutdown.cancelled() => {}
+    }
 }
 
 /// States that could not be kept are tried again after this long.

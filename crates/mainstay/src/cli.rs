@@ -7,7 +7,9 @@ mod check;
 mod client;
 mod doctor;
 mod init;
+mod keys;
 mod models;
+mod reach;
 mod serve;
 mod signals;
 pub(crate) mod terminal;
@@ -50,6 +52,8 @@ enum Command {
     Doctor(doctor::Options),
     /// List the breakers of a running server, or reset one.
     Breakers(breakers::Options),
+    /// Make, list, rotate and revoke the keys of a running server.
+    Keys(keys::Options),
     /// Measure the assistant on a suite of questions.
     Bench(bench::Options),
     /// The inside of a model worker; started by the server.
@@ -126,6 +130,7 @@ fn run_command(cli: Cli) -> ExitCode {
             Command::Models(options) => Box::pin(models::run(options)).await,
             Command::Doctor(options) => Box::pin(doctor::run(options)).await,
             Command::Breakers(options) => Box::pin(breakers::run(options)).await,
+            Command::Keys(options) => Box::pin(keys::run(options)).await,
             Command::Bench(options) => Box::pin(bench::run(options)).await,
             Command::Worker => Ok(Found::Good),
         }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use access::gatekeeper::Gatekeeper;
 use access::limits::{Meters, Now};
 use anyhow::Context;
 use api::health::Startup;
@@ -16,6 +17,7 @@ use resilience::breakers::Breakers;
 use resilience::shedding::Gate;
 use routing::Router;
 use store::Store;
+use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +25,7 @@ use crate::assembly::{Assembly, EmbedderState, load_knowledge, targets};
 use crate::clock::{SystemClock, SystemIds, SystemRng};
 use crate::config::{Loaded, sqlite_path};
 use crate::embedded_slot::EmbeddedSlot;
+use crate::keeper;
 use crate::models;
 use crate::provider_clients::{Clients, ProviderClients};
 use crate::store_health::StoreHealth;
@@ -34,12 +37,14 @@ pub(crate) struct Ground {
     pub(crate) startup: Arc<Startup>,
     /// The server's, which it needs before there is anything else.
     pub(crate) gate: Arc<Gate>,
+    /// Where the server waits for whoever lets requests in.
+    pub(crate) access: Arc<SetOnce<Arc<Gatekeeper>>>,
     pub(crate) shutdown: CancellationToken,
 }
 
 /// Joins everything that needs no embedded model; those come later, in `models.rs`.
 pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Arc<Assembly>> {
-    let Ground { clock, data, startup, gate, shutdown } = ground;
+    let Ground { clock, data, startup, gate, access, shutdown } = ground;
     let Loaded { config, folder, snapshot, catalogue: _ } = loaded;
     let rng = Arc::new(SystemRng);
     let tasks = TaskTracker::new();
@@ -47,6 +52,9 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
     let path = sqlite_path(&config.storage.url, &data).context("[storage] url: write `sqlite:PATH`")?;
     let store_health = StoreHealth::new(&path, config.storage.free_bytes_min);
     let store = open_store(path).await?;
+    let keeper = keeper::open(&config.auth, &data, Arc::clone(&store) as _, Arc::clone(&clock)).await?;
+    // From here on requests are let in, or not.
+    let _ = access.set(Arc::clone(&keeper));
     let outbound = outbound::Client::new(Arc::clone(&clock) as _, outbound::Config::default());
     let slot = EmbeddedSlot::new(models::first_occupant(&config.embedded));
     let clock_port: Arc<dyn Clock> = Arc::clone(&clock) as _;
@@ -58,10 +66,7 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
     let guards = (config.resilience.breaker, config.resilience.bulkhead);
     let breakers = Breakers::with_bulkheads(guards, Arc::clone(&clock) as _, Arc::clone(&rng) as _);
     breakers.watch(targets(&snapshot));
-    match store.load().await {
-        Ok(entries) => breakers.restore(entries),
-        Err(error) => tracing::warn!(%error, "the breakers' states could not be read; all start closed"),
-    }
+    restore(&breakers, &store).await;
     let router = Arc::new(Router::new(routing::Parts {
         clock: Arc::clone(&clock) as _,
         rng,
@@ -86,7 +91,7 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
         config: config.records,
         tasks: tasks.clone(),
     }));
-    let embedder = Mutex::new(EmbedderState::Coming("not looked for yet".to_owned()));
+    keeper.govern(Arc::clone(pipeline.limits()));
     let assembly = Arc::new(Assembly {
         clock,
         store,
@@ -96,9 +101,10 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
         router,
         breakers,
         gate,
+        keeper,
         pipeline,
         slot,
-        embedder,
+        embedder: Mutex::new(EmbedderState::Coming("not looked for yet".to_owned())),
         startup,
         folder: Mutex::new(folder),
         outbound,
@@ -121,6 +127,13 @@ async fn open_limits(
     // Without it, what was spent before would be forgotten: then nothing is served at all.
     meters.catch_up(store.as_ref(), now).await.context("could not read what was spent of the budgets")?;
     Ok(Arc::new(meters))
+}
+
+async fn restore(breakers: &Breakers, store: &Store) {
+    match store.load().await {
+        Ok(entries) => breakers.restore(entries),
+        Err(error) => tracing::warn!(%error, "the breakers' states could not be read; all start closed"),
+    }
 }
 
 async fn open_store(path: PathBuf) -> anyhow::Result<Arc<Store>> {

@@ -42,6 +42,9 @@ pub(crate) struct Config {
     /// Where and how the server listens.
     #[serde(default)]
     pub(crate) server: api::router::Config,
+    /// Who may ask.
+    #[serde(default)]
+    pub(crate) auth: access::Config,
     /// Where records are kept.
     #[serde(default)]
     pub(crate) storage: StorageConfig,

@@ -2,7 +2,8 @@
 //!
 //! Reading order: [`cli`] (one file for each command), [`compose`] (what is joined to what), [`provider_clients`], [`assembly`] (the running
 //! whole), [`models`] (fetching and starting embedded models), [`trying`] (until it is done), [`config`] and [`files`] (the configuration folder),
-//! [`watch`] (following its changes), [`certificates`] (following those of TLS), [`checkup`] and [`store_health`] (health), [`clock`], [`descriptors`], [`logging`].
+//! [`watch`] (following its changes), [`certificates`] (following those of TLS), [`keeper`] (who is let in), [`checkup`]
+//! and [`store_health`] (health), [`clock`], [`descriptors`], [`logging`].
 
 mod assembly;
 mod certificates;
@@ -16,6 +17,7 @@ mod descriptors;
 mod embedded_slot;
 mod fetching;
 mod files;
+mod keeper;
 mod logging;
 mod memory;
 mod models;

@@ -194,7 +194,8 @@ impl Pipeline {
         let Some(session) = turn.session.as_ref().filter(|_| turn.door == Door::Query) else {
             return Ok(None);
         };
-        let guard = self.parts.before(turn.models_due(), self.session_locks.lock(session)).await;
+        let of = (turn.principal.asker.tenant.clone(), session.clone());
+        let guard = self.parts.before(turn.models_due(), self.session_locks.lock(of)).await;
         guard.map(Some).ok_or(TurnError::SessionBusy)
     }
 }
@@ -206,6 +207,15 @@ async fn detect(trace: &Trace, intents: Option<&Intents>, question: &str) -> Opt
 }
 
 pub(crate) fn choose_agent(snapshot: &Snapshot, turn: &Turn) -> Result<Arc<Serving>, TurnError> {
+    let serving = named_agent(snapshot, turn)?;
+    let name = &serving.loaded.agent.version.name;
+    match turn.principal.grant.agents.allows(name.as_str()) {
+        true => Ok(serving),
+        false => Err(TurnError::NotAllowed { name: name.clone() }),
+    }
+}
+
+fn named_agent(snapshot: &Snapshot, turn: &Turn) -> Result<Arc<Serving>, TurnError> {
     let Some(name) = &turn.agent else {
         return Ok(Arc::clone(&snapshot.default_agent));
     };
@@ -213,7 +223,10 @@ pub(crate) fn choose_agent(snapshot: &Snapshot, turn: &Turn) -> Result<Arc<Servi
         (Some(serving), _) => Ok(Arc::clone(serving)),
         (None, UnknownUseCase::Default) => Ok(Arc::clone(&snapshot.default_agent)),
         (None, UnknownUseCase::Reject) => {
-            let known = snapshot.agents.keys().map(AgentName::as_str).collect::<Vec<_>>().join(", ");
+            let grant = &turn.principal.grant;
+            let known =
+                snapshot.agents.keys().map(AgentName::as_str).filter(|name| grant.agents.allows(name));
+            let known = known.collect::<Vec<_>>().join(", ");
             Err(TurnError::UnknownUseCase { name: name.clone(), known })
         }
     }

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use domain::id::SessionId;
+use domain::id::{SessionId, TenantId};
 use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 
-type Waiters = Mutex<HashMap<SessionId, Arc<tokio::sync::Mutex<()>>>>;
+/// A session of a tenant: whoever guesses another tenant's does not hold it up.
+type Of = (TenantId, SessionId);
+type Waiters = Mutex<HashMap<Of, Arc<tokio::sync::Mutex<()>>>>;
 
 /// The sessions in which a turn runs.
 #[derive(Debug, Default, Clone)]
@@ -17,16 +19,16 @@ pub(crate) struct SessionLocks(Arc<Waiters>);
 #[derive(Debug)]
 pub(crate) struct SessionGuard {
     locks: SessionLocks,
-    id: SessionId,
+    id: Of,
     held: Option<OwnedMutexGuard<()>>,
 }
 
 impl SessionLocks {
     /// Waits for the session's turn. Cancel-safe.
-    pub(crate) async fn lock(&self, id: &SessionId) -> SessionGuard {
+    pub(crate) async fn lock(&self, id: Of) -> SessionGuard {
         let lock = Arc::clone(self.0.lock().entry(id.clone()).or_default());
         // Made before waiting, so that a caller that stops waiting cleans up after itself too.
-        let mut guard = SessionGuard { locks: self.clone(), id: id.clone(), held: None };
+        let mut guard = SessionGuard { locks: self.clone(), id, held: None };
         guard.held = Some(lock.lock_owned().await);
         guard
     }
@@ -56,7 +58,7 @@ mod tests {
         let turns = (0..20).map(|_| {
             let (locks, inside) = (locks.clone(), Arc::clone(&inside));
             async move {
-                let _guard = locks.lock(&SessionId::from("one")).await;
+                let _guard = locks.lock((TenantId::default(), SessionId::from("one"))).await;
                 assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                 tokio::time::sleep(Duration::from_millis(1)).await;
                 inside.fetch_sub(1, Ordering::SeqCst);
@@ -69,9 +71,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_waiter_that_gives_up_leaves_nothing_behind() {
         let locks = SessionLocks::default();
-        let id = SessionId::from("one");
-        let guard = locks.lock(&id).await;
-        assert!(tokio::time::timeout(Duration::from_millis(1), locks.lock(&id)).await.is_err());
+        let id = (TenantId::default(), SessionId::from("one"));
+        let guard = locks.lock(id.clone()).await;
+        assert!(tokio::time::timeout(Duration::from_millis(1), locks.lock(id.clone())).await.is_err());
+        let other = (TenantId::from("other"), id.1);
+        drop(locks.lock(other).await);
         drop(guard);
         assert!(locks.0.lock().is_empty());
     }

@@ -83,6 +83,12 @@ pub enum TurnError {
         /// What there is.
         known: String,
     },
+    /// The caller's key does not let it ask this agent.
+    #[error("this key may not ask the agent `{name}`")]
+    NotAllowed {
+        /// The agent.
+        name: AgentName,
+    },
     /// The record could not be written and the configuration refuses to answer without.
     #[error("the answer could not be recorded, so it is not given")]
     NotRecorded,
@@ -99,7 +105,7 @@ impl TurnError {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::UnknownUseCase { .. } => {
+            Self::UnknownUseCase { .. } | Self::NotAllowed { .. } => {
                 Fault { origin: Origin::Caller, kind: Kind::Caller, retry: Retry::Never }
             }
             Self::Limited(_) => Fault { origin: Origin::Caller, kind: Kind::Throttled, retry: Retry::Never },

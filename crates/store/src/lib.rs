@@ -9,5 +9,5 @@ mod stored;
 #[cfg(test)]
 mod conformance;
 
-pub use sqlite::connection::{OpenError, examine};
+pub use sqlite::connection::{OpenError, examine, has_keys};
 pub use sqlite::{Config, Stats, Store};

@@ -1,10 +1,10 @@
 //! Nobody hands out more than it has, and nobody is locked out by mistake.
 
-use testkit::ManualClock;
+use testkit::{ManualClock, MemoryKeys};
 
 use super::*;
 use crate::denied::Denied;
-use crate::doubles::{MemoryKeys, gatekeeper};
+use crate::doubles::gatekeeper;
 
 struct House {
     store: Arc<MemoryKeys>,

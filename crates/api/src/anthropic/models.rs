@@ -10,8 +10,9 @@ use registry::clients::Listed;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::caller::Caller;
 use crate::dialect::refusal::Refusal;
-use crate::openai::models::{find, snapshot};
+use crate::openai::models::{find, listed, snapshot};
 use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::router::Api;
@@ -30,20 +31,20 @@ const PAGE: usize = 20;
 
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
-    headers: HeaderMap,
+    (caller, headers): (Caller, HeaderMap),
     Parameters(page): Parameters<Page>,
 ) -> Result<Json<Value>, Refusal> {
-    page_of(&snapshot(&api, &headers).await?.listed(), &page)
+    page_of(&listed(&*snapshot(&api, &headers).await?, &caller), &page)
 }
 
 pub(crate) async fn show(
     State(api): State<Arc<Api>>,
+    (caller, headers): (Caller, HeaderMap),
     id: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
 ) -> Result<Json<Value>, Refusal> {
     let Path(id) = id.map_err(Problem::from)?;
     let snapshot = snapshot(&api, &headers).await?;
-    Ok(Json(model(&find(&snapshot, id)?)))
+    Ok(Json(model(&find(&snapshot, &caller, id)?)))
 }
 
 /// A page of `listed`.

@@ -42,6 +42,10 @@ fn reply(refusal: &Refusal) -> ErrorReply {
         message: refusal.message.clone(),
         kind: Some(refusal.vendor_kind.clone().unwrap_or_else(|| kind.to_owned())),
         parameter: refusal.parameter.clone(),
-        code: Some(refusal.code.clone()),
+        // As OpenAI itself says it.
+        code: Some(match refusal.class {
+            Class::Authentication => "invalid_api_key".to_owned(),
+            _ => refusal.code.clone(),
+        }),
     }
 }

@@ -10,9 +10,11 @@ use registry::clients::Listed;
 use registry::snapshot::Snapshot;
 use serde_json::{Value, json};
 
+use crate::allowed;
 use crate::anthropic;
 use crate::anthropic::headers::is_anthropic;
 use crate::anthropic::models::Page;
+use crate::caller::Caller;
 use crate::dialect::refusal::Refusal;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
@@ -20,33 +22,44 @@ use crate::router::Api;
 
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     headers: HeaderMap,
     page: Parameters<Page>,
 ) -> Result<Json<Value>, Refusal> {
     if is_anthropic(&headers) {
-        return anthropic::models::list(State(api), headers, page).await;
+        return anthropic::models::list(State(api), (caller, headers), page).await;
     }
     let snapshot = snapshot(&api, &headers).await?;
-    let models: Vec<Value> = snapshot.listed().iter().map(model).collect();
+    let models: Vec<Value> = listed(&snapshot, &caller).iter().map(model).collect();
     Ok(Json(json!({ "object": "list", "data": models })))
 }
 
 pub(crate) async fn show(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Refusal> {
     if is_anthropic(&headers) {
-        return anthropic::models::show(State(api), id, headers).await;
+        return anthropic::models::show(State(api), (caller, headers), id).await;
     }
     let Path(id) = id.map_err(Problem::from)?;
     let snapshot = snapshot(&api, &headers).await?;
-    Ok(Json(model(&find(&snapshot, id)?)))
+    Ok(Json(model(&find(&snapshot, &caller, id)?)))
 }
 
-/// What has this name.
-pub(crate) fn find(snapshot: &Snapshot, id: String) -> Result<Listed, Refusal> {
-    snapshot.named(&id)?;
+/// What a caller may use of what is listed: the rest is not there for it.
+pub(crate) fn listed(snapshot: &Snapshot, caller: &Caller) -> Vec<Listed> {
+    let is_seen = |listed: &Listed| {
+        let named = snapshot.named(&listed.name);
+        named.is_ok_and(|named| allowed::check(&caller.0, &listed.name, &named).is_ok())
+    };
+    snapshot.listed().into_iter().filter(is_seen).collect()
+}
+
+/// What has this name, when the caller may use it.
+pub(crate) fn find(snapshot: &Snapshot, caller: &Caller, id: String) -> Result<Listed, Refusal> {
+    allowed::check(&caller.0, &id, &snapshot.named(&id)?)?;
     let listed = snapshot.listed().into_iter().find(|listed| listed.name == id);
     // A version of an agent and a bare id are names, too, although they are not listed.
     Ok(listed.unwrap_or_else(|| Listed { name: id, owner: "mainstay".to_owned() }))

@@ -1,6 +1,9 @@
 //! What the front door does before any handler, over the real router.
 
+use access::pepper::Pepper;
 use domain::ports::BoxFuture;
+use domain::secret::Secret;
+use futures_util::FutureExt;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::service::Service;
@@ -8,9 +11,12 @@ use hyper_util::service::TowerToHyperService;
 use resilience::memory::{self, Usage};
 use resilience::shedding;
 use serde_json::Value;
-use testkit::{CountingIds, TokioClock};
+use testkit::{CountingIds, MemoryKeys, SeededRng, TokioClock};
 
 use super::*;
+
+mod doors;
+
 use crate::health::Part;
 
 struct NoParts;
@@ -21,15 +27,29 @@ impl Checkup for NoParts {
     }
 }
 
-/// A server that has not started whole.
+/// A server that has not started whole, and to which anyone of this machine may come.
 fn api() -> Arc<Api> {
+    api_with(Config::default(), None)
+}
+
+/// A server that has not started whole; with `bootstrap` whoever asks needs a key.
+fn api_with(config: Config, bootstrap: Option<&str>) -> Arc<Api> {
     let clock = Arc::new(TokioClock::new());
+    let parts = access::gatekeeper::Parts {
+        store: Arc::new(MemoryKeys::default()),
+        clock: clock.clone(),
+        rng: Arc::new(SeededRng::new(1)),
+        pepper: Pepper::new(&Secret::new("p".repeat(32))).expect("long enough"),
+        bootstrap: bootstrap.map(|key| Secret::new(key.to_owned())),
+    };
+    let keeper = Gatekeeper::new(parts).now_or_never().expect("memory").expect("no failure");
     let gate = Gate::new((shedding::Config::default(), memory::Config::default()), clock.clone());
     Arc::new(Api {
-        config: Config::default(),
+        config,
         clock,
         ids: Arc::new(CountingIds::new()),
         gate: Arc::new(gate),
+        access: Arc::new(SetOnce::new_with(Some(Arc::new(keeper)))),
         pipeline: watch::channel(None).1,
         startup: Arc::new(Startup::default()),
         stop: Stop::default(),

@@ -18,7 +18,8 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::client::{ClientError, Server, Told};
+use crate::cli::client::{ClientError, Told};
+use crate::cli::reach::Reach;
 use crate::cli::{Found, Places, terminal};
 use crate::clock::{SystemClock, SystemIds};
 use crate::compose::{Ground, compose};
@@ -26,14 +27,13 @@ use crate::{data, models};
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// What to ask.
+    /// What to ask. Where no server runs, everything is started here for this one question.
     question: String,
     /// The agent to ask [default: the configured one].
     #[arg(long, value_name = "NAME")]
     agent: Option<String>,
-    /// The server to ask; where none runs, everything is started here for this one question.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
-    url: String,
+    #[command(flatten)]
+    reach: Reach,
     /// Embedded model for a question that is answered here: a name of models.toml, `auto` or `none`.
     #[arg(long, value_name = "NAME|none")]
     model: Option<String>,
@@ -47,7 +47,7 @@ pub(super) struct Options {
 pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
     let clock = Arc::new(SystemClock::new());
     let mut screen = Screen::new(&options);
-    let server = Server::new(&options.url, Arc::clone(&clock))?;
+    let server = options.reach.server(Arc::clone(&clock))?;
     let asked = server.query(&options.question, options.agent.as_deref(), |told| screen.tell(told)).await;
     let answer = match asked {
         Ok(answer) => answer,
@@ -140,6 +140,7 @@ async fn ask_here(options: &Options, clock: Arc<SystemClock>, screen: &mut Scree
         data: options.places.data.clone(),
         startup: Arc::clone(&startup),
         gate: Arc::new(gate),
+        access: Arc::default(),
         shutdown: CancellationToken::new(),
     };
     let wanted = models::Wanted::of(&loaded, &ground.data);

@@ -15,6 +15,7 @@ use evaluation::suite::{Case, parse};
 use serde_json::{Value, json};
 
 use crate::cli::client::{Server, Told};
+use crate::cli::reach::Reach;
 use crate::cli::{Form, Found, terminal};
 use crate::clock::SystemClock;
 
@@ -35,9 +36,8 @@ struct RunOptions {
     /// The suite: JSON lines.
     #[arg(long, value_name = "FILE")]
     suite: PathBuf,
-    /// The server to ask.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
-    url: String,
+    #[command(flatten)]
+    reach: Reach,
     /// JSON: one line for each question, then one with the summary.
     #[command(flatten)]
     form: Form,
@@ -47,7 +47,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
     let Command::Run(options) = options.command;
     let cases = read(&options.suite)?;
     let clock = Arc::new(SystemClock::new());
-    let assistant = OverHttp { server: Server::new(&options.url, Arc::clone(&clock))?, clock };
+    let assistant = OverHttp { server: options.reach.server(Arc::clone(&clock))?, clock };
     // A server that is not there would make every line wrong: better said once.
     assistant.server.health("/health/live").await?;
     let lines = evaluation::run::run(&assistant, &cases, |line| show(line, options.form)).await;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use crate::cli::client::Server;
+use crate::cli::reach::Reach;
 use crate::cli::{Form, Found, terminal};
 use crate::clock::SystemClock;
 
@@ -32,9 +32,8 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Place {
-    /// The server to ask.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
-    url: String,
+    #[command(flatten)]
+    reach: Reach,
     #[command(flatten)]
     form: Form,
 }
@@ -43,7 +42,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
     let clock = Arc::new(SystemClock::new());
     match options.command {
         Command::List(place) => {
-            let listed = Server::new(&place.url, clock)?.breakers().await?;
+            let listed = place.reach.server(clock)?.breakers().await?;
             match (place.form.is_json, listed["breakers"].as_array()) {
                 (false, Some(breakers)) => {
                     show(breakers, listed["routes"].as_array().map_or(&[], Vec::as_slice))
@@ -52,7 +51,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
             }
         }
         Command::Reset { target, place } => {
-            let breaker = Server::new(&place.url, clock)?.reset_breaker(&target).await?;
+            let breaker = place.reach.server(clock)?.reset_breaker(&target).await?;
             match place.form.is_json {
                 true => terminal::line(breaker.to_string()),
                 false => terminal::line(format!("{target}: {}", state(&breaker))),

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::ports::Clock;
+use domain::secret::Secret;
 use http::{HeaderMap, HeaderValue, Method, header};
-use outbound::{Origin, OriginConfig, OriginError, OutboundError, Request};
+use outbound::{Origin, OriginConfig, OriginError, OutboundError, Request, SecretForm};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use wire::sse::{Decoder, Event, Limits};
@@ -62,9 +63,11 @@ pub(crate) enum Told<'a> {
 }
 
 impl Server {
-    pub(crate) fn new(url: &str, clock: Arc<SystemClock>) -> anyhow::Result<Self> {
+    /// A client of the server at `url`, which is shown `key`.
+    pub(crate) fn new(url: &str, key: Option<Secret>, clock: Arc<SystemClock>) -> anyhow::Result<Self> {
         let http = outbound::Client::new(Arc::clone(&clock) as _, outbound::Config::default());
-        let config = OriginConfig { base_url: url.to_owned(), allow_private: true, secret: None };
+        let secret = key.map(|key| (header::AUTHORIZATION, SecretForm::Bearer(key)));
+        let config = OriginConfig { base_url: url.to_owned(), allow_private: true, secret };
         let origin = http.origin(&config).map_err(|error| no_origin(url, &error))?;
         Ok(Self { origin, clock, _http: http })
     }
@@ -92,9 +95,44 @@ impl Server {
 
     /// Closes the breaker of `target`; returns how it is then.
     pub(crate) async fn reset_breaker(&self, target: &str) -> Result<Value, ClientError> {
-        let target = utf8_percent_encode(target, NON_ALPHANUMERIC);
-        let path = format!("/admin/v1/breakers/{target}/reset");
+        let path = format!("/admin/v1/breakers/{}/reset", encoded(target));
         self.call(Request { method: Method::POST, ..Request::get(&path) }, is_breaker).await
+    }
+
+    /// Makes a key; the reply holds it.
+    pub(crate) async fn create_key(&self, body: &Value) -> Result<Value, ClientError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let body = Bytes::from(body.to_string());
+        let path = KEYS.to_owned();
+        self.call(Request { method: Method::POST, path, headers, body }, is_key).await
+    }
+
+    /// Makes a key that takes the place of another.
+    pub(crate) async fn rotate_key(&self, id: &str, overlap: &str) -> Result<Value, ClientError> {
+        let (id, overlap) = (encoded(id), encoded(overlap));
+        let request = Request::get(&format!("{KEYS}/{id}/rotate?overlap={overlap}"));
+        self.call(Request { method: Method::POST, ..request }, is_key).await
+    }
+
+    /// Takes a key back; returns it as it is then.
+    pub(crate) async fn revoke_key(&self, id: &str) -> Result<Value, ClientError> {
+        let request = Request::get(&format!("{KEYS}/{}", encoded(id)));
+        self.call(Request { method: Method::DELETE, ..request }, is_key).await
+    }
+
+    /// All keys, page by page.
+    pub(crate) async fn keys(&self) -> Result<Vec<Value>, ClientError> {
+        let (mut all, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let is_page = |page: &Value| page["keys"].as_array().is_some_and(|keys| keys.iter().all(is_key));
+            let page = self.call(Request::get(&format!("{KEYS}?limit=1000{cursor}")), is_page).await?;
+            all.extend(page["keys"].as_array().cloned().unwrap_or_default());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={}", encoded(next)),
+                None => return Ok(all),
+            }
+        }
     }
 
     /// The JSON document of a reply that is no refusal.
@@ -191,6 +229,17 @@ impl Server {
 /// The path that tells of every part.
 pub(crate) const DEEP: &str = "/health/deep";
 
+/// The path of keys.
+const KEYS: &str = "/admin/v1/keys";
+
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+fn is_key(key: &Value) -> bool {
+    key["id"].is_string() && key["role"].is_string()
+}
+
 fn is_breaker(breaker: &Value) -> bool {
     breaker["target"].is_string() && breaker["state"].is_string()
 }
@@ -200,6 +249,9 @@ fn no_origin(url: &str, error: &OriginError) -> anyhow::Error {
     match error {
         OriginError::Unreadable => {
             anyhow::anyhow!("--url `{url}`: this is not an address; write one as http://127.0.0.1:8080")
+        }
+        OriginError::Secret => {
+            anyhow::anyhow!("the key cannot be sent: it holds letters that no header can carry")
         }
         OriginError::Scheme => anyhow::anyhow!("--url: an address begins with http:// or https://"),
         // The address is not repeated: it may hold a password.

@@ -12,6 +12,7 @@ use embedded::choose::{Memory, choose};
 use serde_json::{Value, json};
 
 use crate::cli::client::{ClientError, DEEP, Server};
+use crate::cli::reach::Reach;
 use crate::cli::{Form, Found, Places, terminal};
 use crate::clock::SystemClock;
 use crate::config::{Loaded, SystemSecrets, sqlite_path};
@@ -22,9 +23,8 @@ use crate::{data, fetching};
 pub(super) struct Options {
     #[command(flatten)]
     places: Places,
-    /// The server to ask, when one runs.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
-    url: String,
+    #[command(flatten)]
+    reach: Reach,
     /// Wait until the server is ready (10 minutes at most), showing what it waits for.
     #[arg(long)]
     wait_ready: bool,
@@ -72,12 +72,12 @@ const READY_MAX: Duration = Duration::from_secs(600);
 
 pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
     let clock = Arc::new(SystemClock::new());
-    let server = Server::new(&options.url, Arc::clone(&clock))?;
+    let server = options.reach.server(Arc::clone(&clock))?;
     if options.wait_ready {
         wait_ready(&server, &clock).await?;
     }
     let reset = if options.reset_breakers { Some(reset_breakers(&server).await) } else { None };
-    let at_server = look_at_server(&server, &options.url).await;
+    let at_server = look_at_server(&server, &options.reach.url).await;
     let mut findings = look_at_configuration(&options.places, &clock, &at_server);
     findings.push(look_at_data(&options.places));
     findings.extend(reset);

@@ -1,20 +1,22 @@
 //! `mainstay serve`: the server.
 
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use access::gatekeeper::Gatekeeper;
 use anyhow::{Context, bail};
 use api::health::Startup;
 use api::metrics::Metrics;
 use api::router::{Api, router};
-use api::serve::Listener;
+use api::serve::{Listener, Reach};
 use api::stopping::Stop;
 use clap::Args;
 use domain::ports::Clock;
 use domain::time::Moment;
 use resilience::shedding::Gate;
-use tokio::sync::watch;
+use tokio::sync::{SetOnce, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::assembly::Assembly;
@@ -24,8 +26,8 @@ use crate::cli::Places;
 use crate::cli::signals::Signals;
 use crate::clock::{SystemClock, SystemIds};
 use crate::compose::{Ground, compose};
-use crate::config::{Loaded, Source};
-use crate::{data, descriptors, models, watch as watching};
+use crate::config::{Loaded, Source, sqlite_path};
+use crate::{data, descriptors, keeper, models, watch as watching};
 
 /// What is closed after the last reply may take this long: with the drain time it stays below the 35 s after which
 /// whoever sent the signal may lose patience.
@@ -50,14 +52,12 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let _lock = data::lock(&options.places.data)?;
     let folder = source.read()?;
     let settings = source.settings(&folder)?;
-    let mut server = settings.server;
-    if let Some(listen) = &options.listen {
-        server.listen.clone_from(listen);
-    }
-    server.connections_max = descriptors::connections_max(descriptors::raise(), server.connections_max);
+    let server = chosen(&options, settings.server);
     // The ports open before anything is loaded: who asks early waits, or learns how far the start is.
-    let Ports { listeners, urls, certificates } = open(&server)?;
+    let reach = reach(&settings.auth, &settings.storage.url, &options.places.data, &server)?;
+    let Ports { listeners, urls, certificates } = open(&server, reach)?;
     let mut signals = Signals::new(certificates.as_ref().map(Files::asked));
+    let access = Arc::new(SetOnce::new());
     let startup = Arc::new(Startup::default());
     startup.progress("reading the configuration");
     let checkup = Arc::new(ServerCheckup::default());
@@ -71,6 +71,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         clock: Arc::clone(&clock) as _,
         ids: Arc::new(SystemIds::default()),
         gate: Arc::clone(&gate),
+        access: Arc::clone(&access),
         pipeline,
         startup: Arc::clone(&startup),
         stop: stop.clone(),
@@ -86,6 +87,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         data: options.places.data.clone(),
         startup,
         gate,
+        access,
         shutdown: shutdown.clone(),
     };
     let starting = Box::pin(start(source.clone(), folder, ground, options.model.as_deref()));
@@ -106,7 +108,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     assembly.tasks.spawn(models::start(Arc::clone(&assembly), wanted));
     assembly.tasks.spawn(watching::run(source, Arc::clone(&assembly), shutdown.clone()));
     follow(certificates, &assembly);
-    say_ready(&urls, clock.now());
+    say_ready(&urls, clock.now(), &assembly.keeper);
 
     tokio::select! {
         () = &mut serving => bail!("the port closed"),
@@ -120,6 +122,15 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The settings with what the command line and the machine say.
+fn chosen(options: &Options, mut server: api::router::Config) -> api::router::Config {
+    if let Some(listen) = &options.listen {
+        server.listen.clone_from(listen);
+    }
+    server.connections_max = descriptors::connections_max(descriptors::raise(), server.connections_max);
+    server
+}
+
 /// The ports of a server, how they are asked, and what those with TLS show.
 struct Ports {
     listeners: Vec<Listener>,
@@ -128,16 +139,16 @@ struct Ports {
 }
 
 /// With TLS and no port of its own for it, the one port speaks TLS: nothing is left open unencrypted by oversight.
-fn open(server: &api::router::Config) -> anyhow::Result<Ports> {
+fn open(server: &api::router::Config, reach: Reach) -> anyhow::Result<Ports> {
     let mut ports = Ports { listeners: Vec::new(), urls: Vec::new(), certificates: None };
     if server.tls.as_ref().is_none_or(|tls| tls.listen.is_some()) {
-        let listener = api::serve::bind(&server.listen)?;
+        let listener = api::serve::bind(&server.listen, reach)?;
         ports.urls.push(format!("http://{}", listener.local_addr()?));
         ports.listeners.push(Listener::plain(listener));
     }
     if let Some(tls) = &server.tls {
         let files = Files::open(tls.clone())?;
-        let listener = api::serve::bind(tls.listen.as_ref().unwrap_or(&server.listen))?;
+        let listener = api::serve::bind(tls.listen.as_ref().unwrap_or(&server.listen), reach)?;
         ports.urls.push(format!("https://{}", listener.local_addr()?));
         ports.listeners.push(Listener::tls(listener, files.certificates(), tls.handshake_timeout));
         ports.certificates = Some(files);
@@ -152,14 +163,34 @@ fn follow(certificates: Option<Files>, assembly: &Assembly) {
     }
 }
 
-fn say_ready(urls: &[String], now: Moment) {
+fn say_ready(urls: &[String], now: Moment, keeper: &Gatekeeper) {
     let took_ms = now.0.as_millis();
     tracing::info!(
         "mainstay {} answers on {} (started in {took_ms} ms)",
         env!("CARGO_PKG_VERSION"),
         urls.join(" and ")
     );
-    tracing::info!("no key exists: the server is open to this machine, and only to it");
+    match keeper.is_open() {
+        true => tracing::info!("no key exists: the server is open to this machine, and only to it"),
+        false => tracing::info!("keys exist: whoever asks needs one"),
+    }
+}
+
+/// Whom the ports may be opened to. Before the port opens only the configuration and a look at the database can tell.
+fn reach(
+    auth: &access::Config,
+    storage: &str,
+    data: &Path,
+    server: &api::router::Config,
+) -> anyhow::Result<Reach> {
+    let listens = [Some(&server.listen), server.tls.as_ref().and_then(|tls| tls.listen.as_ref())];
+    let is_home =
+        |listen: &String| api::serve::address(listen).is_ok_and(|address| address.ip().is_loopback());
+    if listens.into_iter().flatten().all(is_home) || keeper::bootstrap_key(auth)?.is_some() {
+        return Ok(Reach::Anywhere);
+    }
+    let path = sqlite_path(storage, data).context("[storage] url: write `sqlite:PATH`")?;
+    Ok(if store::has_keys(&path)? { Reach::Anywhere } else { Reach::Machine })
 }
 
 /// Lets requests under way finish within the drain time; another signal ends them at once.

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use access::config::InvalidAuth;
+use domain::grant::Network;
 use domain::secret::SecretRef;
 use pipeline::parts::{Durability, OnFailure};
 use registry::problem::{Problem, Problems};
@@ -30,6 +32,7 @@ pub(super) fn check(config: &Config, layers: &Layers<'_>) -> Result<(), Problems
         return Err(layers.problem(&["schema"], reason).into());
     }
     let mut found = server(&config.server);
+    found.extend(auth(&config.auth));
     found.extend(records(config));
     found.extend(embedded(&config.embedded));
     if let Err(error) = config.resilience.validate() {
@@ -63,8 +66,23 @@ fn server(server: &api::router::Config) -> Vec<Finding<'static>> {
     let zeros = zero_times
         .chain(zero_numbers)
         .map(|key| (key, format!("[server] {key} must be more than 0: no request could be answered")));
-    let found = listen.into_iter().chain(zeros).map(|(key, reason)| (vec!["server", key], reason));
+    let strangers = lists(server).into_iter();
+    let found =
+        listen.into_iter().chain(zeros).chain(strangers).map(|(key, reason)| (vec!["server", key], reason));
     found.chain(server.tls.iter().flat_map(|tls| encryption(tls, &server.listen))).collect()
+}
+
+/// Lists whose entries are read by `api`.
+fn lists(server: &api::router::Config) -> Vec<(&'static str, String)> {
+    let proxies = server.trusted_proxies.iter().filter_map(|proxy| {
+        let error = Network::parse(proxy).err()?;
+        Some(("trusted_proxies", format!("[server] trusted_proxies: `{proxy}`: {error}")))
+    });
+    let origins = server.cors_origins.iter().filter_map(|origin| {
+        let reason = api::cors::check(origin).err()?;
+        Some(("cors_origins", format!("[server] cors_origins: {reason}")))
+    });
+    proxies.chain(origins).collect()
 }
 
 fn encryption(tls: &api::serve::tls::Config, plain: &str) -> Vec<Finding<'static>> {
@@ -86,6 +104,13 @@ fn encryption(tls: &api::serve::tls::Config, plain: &str) -> Vec<Finding<'static
         wrong("handshake_timeout", "[server.tls] handshake_timeout must be more than 0".to_owned());
     }
     found
+}
+
+fn auth(auth: &access::Config) -> Vec<Finding<'_>> {
+    let mistakes = auth.mistakes().into_iter();
+    mistakes
+        .map(|InvalidAuth { path, reason }| (["auth"].into_iter().chain(path).collect(), reason))
+        .collect()
 }
 
 fn records(config: &Config) -> Vec<Finding<'static>> {
@@ -157,7 +182,10 @@ mod tests {
     fn what_cannot_be_served_with_is_refused_with_its_line() {
         for (text, want) in [
             ("[server]\nlisten = \"127.0.0.1:99999\"", "is not an address"),
-            ("[server]\nlisten = \"0.0.0.0:8080\"", "no key exists yet"),
+            ("[server]\ntrusted_proxies = [\"10.0.0.1/8\"]", "trusted_proxies: `10.0.0.1/8`"),
+            ("[server]\ncors_origins = [\"*\"]", "`*` is no origin"),
+            ("[auth]\npepper = \"my-secret\"", "[auth] pepper: write a reference"),
+            ("[auth]\nbootstrap_key = \"sk-ms-x\"", "[auth] bootstrap_key: write a reference"),
             ("[server]\nrequest_timeout = \"0s\"", "request_timeout must be more than 0"),
             ("[server]\nheader_timeout = \"0s\"", "header_timeout must be more than 0"),
             ("[server]\nbody_timeout = \"0ms\"", "body_timeout must be more than 0"),

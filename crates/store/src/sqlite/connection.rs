@@ -152,6 +152,26 @@ pub fn examine(path: &Path) -> Result<(), OpenError> {
     if found == "ok" { Ok(()) } else { Err(OpenError::Damaged { path: path.to_owned(), found }) }
 }
 
+/// Whether the database at `path` holds keys of clients; one that is not there holds none. Blocks. Nothing is changed.
+///
+/// # Errors
+/// [`OpenError`] when it cannot be read.
+pub fn has_keys(path: &Path) -> Result<bool, OpenError> {
+    if !path.exists() {
+        return Ok(false);
+    }
+    let failed = |source| OpenError::Open { path: path.to_owned(), source };
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.busy_timeout(Config::default().busy_timeout).map_err(failed)?;
+    // An older database has no such table yet.
+    let has_table = connection.table_exists(None, "keys").map_err(failed)?;
+    Ok(has_table
+        && connection
+            .query_row("SELECT EXISTS (SELECT 1 FROM keys)", [], |row| row.get(0))
+            .map_err(failed)?)
+}
+
 pub(crate) fn open_writer(path: &Path, config: &Config) -> Result<Connection, OpenError> {
     create(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
     let failed = |source| OpenError::Open { path: path.to_owned(), source };

@@ -313,7 +313,7 @@ impl Visitor<'_> {
                 disk == DiskWas::Ill && world.options.records.on_failure == OnFailure::Refuse
             }
             TurnError::SessionBusy => session.is_some(),
-            TurnError::UnknownUseCase { .. } | TurnError::Limited(_) => false,
+            TurnError::UnknownUseCase { .. } | TurnError::NotAllowed { .. } | TurnError::Limited(_) => false,
         };
         world.promise(may_be, || format!("turn {turn} gets no reply: {error}"));
     }

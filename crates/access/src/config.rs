@@ -1,0 +1,39 @@
+//! Settings of `[auth]`.
+
+use domain::secret::{NotAReference, SecretRef};
+use serde::Deserialize;
+
+/// Settings of `[auth]`. Changes need a restart.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the secret is under which keys are kept, as `env::NAME` or `file::PATH`; when absent, one is made and kept
+    /// in the data folder, in `pepper`. Without it all keys are of no use: keep a copy.
+    pub pepper: Option<String>,
+    /// Where a key with the rights of an owner is, as `env::NAME` or `file::PATH`: for containers, and as a way back in
+    /// when all keys are lost. It has 32 letters at least.
+    pub bootstrap_key: Option<String>,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct InvalidAuth<'a> {
+    /// Where it stands below `[auth]`.
+    pub path: Vec<&'a str>,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl Config {
+    /// What cannot be used, one after the other.
+    #[must_use]
+    pub fn mistakes(&self) -> Vec<InvalidAuth<'_>> {
+        let references = [("pepper", &self.pepper), ("bootstrap_key", &self.bootstrap_key)];
+        let mistake = |(key, text): (&'static str, &Option<String>)| {
+            let error: NotAReference = SecretRef::parse(text.as_deref()?).err()?;
+            Some(InvalidAuth { path: vec![key], reason: format!("[auth] {key}: {error}") })
+        };
+        references.into_iter().filter_map(mistake).collect()
+    }
+}

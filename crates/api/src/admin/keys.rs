@@ -1,0 +1,230 @@
+//! `/admin/v1/keys`: making, listing, rotating and revoking keys. The key itself is shown once, when it is made.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use access::gatekeeper::Gatekeeper;
+use access::minting::{MintError, Minted, Wanted};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use domain::grant::{Allowed, Network};
+use domain::id::{KeyId, TenantId};
+use domain::key::Key;
+use domain::principal::Role;
+use domain::time::Timestamp;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::body::read_json;
+use crate::caller::Caller;
+use crate::native::feedback::limit_parameter;
+use crate::parameters::Parameters;
+use crate::problem::Problem;
+use crate::router::Api;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyBody {
+    name: String,
+    tenant: Option<String>,
+    role: Option<String>,
+    agents: Option<Vec<String>>,
+    models: Option<Vec<String>>,
+    routes: Option<Vec<String>>,
+    addresses: Option<Vec<String>>,
+    expires: Option<String>,
+    expires_in: Option<String>,
+}
+
+/// How long a rotated key goes on beside its successor, unless the caller says otherwise.
+const OVERLAP: Duration = Duration::from_hours(24);
+
+pub(crate) async fn create(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let body: KeyBody = read_json(&headers, body, api.body_limits(), api.clock.as_ref()).await?;
+    let wanted = wanted(body, api.clock.wall())?;
+    let minted = api.gatekeeper(api.deadline(&headers)?).await?.mint(&caller.0, wanted).await?;
+    tracing::info!(key.id = %minted.key.id, role = %minted.key.role, "key `{}` was made", minted.key.id);
+    Ok(shown_once(&minted, api.clock.wall()))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RotateParameters {
+    overlap: Option<String>,
+}
+
+pub(crate) async fn rotate(
+    State(api): State<Arc<Api>>,
+    (caller, headers): (Caller, HeaderMap),
+    id: Result<Path<String>, PathRejection>,
+    Parameters(parameters): Parameters<RotateParameters>,
+) -> Result<Response, Problem> {
+    let id = KeyId::from(id?.0);
+    let overlap = parameters.overlap.map_or(Ok(OVERLAP), |text| duration("parameter `overlap`", &text))?;
+    let minted = api.gatekeeper(api.deadline(&headers)?).await?.rotate(&caller.0, &id, overlap).await?;
+    tracing::info!(key.id = %id, successor = %minted.key.id, "key `{id}` is followed by `{}`", minted.key.id);
+    Ok(shown_once(&minted, api.clock.wall()))
+}
+
+pub(crate) async fn revoke(
+    State(api): State<Arc<Api>>,
+    (caller, headers): (Caller, HeaderMap),
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let id = KeyId::from(id?.0);
+    let key = api.gatekeeper(api.deadline(&headers)?).await?.revoke(&caller.0, &id).await?;
+    tracing::info!(key.id = %id, "key `{id}` was revoked");
+    Ok(Json(entry(&key, api.clock.wall())).into_response())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListParameters {
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+pub(crate) async fn list(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    headers: HeaderMap,
+    Parameters(parameters): Parameters<ListParameters>,
+) -> Result<Response, Problem> {
+    let limit = limit_parameter(parameters.limit)?;
+    let keys = keys(api.gatekeeper(api.deadline(&headers)?).await?, &caller);
+    let cursor = parameters.cursor.as_deref();
+    let mut rest = keys.iter().rev().skip_while(|key| cursor.is_some_and(|cursor| key.id.as_str() != cursor));
+    if cursor.is_some() {
+        rest.next();
+    }
+    let mut rest = rest.peekable();
+    let now = api.clock.wall();
+    let page: Vec<&Key> = rest.by_ref().take(limit).collect();
+    let next = page.last().filter(|_| rest.peek().is_some()).map(|last| last.id.as_str());
+    let listed: Vec<Value> = page.iter().map(|key| entry(key, now)).collect();
+    Ok(Json(json!({ "keys": listed, "next_cursor": next })).into_response())
+}
+
+pub(crate) async fn show(
+    State(api): State<Arc<Api>>,
+    (caller, headers): (Caller, HeaderMap),
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let Path(id) = id?;
+    let keys = keys(api.gatekeeper(api.deadline(&headers)?).await?, &caller);
+    let found = keys.iter().find(|key| key.id.as_str() == id);
+    let found = found.ok_or_else(|| Problem::from(MintError::Unknown(KeyId::from(id))))?;
+    Ok(Json(entry(found, api.clock.wall())).into_response())
+}
+
+fn keys(keeper: &Gatekeeper, caller: &Caller) -> Vec<Key> {
+    keeper.keys(&caller.0)
+}
+
+fn wanted(body: KeyBody, now: Timestamp) -> Result<Wanted, Problem> {
+    let role = body.role.map(|name| {
+        Role::parse(&name).ok_or_else(|| {
+            let known = Role::ALL.map(Role::name).join(", ");
+            Problem::bad_field(format!("field `role`: one of {known}"))
+        })
+    });
+    let network = |text: String| {
+        Network::parse(&text).map_err(|error| Problem::bad_field(format!("field `addresses`: {error}")))
+    };
+    let addresses = body.addresses.map(|texts| texts.into_iter().map(network).collect::<Result<_, _>>());
+    let expires = match (body.expires, body.expires_in) {
+        (None, None) => None,
+        (Some(text), None) => {
+            let reason = || Problem::bad_field("field `expires`: write a time as 2026-11-21T09:06:00Z");
+            Some(Timestamp::parse_rfc3339(&text).ok_or_else(reason)?)
+        }
+        (None, Some(text)) => Some(now.after(duration("field `expires_in`", &text)?)),
+        (Some(_), Some(_)) => return Err(Problem::bad_field("send `expires` or `expires_in`, not both")),
+    };
+    Ok(Wanted {
+        name: body.name,
+        tenant: body.tenant.map(TenantId::from),
+        role: role.transpose()?,
+        agents: body.agents,
+        models: body.models,
+        routes: body.routes,
+        addresses: addresses.transpose()?,
+        expires,
+        limits: None,
+        budget: None,
+    })
+}
+
+fn duration(what: &str, text: &str) -> Result<Duration, Problem> {
+    resilience::duration_text::parse(text)
+        .map_err(|_| Problem::bad_field(format!("{what}: write a number with its unit, as `24h` or `90d`")))
+}
+
+fn shown_once(minted: &Minted, now: Timestamp) -> Response {
+    let mut body = entry(&minted.key, now);
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("key".to_owned(), Value::from(minted.secret.expose()));
+        let aws = json!({
+            "access_key_id": minted.key.id.as_str(),
+            "secret_access_key": minted.signing_secret.expose(),
+        });
+        fields.insert("aws".to_owned(), aws);
+    }
+    let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    (StatusCode::CREATED, no_store, Json(body)).into_response()
+}
+
+fn names(allowed: &Allowed) -> Option<&[String]> {
+    match allowed {
+        Allowed::All => None,
+        Allowed::Only(names) => Some(names),
+    }
+}
+
+/// A key as it may be seen: nothing of its secret.
+fn entry(key: &Key, now: Timestamp) -> Value {
+    let state = match (key.revoked, key.is_usable(now)) {
+        (Some(_), _) => "revoked",
+        (None, true) => "active",
+        (None, false) => "expired",
+    };
+    let addresses =
+        key.grant.addresses.as_ref().map(|nets| nets.iter().map(Network::to_string).collect::<Vec<_>>());
+    json!({
+        "id": key.id.as_str(),
+        "name": key.name,
+        "tenant": key.tenant.as_str(),
+        "role": key.role.name(),
+        "state": state,
+        "agents": names(&key.grant.agents),
+        "models": names(&key.grant.models),
+        "routes": names(&key.grant.routes),
+        "addresses": addresses,
+        "created": key.created.rfc3339(),
+        "created_by": key.created_by.as_str(),
+        "expires": key.expires.map(Timestamp::rfc3339),
+        "revoked": key.revoked.map(Timestamp::rfc3339),
+        "replaces": key.replaces.as_ref().map(KeyId::as_str),
+    })
+}
+
+impl From<MintError> for Problem {
+    fn from(error: MintError) -> Self {
+        match error {
+            MintError::Unknown(_) => Self::not_found(error.to_string()),
+            MintError::Beyond(_) => Self::forbidden(error.to_string()),
+            MintError::Wrong(_) => Self::bad_field(error.to_string()),
+            MintError::Conflict(_) => Self::conflict(error.to_string()),
+            MintError::Store(error) => error.into(),
+        }
+    }
+}
