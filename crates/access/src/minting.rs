@@ -8,6 +8,7 @@ use domain::id::{KeyId, TenantId};
 use domain::key::{Key, KeySet};
 use domain::ports::{KeysChanged, StoreError};
 use domain::principal::{Principal, Role};
+use domain::residency::Residency;
 use domain::secret::Secret;
 use domain::time::Timestamp;
 
@@ -32,6 +33,8 @@ pub struct Wanted {
     pub routes: Option<Vec<String>>,
     /// Where it may be used.
     pub addresses: Option<Vec<Network>>,
+    /// Where its requests may be processed; as the key that makes it when left out.
+    pub residency: Option<Residency>,
     /// When it ends.
     pub expires: Option<Timestamp>,
     /// Settings of its rate limits.
@@ -247,8 +250,7 @@ fn new_key(
     }
     let grant = grant(by, wanted)?;
     if !grant.is_within(&by.grant) {
-        let reason =
-            "agents, models, routes and addresses must be among those of the key that makes this one";
+        let reason = "agents, models, routes, addresses and residency must be among those of the key that makes this one";
         return Err(MintError::Beyond(reason.to_owned()));
     }
     let expires = wanted.expires.or(by.expires);
@@ -307,6 +309,7 @@ fn grant(by: &Principal, wanted: &Wanted) -> Result<Grant, MintError> {
         models: list(("models", &wanted.models, &by.grant.models))?,
         routes: list(("routes", &wanted.routes, &by.grant.routes))?,
         addresses,
+        residency: wanted.residency.clone().unwrap_or_else(|| by.grant.residency.clone()),
     })
 }
 

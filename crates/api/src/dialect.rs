@@ -16,6 +16,7 @@ use bytes::Bytes;
 use domain::chat::Relayed;
 use domain::id::ContentHash;
 use domain::principal::Principal;
+use domain::residency::Residency;
 use domain::time::Moment;
 use http::HeaderMap;
 use registry::clients::Named;
@@ -43,6 +44,17 @@ pub(crate) struct Asked {
     /// When a stream must be over, where the caller limits its time.
     streams_until: Option<Moment>,
     class: Class,
+    residency: Residency,
+    /// The conversation, where the caller names it.
+    session: Option<String>,
+}
+
+/// Headers that name a conversation: ours, and those that other gateways' clients send.
+const SESSION: [&str; 2] = ["x-mainstay-session-id", "x-session-id"];
+
+fn session(headers: &HeaderMap) -> Option<String> {
+    let value = SESSION.into_iter().find_map(|name| headers.get(name))?;
+    value.to_str().ok().filter(|name| !name.is_empty()).map(str::to_owned)
 }
 
 /// How replies at `path` look; `None` where the native doors are.
@@ -63,6 +75,7 @@ pub(crate) async fn read<E: Into<Refusal> + Send + 'static>(
     understand: impl FnOnce(Bytes) -> Result<Relayed, E> + Send + 'static,
 ) -> Result<Asked, Refusal> {
     let (deadline, class) = (api.deadline(headers)?, Api::class(headers)?);
+    let (residency, session) = (Api::residency(headers)?, session(headers));
     let streams_until = headers.contains_key("x-mainstay-timeout-ms").then_some(deadline);
     let body = read_json_bytes(headers, body, api.dialect_body_limits(), api.clock.as_ref()).await?;
     let is_large = body.len() > READ_HERE_BYTES_MAX;
@@ -77,7 +90,7 @@ pub(crate) async fn read<E: Into<Refusal> + Send + 'static>(
             read.map_err(|_| Problem::internal("the body could not be read"))??
         }
     };
-    Ok(Asked { relayed, hash, deadline, streams_until, class })
+    Ok(Asked { relayed, hash, deadline, streams_until, class, residency, session })
 }
 
 /// Answers a request: an agent does, or a bare model.

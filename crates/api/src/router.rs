@@ -7,6 +7,7 @@ use access::gatekeeper::Gatekeeper;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use domain::ports::{Clock, Ids};
+use domain::residency::Residency;
 use domain::time::Moment;
 use http::HeaderMap;
 use pipeline::parts::Pipeline;
@@ -85,6 +86,8 @@ impl Default for Config {
 
 /// The header in which a request says how urgent it is.
 pub(crate) const PRIORITY: &str = "x-mainstay-priority";
+/// The header that says where a request may be processed.
+pub(crate) const RESIDENCY: &str = "x-mainstay-residency";
 
 /// Everything handlers need.
 pub struct Api {
@@ -148,6 +151,23 @@ impl Api {
         class.ok_or_else(|| {
             Problem::bad_parameter("header `x-mainstay-priority`: write interactive, alert or batch")
         })
+    }
+
+    /// Where a request says that it may be processed, in a comma-separated list.
+    pub(crate) fn residency(headers: &HeaderMap) -> Result<Residency, Problem> {
+        let mut values = headers.get_all(RESIDENCY).iter().peekable();
+        if values.peek().is_none() {
+            return Ok(Residency::Anywhere);
+        }
+        let wrong = |reason: &dyn std::fmt::Display| {
+            Problem::bad_parameter(format!("header `{RESIDENCY}`: {reason}"))
+        };
+        let mut names = Vec::new();
+        for value in values {
+            let text = value.to_str().map_err(|_| wrong(&"write places, as `eu`"))?;
+            names.extend(text.split(',').map(str::trim));
+        }
+        Residency::parse(Some(names)).map_err(|error| wrong(&error))
     }
 
     /// When the reply to a request is due.

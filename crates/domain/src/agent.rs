@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::chat::Parameters;
 use crate::id::{AgentName, CollectionName, RouteName};
+use crate::residency::Residency;
 
 /// A version of an agent: `name@version`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -65,6 +66,8 @@ pub struct Agent {
     pub version: AgentVersion,
     /// The route its calls take.
     pub route: RouteName,
+    /// Where its questions may be processed.
+    pub residency: Residency,
     /// Collections it answers from; an agent with none is not grounded.
     pub knowledge: Vec<CollectionName>,
     /// Names of its guardrail policies.

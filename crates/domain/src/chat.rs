@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::id::ModelId;
+use crate::id::{ModelId, RegionName};
 use crate::model::Overrides;
 use crate::time::Moment;
 use crate::token::Usage;
@@ -181,6 +181,8 @@ pub struct Relayed {
 pub struct RelayCall {
     /// The model, as in the catalogue.
     pub model: ModelId,
+    /// The region of its provider; `None` for the provider's own address.
+    pub region: Option<RegionName>,
     /// What is asked.
     pub relayed: Arc<Relayed>,
     /// Parameters forced on the call.
@@ -230,6 +232,8 @@ pub struct ErrorReply {
 pub struct ChatCall {
     /// The model, as in the catalogue.
     pub model: ModelId,
+    /// The region of its provider; `None` for the provider's own address.
+    pub region: Option<RegionName>,
     /// What is asked.
     pub request: Arc<ChatRequest>,
     /// When the answer is no longer wanted.

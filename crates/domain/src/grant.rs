@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use crate::model::Route;
+use crate::residency::Residency;
 
 /// Names that may be used.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -139,6 +140,8 @@ pub struct Grant {
     pub routes: Allowed,
     /// Where requests may come from; `None` for anywhere.
     pub addresses: Option<Arc<[Network]>>,
+    /// Where requests may be processed.
+    pub residency: Residency,
 }
 
 impl Grant {
@@ -177,6 +180,7 @@ impl Grant {
         };
         addresses
             && self.agents.is_within(&other.agents)
+            && self.residency.is_within(&other.residency)
             && self.models.is_within(&other.models)
             && self.routes.is_within(&other.routes)
     }
@@ -256,6 +260,7 @@ mod tests {
             models: only(&["openai/*"]),
             routes: Allowed::All,
             addresses: nets(&["10.0.0.0/8"]),
+            residency: Residency::parse(Some(["eu", "ch"])).expect("places"),
         };
         assert!(wide.is_within(&Grant::default()) && wide.is_within(&wide));
         assert!(!Grant::default().is_within(&wide));
@@ -266,6 +271,8 @@ mod tests {
             (Grant { agents: Allowed::All, ..wide.clone() }, false),
             (Grant { models: only(&["openai/gpt", "x/y"]), ..wide.clone() }, false),
             (Grant { routes: only(&["standard"]), ..wide.clone() }, true),
+            (Grant { residency: Residency::parse(Some(["eu"])).expect("places"), ..wide.clone() }, true),
+            (Grant { residency: Residency::Anywhere, ..wide.clone() }, false),
         ] {
             assert_eq!(part.is_within(&wide), want, "{part:?}");
         }

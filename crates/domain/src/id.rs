@@ -57,6 +57,8 @@ text_id! {
     SnapshotId;
     /// A provider as named in the configuration (`openai`, `embedded`).
     ProviderName;
+    /// A region of a provider, by the name its settings give it (`us-west-2`).
+    RegionName;
     /// A model as named in the catalogue: `<provider>/<model>`.
     ModelId;
     /// A route as named in the configuration.

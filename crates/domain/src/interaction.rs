@@ -192,6 +192,8 @@ pub struct Attempt {
     pub target: TargetId,
     /// The model.
     pub model: ModelId,
+    /// Why this target; `None` in records from before that was kept.
+    pub chosen: Option<Chosen>,
     /// When it started, after the turn's start.
     pub started: Duration,
     /// How long it took.
@@ -208,6 +210,76 @@ pub struct Attempt {
     pub cost: Cost,
     /// How it ended.
     pub result: AttemptResult,
+}
+
+/// Why a target was called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chosen {
+    /// Its tier has no other that could be.
+    Only,
+    /// It is written first.
+    Priority,
+    /// Chance and its weight.
+    Weighted,
+    /// Chance and its weight, once for all requests of this session, user or key.
+    Sticky,
+    /// Its answers come soonest.
+    LeastLatency,
+    /// Its answer is expected to cost least.
+    LowestCost,
+    /// It is good enough, and the cheapest or fastest of those that are.
+    QualityFloor,
+    /// The request is easy.
+    Easy,
+    /// The request is hard.
+    Hard,
+    /// The one before it in its tier failed or was not to be called.
+    Next,
+    /// The same, and it is the same model elsewhere.
+    Failover,
+    /// It is called once more.
+    Retry,
+    /// It is asked beside one that takes unusually long.
+    Hedge,
+}
+
+impl Chosen {
+    /// All, for parsing.
+    pub const ALL: [Self; 13] = [
+        Self::Only,
+        Self::Priority,
+        Self::Weighted,
+        Self::Sticky,
+        Self::LeastLatency,
+        Self::LowestCost,
+        Self::QualityFloor,
+        Self::Easy,
+        Self::Hard,
+        Self::Next,
+        Self::Failover,
+        Self::Retry,
+        Self::Hedge,
+    ];
+
+    /// The stable name used in records.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Only => "only",
+            Self::Priority => "priority",
+            Self::Weighted => "weighted",
+            Self::Sticky => "sticky",
+            Self::LeastLatency => "least_latency",
+            Self::LowestCost => "lowest_cost",
+            Self::QualityFloor => "quality_floor",
+            Self::Easy => "easy",
+            Self::Hard => "hard",
+            Self::Next => "next",
+            Self::Failover => "failover",
+            Self::Retry => "retry",
+            Self::Hedge => "hedge",
+        }
+    }
 }
 
 /// How an attempt ended.

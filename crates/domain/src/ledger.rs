@@ -277,6 +277,7 @@ mod tests {
             tier: Tier::Primary,
             target: model.into(),
             model: model.into(),
+            chosen: None,
             started: Duration::ZERO,
             latency: Duration::ZERO,
             first_token: None,

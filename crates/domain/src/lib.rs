@@ -1,7 +1,7 @@
 //! The nouns of Mainstay and the ports through which it touches the world. No I/O, no clock.
 //!
 //! Reading order: [`id`], [`time`], [`money`] and [`token`] (values), [`fault`] (what can go wrong),
-//! [`chat`], [`model`] and [`price`] (asking a model), [`conversation`] and [`embedding`] (what dialects are translated through),
+//! [`chat`], [`model`] and [`price`] (asking a model), [`residency`] (where that may be), [`conversation`] and [`embedding`] (what dialects are translated through),
 //! [`document`] (knowledge), [`agent`] (what answers),
 //! [`principal`], [`grant`] and [`key`] (who asks, and what it may),
 //! [`limit`] and [`spending`] (how much it may use),
@@ -28,6 +28,7 @@ pub mod money;
 pub mod ports;
 pub mod price;
 pub mod principal;
+pub mod residency;
 pub mod secret;
 pub mod session;
 pub mod signal;

@@ -1,8 +1,11 @@
 //! The catalogue: models, targets and routes.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::id::{ModelId, ProviderName, RouteName, TargetId};
+use crate::id::{ModelId, ProviderName, RegionName, RouteName, TargetId};
+use crate::ports::Scoreboard;
+use crate::residency::{Place, Residency};
 use crate::time::Day;
 
 pub use crate::price::{Cost, PriceList, Prices};
@@ -22,6 +25,8 @@ pub struct Model {
     pub capabilities: Option<Vec<Capability>>,
     /// Its life at its provider.
     pub lifecycle: Lifecycle,
+    /// How good it was found to be, where somebody measured it.
+    pub quality: Option<Quality>,
 }
 
 impl Model {
@@ -35,7 +40,19 @@ impl Model {
             output_max: None,
             capabilities: None,
             lifecycle: Lifecycle::default(),
+            quality: None,
         }
+    }
+}
+
+/// How good a model's answers were found to be: 0 to 100, in whole points, rounded down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Quality(pub u8);
+
+/// The catalogue is a scoreboard of what its settings say.
+impl Scoreboard for BTreeMap<ModelId, Model> {
+    fn quality(&self, model: &ModelId) -> Option<Quality> {
+        self.get(model)?.quality
     }
 }
 
@@ -145,12 +162,26 @@ pub struct Target {
     pub model: ModelId,
     /// The provider as configured.
     pub provider: ProviderName,
+    /// The region of the provider; `None` for its own address.
+    pub region: Option<RegionName>,
+    /// Every place where it may process what it is asked; none when nobody said.
+    pub places: BTreeSet<Place>,
     /// Share of its tier's traffic relative to its siblings; at least 1.
     pub weight: u32,
     /// Whether Mainstay runs it itself.
     pub kind: TargetKind,
     /// A call slower than this counts as slow for the breaker.
     pub slow: Option<Duration>,
+    /// The requests that it is meant for, in a tier that tells them apart.
+    pub takes: Option<Difficulty>,
+}
+
+impl Target {
+    /// Whether a request with this limit may be asked here. What runs on this machine never leaves it.
+    #[must_use]
+    pub fn is_within(&self, residency: &Residency) -> bool {
+        self.kind == TargetKind::Embedded || residency.allows(&self.places)
+    }
 }
 
 /// Who runs a target.
@@ -171,11 +202,64 @@ pub struct Overrides {
     pub temperature: Option<f32>,
 }
 
+/// How much a request asks of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Difficulty {
+    /// A small model answers it well.
+    Easy,
+    /// It needs a strong one.
+    Hard,
+}
+
+/// In which order the targets of a tier are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    /// As they are written.
+    Priority,
+    /// By chance and weight.
+    Weighted(Sticky),
+    /// Whose answers come soonest, its calls under way counted in.
+    LeastLatency,
+    /// Whose answer to this request is expected to cost least.
+    LowestCost,
+    /// Of those that are good enough, the cheapest or fastest; the others are not called.
+    QualityFloor {
+        /// The least quality.
+        floor: Quality,
+        /// Which of those comes first.
+        prefer: Prefer,
+    },
+    /// Easy requests to the targets for easy ones, hard ones to the others.
+    ByDifficulty,
+}
+
+/// What chance decides for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sticky {
+    /// All requests of a session; else of a user, else of a key; else each request.
+    #[default]
+    On,
+    /// Each request.
+    Off,
+}
+
+/// What decides among targets that are good enough.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Prefer {
+    /// As by [`Strategy::LowestCost`].
+    #[default]
+    Cheapest,
+    /// As by [`Strategy::LeastLatency`].
+    Fastest,
+}
+
 /// A tier of a route.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RouteTier {
     /// The rung it is reported as.
     pub tier: Tier,
+    /// In which order its targets are called.
+    pub strategy: Strategy,
     /// Its targets.
     pub targets: Vec<Target>,
     /// Parameters forced on its calls.

@@ -11,11 +11,12 @@ use crate::chat::{ChatCall, ChatChunk, ErrorReply, RelayCall, RelayedPortion};
 use crate::document::{Chunk, Document, Retrieved, Search};
 use crate::fault::{Fault, Kind, Origin, Retry};
 use crate::feedback::{Feedback, FeedbackFilter};
-use crate::id::{CollectionName, ContentHash, InteractionId, SessionId, TargetId, TenantId};
+use crate::id::{CollectionName, ContentHash, InteractionId, ModelId, SessionId, TargetId, TenantId};
 use crate::interaction::{FinishedTurn, Interaction, InteractionFilter};
 use crate::key::{Key, KeySet};
 use crate::ledger::{Entry, Page};
 use crate::limit::{Level, Span};
+use crate::model::Quality;
 use crate::money::Amount;
 use crate::principal::Asker;
 use crate::secret::{Secret, SecretRef};
@@ -100,6 +101,12 @@ pub trait ChatModel: Send + Sync {
             Err(ModelError { fault, detail }.into())
         })
     }
+}
+
+/// How good models were found to be.
+pub trait Scoreboard: Send + Sync {
+    /// The measured quality of `model`; `None` where nobody measured it. Asked once for each target of a tier.
+    fn quality(&self, model: &ModelId) -> Option<Quality>;
 }
 
 /// The embedder could not embed.

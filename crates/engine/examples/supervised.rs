@@ -75,6 +75,7 @@ async fn ask(worker: &Worker, clock: &dyn Clock, question: &str, kill_after: Opt
     };
     let call = ChatCall {
         model: ModelId::from("embedded/demo"),
+        region: None,
         request: Arc::new(request),
         deadline: started.after(Duration::from_secs(60)),
     };

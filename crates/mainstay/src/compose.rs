@@ -71,9 +71,9 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
         clock: Arc::clone(&clock) as _,
         rng,
         breakers: breakers.clone(),
-        models: chat_models,
         policy: config.resilience.policy,
     }));
+    router.provide(chat_models);
     startup.progress("reading the knowledge");
     let library = Arc::new(Library::new(Arc::clone(&store) as _, None));
     load_knowledge(&library, &folder, &snapshot).await?;

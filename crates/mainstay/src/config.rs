@@ -18,7 +18,7 @@ use embedded::catalogue::{Catalogue, CatalogueError};
 use knowledge::{LoadError, SourceFile};
 use registry::folder::{Folder, toml_problem};
 use registry::problem::{Problem, Problems};
-use registry::routes::{DefaultsConfig, ModelConfig, RouteConfig, Settings};
+use registry::routes::{DefaultsConfig, ModelConfig, OtherRegions, ProviderPlaces, RouteConfig, Settings};
 use registry::snapshot::{BuildSettings, Snapshot};
 use resilience::InvalidSetting;
 use serde::Deserialize;
@@ -198,7 +198,7 @@ fn load(folder: Folder, environment: Option<&str>) -> Result<Loaded, Problems> {
             aliases: config.aliases.clone(),
             defaults: config.defaults.clone(),
             routes: config.routes.clone(),
-            providers: config.providers.keys().cloned().collect(),
+            providers: config.providers.iter().map(places).collect(),
         },
         file: SETTINGS_FILE.to_owned(),
         session_ttl: config.sessions.ttl,
@@ -215,6 +215,21 @@ fn load(folder: Folder, environment: Option<&str>) -> Result<Loaded, Problems> {
             .map_err(|error| knowledge_problem(&collection, &error))?;
     }
     Ok(Loaded { config, folder, snapshot, catalogue })
+}
+
+/// What routes must know of a provider.
+fn places((name, provider): (&String, &providers::Config)) -> (String, ProviderPlaces) {
+    let region = |(name, region): (&String, &providers::config::RegionConfig)| {
+        (name.clone(), region.residency.clone())
+    };
+    let places = ProviderPlaces {
+        residency: provider.residency.clone(),
+        regions: provider.regions.iter().map(region).collect(),
+        other_regions: match provider.kind {
+            providers::Kind::Openai | providers::Kind::Anthropic => OtherRegions::None,
+        },
+    };
+    (name.clone(), places)
 }
 
 /// The files of a collection of knowledge.

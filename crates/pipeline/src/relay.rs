@@ -15,13 +15,14 @@ use domain::interaction::{Interaction, Outcome};
 use domain::model::{Cost, Route, Tier};
 use domain::ports::{ModelError, RelayedStream};
 use domain::principal::Principal;
+use domain::residency::Residency;
 use domain::time::Moment;
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, unfold};
 use registry::snapshot::Snapshot;
 use resilience::deadline::DEGRADED_RESERVE;
 use resilience::shedding::{Arrival, Class, Shed, Work};
-use routing::{Ask, Passing, Skip, Unanswered};
+use routing::{Affinity, Ask, Passing, Skip, Unanswered};
 use sha2::{Digest, Sha256};
 
 use crate::parts::Pipeline;
@@ -61,6 +62,10 @@ pub struct RelayTurn {
     pub deadline: Moment,
     /// When a stream must be over, where the caller limits its time.
     pub streams_until: Option<Moment>,
+    /// Where the request says that it may be processed; its key may allow less.
+    pub residency: Residency,
+    /// What it has in common with requests that go the same way.
+    pub affinity: Option<Affinity>,
     /// How urgent it is.
     pub class: Class,
     /// Who counts.
@@ -171,12 +176,17 @@ impl Pipeline {
         };
         let arrival = Arrival { route: &turn.route.name, class: turn.class, work, due: turn.models_due() };
         let mut place = self.parts.gate.enter(arrival).await?;
+        let residency = turn.residency.narrowed(&turn.principal.grant.residency);
         let mut ledger = Ledger::open(Arc::clone(self), (turn, allowance), started);
         let ask = Ask {
             route: &ledger.turn.route,
             request: &passing,
             deadline: ledger.turn.deadline,
             prices: &ledger.turn.snapshot.models,
+            scores: &ledger.turn.snapshot.models,
+            residency: &residency,
+            affinity: ledger.turn.affinity,
+            question: None,
             started: ledger.started,
             skip: Skip::NONE,
             log: &ledger.attempts,

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use domain::id::{AgentName, CaseId, prefixed};
+use domain::id::{AgentName, CaseId, KeyId, SessionId, prefixed};
 use domain::interaction::{Door, Outcome, QualityVerdict};
+use domain::session::Session;
 use domain::signal::step;
 use registry::intents::{Detected, Intents};
 use registry::routes::UnknownUseCase;
 use registry::snapshot::{Serving, Snapshot};
-use routing::AttemptLog;
+use routing::{Affinity, AttemptLog};
 
 use crate::allowed::Admitted;
 use crate::listener::Listener;
@@ -118,6 +119,7 @@ impl Pipeline {
             intent: detected.as_ref().map(|detected| detected.best.name.as_str()),
             passages: retrieval.passages(),
             certainty: retrieval.certainty(),
+            affinity: affinity(&turn, session.as_ref()),
             attempts: known.attempts.clone(),
             listener: &listener,
             trace: &trace,
@@ -204,6 +206,14 @@ impl Pipeline {
 async fn detect(trace: &Trace, intents: Option<&Intents>, question: &str) -> Option<Detected> {
     let intents = intents?;
     Some(trace.step(step::INTENT, async { intent::run(intents, question) }).await)
+}
+
+/// What the turn has in common with others: its conversation, else its user, else its key.
+fn affinity(turn: &Turn, session: Option<&Session>) -> Option<Affinity> {
+    let session = session.map(|session| &session.id).or(turn.session.as_ref()).map(SessionId::as_str);
+    let key = &turn.principal.asker.key;
+    let key = (*key != KeyId::open()).then(|| key.as_str());
+    session.or(turn.user_id.as_deref()).or(key).map(Affinity::of)
 }
 
 pub(crate) fn choose_agent(snapshot: &Snapshot, turn: &Turn) -> Result<Arc<Serving>, TurnError> {

@@ -8,6 +8,7 @@ use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::id::{AgentName, InteractionId, SessionId};
 use domain::interaction::{Door, Interaction};
 use domain::principal::Principal;
+use domain::residency::Residency;
 use domain::time::Moment;
 use resilience::deadline::DEGRADED_RESERVE;
 use resilience::shedding::Class;
@@ -39,6 +40,8 @@ pub struct Turn {
     pub temperature: Option<f32>,
     /// When the reply is due, whatever happens.
     pub deadline: Moment,
+    /// Where the request says that it may be processed; its key and its agent may allow less.
+    pub residency: Residency,
     /// How urgent it is.
     pub class: Class,
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::id::ProviderName;
+use domain::id::{ProviderName, RegionName};
 use domain::ports::{ChatModel, Clock, Ids, SecretError, Secrets};
 use domain::secret::Secret;
 use http::header::{AUTHORIZATION, HeaderName};
@@ -12,6 +12,7 @@ use wire::openai::chat::ChatCompletions;
 use wire::protocol::Protocol;
 
 use crate::config::{Config, ConfigError, Kind};
+use crate::regional::Regional;
 use crate::remote::{Parts, Remote};
 
 /// What clients of providers are built on.
@@ -61,6 +62,24 @@ pub enum BuildError {
 /// # Errors
 /// [`BuildError`].
 pub fn build(
+    provider: &ProviderName,
+    config: &Config,
+    ports: &Ports,
+) -> Result<Arc<dyn ChatModel>, BuildError> {
+    let home = build_one(provider, config, ports)?;
+    if config.regions.is_empty() {
+        return Ok(home);
+    }
+    let region = |(name, region)| {
+        let client = build_one(provider, &config.in_region(region), ports)?;
+        Ok((RegionName::from(String::as_str(name)), client))
+    };
+    let regions = config.regions.iter().map(region).collect::<Result<_, BuildError>>()?;
+    Ok(Arc::new(Regional::new(provider.clone(), home, regions)))
+}
+
+/// The client of one address.
+fn build_one(
     provider: &ProviderName,
     config: &Config,
     ports: &Ports,

@@ -1,5 +1,6 @@
 //! The section `[providers.NAME]`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use domain::secret::SecretRef;
@@ -30,6 +31,34 @@ pub struct Config {
     /// Default: `max_completion_tokens` for OpenAI itself, else `max_tokens`.
     #[serde(default)]
     pub token_limit_field: Option<wire::openai::chat::LimitField>,
+    /// Every place where its own address may process requests, as `["us"]`. One that names none is never called for a
+    /// request with a residency.
+    #[serde(default)]
+    pub residency: Vec<String>,
+    /// Its other regions by name: a target says `region = "NAME"`. Each is called with these settings, but for its own.
+    #[serde(default)]
+    pub regions: BTreeMap<String, RegionConfig>,
+}
+
+/// `[providers.NAME.regions.NAME]`.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegionConfig {
+    /// Its address, as `base_url` of the provider.
+    pub base_url: String,
+    /// Where its key is found; left out where it is the provider's.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// Every place where it may process requests, as `["eu"]`; what the provider says does not hold for its regions.
+    #[serde(default)]
+    pub residency: Vec<String>,
+}
+
+/// As with a provider.
+impl fmt::Debug for RegionConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegionConfig").field("residency", &self.residency).finish_non_exhaustive()
+    }
 }
 
 /// The key text may be a secret that someone put in the wrong place, so it is not printed.
@@ -58,6 +87,14 @@ pub enum ConfigError {
     /// The address cannot be called.
     #[error(transparent)]
     Address(#[from] outbound::OriginError),
+    /// One of its regions cannot be called.
+    #[error("regions.{region}: {source}")]
+    Region {
+        /// Its name.
+        region: String,
+        /// What is wrong.
+        source: Box<ConfigError>,
+    },
 }
 
 impl Config {
@@ -66,6 +103,10 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] for the first thing found.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        for (name, region) in &self.regions {
+            let wrong = |source| ConfigError::Region { region: name.clone(), source: Box::new(source) };
+            self.in_region(region).validate().map_err(wrong)?;
+        }
         self.key_reference()?;
         Ok(outbound::OriginConfig {
             base_url: self.base_url().to_owned(),
@@ -73,6 +114,17 @@ impl Config {
             secret: None,
         }
         .validate()?)
+    }
+
+    /// The settings that one of its regions is called with.
+    pub(crate) fn in_region(&self, region: &RegionConfig) -> Self {
+        Self {
+            base_url: Some(region.base_url.clone()),
+            key: region.key.clone().or_else(|| self.key.clone()),
+            residency: region.residency.clone(),
+            regions: BTreeMap::new(),
+            ..self.clone()
+        }
     }
 
     pub(crate) fn key_reference(&self) -> Result<Option<SecretRef>, ConfigError> {

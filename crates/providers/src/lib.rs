@@ -1,12 +1,13 @@
 //! Clients of model providers, as `domain::ports::ChatModel`. They neither retry nor choose; they call once and
 //! say exactly what came of it.
 //!
-//! Reading order: [`config`] (`[providers.NAME]`), [`build()`] (configuration to client), [`remote`] (one call of any
-//! provider), [`translated`] (models that take texts only, as the one that runs here).
+//! Reading order: [`config`] (`[providers.NAME]`), [`build()`] (configuration to client), `regional` (a client for each
+//! region), [`remote`] (one call of any provider), [`translated`] (models that take texts only, as the one that runs here).
 #![deny(missing_docs)]
 
 mod build;
 pub mod config;
+mod regional;
 pub mod remote;
 pub mod translated;
 

@@ -33,11 +33,16 @@ impl Translated {
     }
 
     async fn start(&self, call: RelayCall) -> Result<RelayedStream, RelayError> {
-        let RelayCall { model, relayed, deadline, .. } = &call;
+        let RelayCall { model, region, relayed, deadline, .. } = &call;
         let face = faces::of(relayed.dialect).ok_or_else(|| cannot(&call))?;
         let request = request(&call, face)?;
         let about = about(&relayed.model, &*self.clock, &*self.ids);
-        let asked = ChatCall { model: model.clone(), request: Arc::new(request), deadline: *deadline };
+        let asked = ChatCall {
+            model: model.clone(),
+            region: region.clone(),
+            request: Arc::new(request),
+            deadline: *deadline,
+        };
         let answer = self.model.chat(asked).await.map_err(told)?;
         Ok(match relayed.delivery {
             Delivery::Whole => Box::pin(stream::once(whole(answer, (face, about, Arc::clone(relayed))))),
@@ -197,6 +202,7 @@ mod tests {
         let overrides = Overrides { max_tokens: Some(20), temperature: None };
         let call = RelayCall {
             model: ModelId::from("embedded/default"),
+            region: None,
             relayed: Arc::new(relayed),
             overrides,
             deadline: Moment(std::time::Duration::from_secs(60)),

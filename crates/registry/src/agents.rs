@@ -6,6 +6,7 @@ use std::time::Duration;
 use domain::agent::{Agent, AgentVersion, Retention};
 use domain::chat::Parameters;
 use domain::id::{AgentName, CollectionName, RouteName};
+use domain::residency::Residency;
 use serde::Deserialize;
 
 use crate::folder::Folder;
@@ -35,6 +36,9 @@ struct AgentConfig {
     /// What is kept of the texts of `/generate`.
     #[serde(default = "RetentionName::none")]
     retention_generate: RetentionName,
+    /// Where its questions may be processed, as `["eu"]`; anywhere when left out. Only targets whose own residency lies
+    /// within it are called, and models that run on this machine.
+    residency: Option<Vec<String>>,
     /// Classes of disclaimers.toml whose texts its static answer carries; all texts when there are
     /// none.
     #[serde(default)]
@@ -173,10 +177,16 @@ fn read(folder: &Folder, name: &str, references: &References<'_>) -> Result<Load
         .trim_end()
         .to_owned();
     let prompts = read_prompts(folder, name, references.contact)?;
+    let residency =
+        match Residency::parse(config.residency.as_ref().map(|names| names.iter().map(String::as_str))) {
+            Ok(residency) => residency,
+            Err(error) => return refuse("residency", format!("residency: {error}")),
+        };
     let agent = Agent {
         version: AgentVersion { name: AgentName::from(name), version: config.version },
         route: RouteName::from(config.route),
         knowledge: config.knowledge.into_iter().map(CollectionName::from).collect(),
+        residency,
         guardrails: config.guardrails,
         parameters: Parameters {
             max_tokens: config.parameters.max_tokens,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use domain::id::{AgentName, RouteName};
-use domain::model::{Hedge, Overrides, Route, RouteTier, Target, TargetKind, Tier};
+use domain::model::{Hedge, Overrides, Route, RouteTier, Strategy, Target, TargetKind, Tier};
 
 use crate::routes::{EMBEDDED, Routes, target_of};
 use crate::snapshot::{Serving, Snapshot};
@@ -17,7 +17,7 @@ pub(crate) const AGENT_PREFIX: &str = "agent:";
 pub struct Clients {
     /// `[aliases]`.
     aliases: BTreeMap<String, Arc<Route>>,
-    /// Bare models by `<provider>/<model>`: a route of one target each.
+    /// Bare models by `<provider>/<model>`, with `@<region>` where a route names one: a route of one target each.
     models: BTreeMap<String, Arc<Route>>,
 }
 
@@ -67,13 +67,14 @@ impl Clients {
             routes.routes.iter().map(|(name, route)| (name, Arc::new(route.clone()))).collect();
         let alias =
             |(alias, route): (&String, &RouteName)| Some((alias.clone(), Arc::clone(shared.get(route)?)));
+        let models = routes.models.keys().map(|model| target_of(model, None, &routes.facts));
         let targets = routes.routes.values().flat_map(|route| &route.tiers).flat_map(|tier| &tier.targets);
-        let models = routes.models.keys().chain(targets.map(|target| &target.model));
+        // What a route says of a target holds without the route, too: above all where it may process requests.
+        let targets = targets.map(|target| Target { weight: 1, takes: None, ..target.clone() });
+        let alone = |target: Target| (target.id.to_string(), Arc::new(alone(target)));
         Self {
             aliases: routes.aliases.iter().filter_map(alias).collect(),
-            models: models
-                .map(|model| (model.to_string(), Arc::new(alone(target_of(model, &routes.slow)))))
-                .collect(),
+            models: models.chain(targets).map(alone).collect(),
         }
     }
 
@@ -117,8 +118,9 @@ fn alone(target: Target) -> Route {
         TargetKind::Embedded => Tier::Embedded,
         TargetKind::Remote => Tier::Primary,
     };
-    let name = RouteName::from(target.model.as_str());
-    let tier = RouteTier { tier, targets: vec![target], overrides: Overrides::default() };
+    let name = RouteName::from(target.id.as_str());
+    let strategy = Strategy::Priority;
+    let tier = RouteTier { tier, strategy, targets: vec![target], overrides: Overrides::default() };
     Route { name, tiers: vec![tier], hedge: Hedge::Off }
 }
 

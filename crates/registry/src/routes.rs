@@ -1,14 +1,21 @@
 //! The catalogue and the routes: `[models]`, `[aliases]`, `[defaults]` and `[routes]` of `mainstay.toml`.
+//!
+//! Reading order: this file (the settings and the catalogue), [`ladder`] (a route with its tiers and targets).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use domain::id::{ModelId, ProviderName, RouteName, TargetId};
-use domain::model::{Hedge, Model, Overrides, PriceList, Prices, Route, RouteTier, Target, TargetKind, Tier};
+use domain::id::{ModelId, ProviderName, RegionName, RouteName};
+use domain::model::{Model, PriceList, Prices, Quality, Route};
 use domain::money::Nanos;
+use domain::residency::Place;
 use serde::Deserialize;
 
 use crate::clients::AGENT_PREFIX;
+
+mod ladder;
+
+pub(crate) use ladder::target_of;
 
 /// Settings of one catalogue entry.
 #[derive(Debug, Clone, Deserialize)]
@@ -25,6 +32,9 @@ pub struct ModelConfig {
     /// A call whose first text takes longer than this many milliseconds counts as slow for the breaker. Unset, calls
     /// are never slow; models that Mainstay runs itself have none.
     pub slow_ms: Option<u64>,
+    /// How good its answers were found to be, 0 to 100, for tiers with `strategy = "quality_floor"`. A model that nobody
+    /// measured is below every floor.
+    pub quality: Option<u8>,
 }
 
 /// What serves when nothing is named.
@@ -82,6 +92,20 @@ pub enum HedgeName {
 pub struct TierConfig {
     /// `primary`, `fallback` or `embedded`.
     pub name: TierName,
+    /// Which of its targets is called first; the others follow when it fails or may not be called. `priority`: as they are
+    /// written. `weighted`: by chance and `weight`, always the same one for one session, user or key. `least_latency`:
+    /// whose answers come soonest, its calls under way counted in. `lowest_cost`: whose answer to this request is
+    /// expected to cost least; unpriced models come last. `quality_floor`: of those with `quality_min` or more, as `prefer`
+    /// says; the others are not called. `by_difficulty`: easy requests to the targets with `takes = "easy"`, others to those with `"hard"`.
+    #[serde(default)]
+    pub strategy: StrategyName,
+    /// The least `quality` of a model, 0 to 100, with `strategy = "quality_floor"`.
+    pub quality_min: Option<u8>,
+    /// With `strategy = "weighted"`, `on` (the default) keeps all requests of a session with one target, where there is
+    /// none those of a user, where there is none those of a key; `off` lets chance decide for each request.
+    pub sticky: Option<StickyName>,
+    /// Among models that are good enough, the `cheapest` (the default) or the `fastest` is called first.
+    pub prefer: Option<PreferName>,
     /// Its targets.
     pub targets: Vec<TargetConfig>,
     /// Parameters forced on its calls.
@@ -101,15 +125,81 @@ pub enum TierName {
     Embedded,
 }
 
+/// In which order the targets of a tier are called.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StrategyName {
+    /// As they are written.
+    Priority,
+    /// By chance and weight.
+    #[default]
+    Weighted,
+    /// The fastest first.
+    LeastLatency,
+    /// The cheapest first.
+    LowestCost,
+    /// Only those that are good enough.
+    QualityFloor,
+    /// As the request asks.
+    ByDifficulty,
+}
+
+/// Whether requests that belong together go the same way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StickyName {
+    /// They do.
+    #[default]
+    On,
+    /// Each goes its own.
+    Off,
+}
+
+/// What decides among models that are good enough.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PreferName {
+    /// What the request is expected to cost.
+    #[default]
+    Cheapest,
+    /// How soon the answer is expected.
+    Fastest,
+}
+
+/// The requests that a target is meant for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TakesName {
+    /// What a small model answers well.
+    Easy,
+    /// The rest.
+    Hard,
+}
+
 /// One target of a tier.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TargetConfig {
     /// `<provider>/<model>`, as in `[models]`.
     pub model: String,
-    /// Share of its tier's traffic relative to its siblings, 1 to 1,000,000.
+    /// The region of its provider, one of `[providers.NAME.regions]` where the provider does not know its own. Each
+    /// region is a target of its own, `<provider>/<model>@<region>`, with a breaker of its own.
+    pub region: Option<String>,
+    /// Every place where it may process requests, as `["eu"]`; else what its region says, or its provider where it has no
+    /// region. A target that names none is never called for a request with a residency.
+    pub residency: Option<Vec<String>>,
+    /// Share of its tier's traffic relative to its siblings, 1 to 1,000,000, with `strategy = "weighted"`.
     #[serde(default = "one")]
     pub weight: u32,
+    /// The requests that it is meant for, `easy` or `hard`, with `strategy = "by_difficulty"`.
+    pub takes: Option<TakesName>,
+}
+
+impl TargetConfig {
+    /// A model at its provider's own address.
+    pub fn of(model: impl Into<String>) -> Self {
+        Self { model: model.into(), region: None, residency: None, weight: one(), takes: None }
+    }
 }
 
 fn one() -> u32 {
@@ -137,8 +227,29 @@ pub struct Settings {
     pub defaults: DefaultsConfig,
     /// `[routes]`.
     pub routes: BTreeMap<String, RouteConfig>,
-    /// Names of `[providers]`; `embedded` always is one.
-    pub providers: Vec<String>,
+    /// `[providers]`, as far as routes go; `embedded` always is one.
+    pub providers: BTreeMap<String, ProviderPlaces>,
+}
+
+/// Where a provider is.
+#[derive(Debug, Clone, Default)]
+pub struct ProviderPlaces {
+    /// Every place where it may process requests; empty when nobody said.
+    pub residency: Vec<String>,
+    /// The regions that its settings name, each with the places where it may process requests.
+    pub regions: BTreeMap<String, Vec<String>>,
+    /// Whether it has others beside.
+    pub other_regions: OtherRegions,
+}
+
+/// Whether a provider has regions that its settings do not name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OtherRegions {
+    /// It has not.
+    #[default]
+    None,
+    /// It knows its own by name, as Bedrock does.
+    Known,
 }
 
 /// The provider name of models that Mainstay runs itself.
@@ -153,8 +264,17 @@ pub struct Routes {
     pub routes: BTreeMap<RouteName, Route>,
     /// Names that clients send → routes.
     pub aliases: BTreeMap<String, RouteName>,
+    /// What is known of models and providers beside.
+    pub(crate) facts: Facts,
+}
+
+/// What a target takes from its model and its provider.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Facts {
     /// From when a call of a model counts as slow, for those that say.
-    pub slow: BTreeMap<ModelId, Duration>,
+    slow: BTreeMap<ModelId, Duration>,
+    /// Where providers and their regions may process requests, for those that say.
+    places: BTreeMap<(ProviderName, Option<RegionName>), BTreeSet<Place>>,
 }
 
 impl Routes {
@@ -171,16 +291,23 @@ impl Routes {
                 Err(reason) => reasons.push(reason),
             }
             match slow(id, model.slow_ms) {
-                Ok(slow) => routes.slow.extend(slow.map(|slow| (ModelId::from(id.as_str()), slow))),
+                Ok(slow) => routes.facts.slow.extend(slow.map(|slow| (ModelId::from(id.as_str()), slow))),
                 Err(reason) => reasons.push(format!("[models.\"{id}\"] slow_ms: {reason}")),
             }
         }
+        for (name, provider) in &settings.providers {
+            match places(name, provider) {
+                Ok(places) => routes.facts.places.extend(places),
+                Err(reason) => reasons.push(reason),
+            }
+        }
         for (name, config) in &settings.routes {
-            match route(name, config, (settings, &routes.slow)) {
+            match ladder::route(name, config, (settings, &routes.facts)) {
                 Ok(route) => drop(routes.routes.insert(route.name.clone(), route)),
                 Err(reason) => reasons.push(format!("[routes.{name}]: {reason}")),
             }
         }
+        reasons.extend(in_two_places(&routes.routes));
         for (alias, target) in &settings.aliases {
             if alias.trim().is_empty() || alias.starts_with(AGENT_PREFIX) {
                 let reason =
@@ -220,7 +347,13 @@ fn catalogue_entry(id: &str, config: &ModelConfig, settings: &Settings) -> Resul
         }
     };
     let prices = prices.map(PriceList::from).unwrap_or_default();
-    Ok(Model { prices, context: config.context, ..Model::unknown(id) })
+    let quality = match config.quality {
+        Some(quality) if quality > 100 => {
+            return Err(format!("[models.\"{id}\"] quality: must be 0 to 100"));
+        }
+        quality => quality.map(Quality),
+    };
+    Ok(Model { prices, context: config.context, quality, ..Model::unknown(id) })
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "bounded to 10^15 the line before, far inside i64")]
@@ -233,10 +366,42 @@ fn check_provider(id: &ModelId, settings: &Settings) -> Result<(), String> {
     if !id.as_str().contains('/') || id.name_at_provider().is_empty() {
         return Err(format!("write the model as `<provider>/<model>`, not `{id}`"));
     }
-    if provider != EMBEDDED && !settings.providers.iter().any(|known| known == provider) {
+    if provider != EMBEDDED && !settings.providers.contains_key(provider) {
         return Err(format!("there is no provider `{provider}`; add [providers.{provider}]"));
     }
     Ok(())
+}
+
+/// Where a provider and its regions may process requests.
+type Places = Vec<((ProviderName, Option<RegionName>), BTreeSet<Place>)>;
+
+fn places(name: &str, provider: &ProviderPlaces) -> Result<Places, String> {
+    let read = |section: String, region: Option<&str>, names: &[String]| {
+        let places = Place::parse_all(names.iter().map(String::as_str));
+        let places = places.map_err(|error| format!("[{section}] residency: {error}"))?;
+        Ok(((ProviderName::from(name), region.map(RegionName::from)), places))
+    };
+    let own = read(format!("providers.{name}"), None, &provider.residency);
+    let regions = provider
+        .regions
+        .iter()
+        .map(|(region, names)| read(format!("providers.{name}.regions.{region}"), Some(region), names));
+    std::iter::once(own).chain(regions).collect()
+}
+
+/// Targets of which two routes say different places.
+fn in_two_places(routes: &BTreeMap<RouteName, Route>) -> Vec<String> {
+    let mut known = BTreeMap::new();
+    let mut reasons = Vec::new();
+    for route in routes.values() {
+        for target in route.tiers.iter().flat_map(|tier| &tier.targets) {
+            if known.entry(&target.id).or_insert(&target.places) != &&target.places {
+                let reason = format!("`{}` has another residency than in another route", target.id);
+                reasons.push(format!("[routes.{}]: {reason}", route.name));
+            }
+        }
+    }
+    reasons
 }
 
 /// Ten minutes: no call may take longer.
@@ -253,82 +418,14 @@ fn slow(id: &str, slow_ms: Option<u64>) -> Result<Option<Duration>, String> {
     }
 }
 
-/// The settings, and from when calls of a model count as slow.
-type Known<'a> = (&'a Settings, &'a BTreeMap<ModelId, Duration>);
-
-fn route(name: &str, config: &RouteConfig, known: Known<'_>) -> Result<Route, String> {
-    if config.tiers.is_empty() {
-        return Err("it has no tiers".to_owned());
-    }
-    let tiers = config.tiers.iter().map(|tier| route_tier(tier, known)).collect::<Result<Vec<_>, _>>()?;
-    let n_remote =
-        tiers.iter().flat_map(|tier| &tier.targets).filter(|target| target.kind == TargetKind::Remote);
-    let hedge = match config.hedge {
-        HedgeName::Off => Hedge::Off,
-        HedgeName::On if n_remote.count() < 2 => {
-            return Err("hedge = \"on\" needs two targets that Mainstay does not run itself".to_owned());
-        }
-        HedgeName::On => Hedge::On,
-    };
-    Ok(Route { name: RouteName::from(name), tiers, hedge })
-}
-
-fn route_tier(config: &TierConfig, known: Known<'_>) -> Result<RouteTier, String> {
-    if config.targets.is_empty() {
-        return Err("a tier has no targets".to_owned());
-    }
-    if config.overrides.temperature.is_some_and(|value| !(0.0..=2.0).contains(&value)) {
-        return Err("overrides.temperature must be 0 to 2".to_owned());
-    }
-    if config.overrides.max_tokens == Some(0) {
-        return Err("overrides.max_tokens must be at least 1".to_owned());
-    }
-    let targets =
-        config.targets.iter().map(|target| self::target(target, known)).collect::<Result<Vec<_>, _>>()?;
-    let all_embedded = targets.iter().all(|target| target.kind == TargetKind::Embedded);
-    let tier = match config.name {
-        // Whoever runs the model decides what the tier is called: an embedded answer is always marked as one.
-        _ if all_embedded => Tier::Embedded,
-        TierName::Embedded => return Err("an `embedded` tier may only name `embedded/…` models".to_owned()),
-        TierName::Primary => Tier::Primary,
-        TierName::Fallback => Tier::Fallback,
-    };
-    let overrides =
-        Overrides { max_tokens: config.overrides.max_tokens, temperature: config.overrides.temperature };
-    Ok(RouteTier { tier, targets, overrides })
-}
-
-fn target(config: &TargetConfig, (settings, slow): Known<'_>) -> Result<Target, String> {
-    let model = ModelId::from(config.model.as_str());
-    check_provider(&model, settings)?;
-    let kind = if model.provider() == EMBEDDED { TargetKind::Embedded } else { TargetKind::Remote };
-    if kind == TargetKind::Remote && !settings.models.contains_key(model.as_str()) {
-        return Err(format!("the model `{model}` is not in the catalogue; add [models.\"{model}\"]"));
-    }
-    if !(1..=1_000_000).contains(&config.weight) {
-        return Err(format!("the weight of `{model}` must be 1 to 1,000,000"));
-    }
-    Ok(Target { weight: config.weight, ..target_of(&model, slow) })
-}
-
-/// The target that is a model by itself.
-pub(crate) fn target_of(model: &ModelId, slow: &BTreeMap<ModelId, Duration>) -> Target {
-    let kind = if model.provider() == EMBEDDED { TargetKind::Embedded } else { TargetKind::Remote };
-    Target {
-        id: TargetId::new(model.as_str()),
-        model: model.clone(),
-        provider: ProviderName::from(model.provider()),
-        weight: 1,
-        kind,
-        slow: slow.get(model).copied(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use domain::model::{Hedge, Tier};
+
     use super::*;
 
-    fn settings(text: &str) -> Settings {
+    /// `openai` is in the US with a region in the EU and one somewhere; `cloud` knows its own regions.
+    pub(super) fn settings(text: &str) -> Settings {
         #[derive(Deserialize)]
         struct Whole {
             #[serde(default)]
@@ -339,11 +436,21 @@ mod tests {
             routes: BTreeMap<String, RouteConfig>,
         }
         let whole: Whole = toml::from_str(text).expect("valid TOML");
+        let places = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let openai = ProviderPlaces {
+            residency: places(&["us"]),
+            regions: BTreeMap::from([
+                ("frankfurt".to_owned(), places(&["EU"])),
+                ("tokyo".to_owned(), Vec::new()),
+            ]),
+            other_regions: OtherRegions::None,
+        };
+        let cloud = ProviderPlaces { other_regions: OtherRegions::Known, ..ProviderPlaces::default() };
         Settings {
             models: whole.models,
             aliases: whole.aliases,
             routes: whole.routes,
-            providers: vec!["openai".to_owned()],
+            providers: BTreeMap::from([("openai".to_owned(), openai), ("cloud".to_owned(), cloud)]),
             ..Settings::default()
         }
     }
@@ -405,6 +512,7 @@ mod tests {
                 "is no price",
             ),
             ("[models.\"openai/gpt\"]\nslow_ms = 0", "slow_ms: must be 1 to"),
+            ("[models.\"openai/gpt\"]\nquality = 101", "quality: must be 0 to 100"),
             ("[models.\"embedded/default\"]\nslow_ms = 900", "runs itself takes the time"),
             ("[routes.r]\ntiers = []", "no tiers"),
             ("[[routes.r.tiers]]\nname = \"primary\"\ntargets = []", "no targets"),

@@ -176,6 +176,14 @@ fn join(
         .routes
         .get(&agent.route)
         .ok_or_else(|| refuse("route", format!("there is no route `{}` in mainstay.toml", agent.route)))?;
+    let mut targets = route.tiers.iter().flat_map(|tier| &tier.targets);
+    if !targets.any(|target| target.is_within(&agent.residency)) {
+        let reason = format!(
+            "no target of the route `{}` processes requests within the residency {}",
+            agent.route, agent.residency
+        );
+        return Err(refuse("residency", reason));
+    }
     let mut chosen = Vec::new();
     for name in &agent.guardrails {
         let policy = policies
@@ -229,7 +237,8 @@ pub(crate) mod tests {
         }
         let Sections { models, aliases, routes } = toml::from_str(text).expect("valid");
         let (folder, mut settings) = sample();
-        let providers = providers.iter().map(|&name| name.to_owned()).collect();
+        let places = |&name: &&str| (name.to_owned(), crate::routes::ProviderPlaces::default());
+        let providers = providers.iter().map(places).collect();
         settings.routes = Settings { models, aliases, routes, providers, ..Settings::default() };
         Snapshot::build(&folder, &settings).unwrap_or_else(|problems| panic!("{problems}"))
     }

@@ -149,6 +149,14 @@ impl Breakers {
         self.guards(target).wait(answer, (percent, least), self.0.clock.now())
     }
 
+    /// How long one more call of `target` would wait for that kind of answer, about, in seconds: for comparing targets.
+    #[must_use]
+    pub fn load(&self, target: &TargetId, answer: Answer) -> f64 {
+        let (guards, now) = (self.guards(target), self.0.clock.now());
+        let calls = guards.bulkhead.lock().read(now).calls;
+        guards.average(answer, |average| average.load(calls, now)).unwrap_or(f64::MAX)
+    }
+
     /// A call of `target` was given up after it had waited so long.
     pub fn note_wait(&self, target: &TargetId, answer: Answer, waited: Duration) {
         self.guards(target).note_wait(answer, waited, self.0.clock.now());
@@ -208,7 +216,7 @@ impl Breakers {
     }
 
     fn closed(&self) -> Arc<Guards> {
-        Arc::new(Guards::closed(self.0.config, self.0.bulkhead))
+        Arc::new(Guards::closed((self.0.config, self.0.bulkhead), self.0.clock.now()))
     }
 
     fn guards(&self, target: &TargetId) -> Arc<Guards> {

@@ -2,7 +2,8 @@
 //!
 //! Knows nothing of models. The state machines are pure: time and chance are arguments. Reading order:
 //! [`deadline`], [`policy`] (which failure is tried again, and where), [`backoff`], [`budget`], [`breaker`]
-//! (one state machine), [`bulkhead`] (how many calls at once), [`breakers`] (all of them, shared, with permits as guards),
+//! (one state machine), [`bulkhead`] (how many calls at once), [`breakers`] (all of them, shared, with permits as guards;
+//! `ewma` says how busy a target is),
 //! [`hedge`] (a second call beside a slow one, after what `latency` knows), [`shedding`] (how many requests are taken on) and [`memory`] (its budget), [`chance`] and [`duration_text`]
 //! (durations in configuration files).
 #![deny(missing_docs)]
@@ -15,6 +16,7 @@ pub mod bulkhead;
 pub mod chance;
 pub mod deadline;
 pub mod duration_text;
+mod ewma;
 pub mod hedge;
 mod latency;
 pub mod memory;

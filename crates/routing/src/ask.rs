@@ -8,12 +8,14 @@ use domain::chat::{ChatRequest, ErrorReply, Relayed};
 use domain::fault::Fault;
 use domain::id::{ModelId, RouteName, TargetId};
 use domain::model::{Model, Route, Tier};
-use domain::ports::{ChatStream, ModelError};
+use domain::ports::{ChatStream, ModelError, Scoreboard};
+use domain::residency::Residency;
 use domain::spending::Weight;
 use domain::time::Moment;
 use resilience::breaker::Refused;
 
 use crate::attempt::AttemptLog;
+use crate::strategy::Affinity;
 
 /// A request for one answer.
 pub struct Ask<'a, Request = ChatRequest> {
@@ -25,6 +27,14 @@ pub struct Ask<'a, Request = ChatRequest> {
     pub deadline: Moment,
     /// The catalogue, for costs; a model that is not in it is unpriced.
     pub prices: &'a BTreeMap<ModelId, Model>,
+    /// How good models are, for tiers that ask for it.
+    pub scores: &'a dyn Scoreboard,
+    /// Where the request may be processed: no call is ever made elsewhere.
+    pub residency: &'a Residency,
+    /// What keeps requests that belong together with one target of a tier that goes by weight.
+    pub affinity: Option<Affinity>,
+    /// What the person asked, where the request holds more than that.
+    pub question: Option<&'a str>,
     /// When the turn began: attempts are recorded relative to it.
     pub started: Moment,
     /// Tiers that are not tried again.
@@ -141,6 +151,9 @@ pub enum Reason {
     /// The failure says that no model helps.
     #[error("the request fails with any model")]
     Stopped,
+    /// No call was made: every target of the route may process the request where it must not be.
+    #[error("no target may process it where it must stay")]
+    Residency,
     /// No time was left for the next tier.
     #[error("the deadline is over")]
     OutOfTime,
@@ -164,6 +177,12 @@ pub enum Why {
     /// Its provider is not configured or not running.
     #[error("its provider is not there")]
     NoProvider,
+    /// It may process the request where it must not be.
+    #[error("the request must not be processed there")]
+    Residency,
+    /// Nobody found it good enough for its tier.
+    #[error("it is not good enough for its tier")]
+    BelowFloor,
     /// The tier's or request's attempts are used up.
     #[error("the attempts are used up")]
     AttemptsUsedUp,
@@ -179,6 +198,8 @@ impl Why {
             Self::Refused(Refused::Open { until } | Refused::Quota { until }) => Some(until),
             Self::Refused(Refused::Probing | Refused::Full)
             | Self::NoProvider
+            | Self::Residency
+            | Self::BelowFloor
             | Self::AttemptsUsedUp
             | Self::RetryBudget => None,
         }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::fault::{Fault, Kind};
-use domain::interaction::{Attempt, AttemptResult};
+use domain::interaction::{Attempt, AttemptResult, Chosen};
 use domain::model::{Model, Target, TargetKind, Tier};
 use domain::ports::Clock;
 use domain::price::{Cost, Prices};
 use domain::spending::{NotCovered, Purse, Spent, Weight, Worst};
-use domain::time::Moment;
+use domain::time::{Day, Moment};
 use domain::token::Usage;
 use parking_lot::Mutex;
 use resilience::breakers::{Answer, Change, Permit};
@@ -26,6 +26,7 @@ pub struct AttemptLog(Arc<Mutex<Log>>);
 struct Log {
     n_begun: u32,
     n_failed_remote: u32,
+    n_answered: u32,
     /// At most a few for each generation, by the policy's limits.
     ended: Vec<Attempt>,
     /// What pays for the calls; `None` where nothing is counted.
@@ -71,6 +72,11 @@ impl AttemptLog {
         self.0.lock().n_failed_remote
     }
 
+    /// Answers of the turn that were given whole; asking again means that they did not hold.
+    pub(crate) fn n_answered(&self) -> u32 {
+        self.0.lock().n_answered
+    }
+
     fn begin(&self) -> u32 {
         let mut log = self.0.lock();
         log.n_begun = log.n_begun.saturating_add(1);
@@ -82,6 +88,7 @@ impl AttemptLog {
         if place == Place::Remote && matches!(attempt.result, AttemptResult::Failed(_)) {
             log.n_failed_remote = log.n_failed_remote.saturating_add(1);
         }
+        log.n_answered += u32::from(attempt.result == AttemptResult::Answered);
         log.ended.push(attempt);
     }
 }
@@ -108,7 +115,7 @@ impl Drop for Hold {
 
 /// What a call of a target costs.
 #[derive(Debug, Clone)]
-enum Pricing {
+pub(crate) enum Pricing {
     /// A model that runs here costs nothing for each token, unless the catalogue says otherwise.
     Free,
     PerToken(Prices),
@@ -116,9 +123,8 @@ enum Pricing {
 }
 
 impl Pricing {
-    fn of(start: &Start<'_>) -> Self {
-        let today = start.clock.wall().day();
-        match (start.model.and_then(|model| model.prices.on(today)), start.target.kind) {
+    pub(crate) fn of(target: &Target, model: Option<&Model>, today: Day) -> Self {
+        match (model.and_then(|model| model.prices.on(today)), target.kind) {
             (Some(prices), _) if prices.is_free() => Self::Free,
             (Some(prices), _) => Self::PerToken(prices.clone()),
             (None, TargetKind::Embedded) => Self::Free,
@@ -140,6 +146,7 @@ pub(crate) struct Start<'a> {
     pub(crate) clock: &'a Arc<dyn Clock>,
     pub(crate) log: &'a AttemptLog,
     pub(crate) target: &'a Target,
+    pub(crate) chosen: Chosen,
     pub(crate) tier: Tier,
     pub(crate) model: Option<&'a Model>,
     /// When the turn began.
@@ -188,12 +195,13 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn begin(start: Start<'_>) -> Self {
         let began = start.clock.now();
-        let pricing = Pricing::of(&start);
+        let pricing = Pricing::of(start.target, start.model, start.clock.wall().day());
         let attempt = Attempt {
             n: start.log.begin(),
             tier: start.tier,
             target: start.target.id.clone(),
             model: start.target.model.clone(),
+            chosen: Some(start.chosen),
             started: began.since(start.turn_started),
             latency: Duration::ZERO,
             first_token: None,
@@ -285,8 +293,17 @@ impl Running {
 
     /// The call failed with `fault` and is recorded as `kind`.
     pub(crate) fn failed(mut self, fault: &Fault, kind: Kind, blame: Blame) {
+        let waited = self.clock.now().since(self.began);
         if self.attempt.first_token.is_none() {
-            self.tell_slow(self.clock.now().since(self.began));
+            self.tell_slow(waited);
+        }
+        if let Some(permit) = &self.permit {
+            match (blame, fault.kind) {
+                // The request's own fault.
+                (_, Kind::Caller | Kind::Content) => {}
+                (Blame::Target, _) => permit.failed_after(self.awaits, waited),
+                (Blame::Deadline, _) => permit.left_after(self.awaits, waited),
+            }
         }
         let target = &self.attempt.target;
         let fault_kind = fault.kind.name();
@@ -342,7 +359,11 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // Without a permit its end is written already.
-        if self.permit.take().is_some() {
+        if let Some(permit) = self.permit.take() {
+            if self.attempt.first_token.is_none() {
+                permit.left_after(self.awaits, self.clock.now().since(self.began));
+            }
+            drop(permit);
             self.write(AttemptResult::Cancelled);
         }
     }

@@ -1,23 +1,28 @@
 //! The walk down the ladder.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use domain::fault::{Fault, Kind, Origin, Retry};
-use domain::model::{RouteTier, Target, TargetKind, Tier};
+use domain::id::{ProviderName, RegionName};
+use domain::interaction::Chosen;
+use domain::model::{Difficulty, Overrides, Route, RouteTier, Target, TargetKind, Tier};
 use domain::ports::{ChatModel, ModelError, RelayError};
+use domain::residency::Residency;
 use domain::spending::NotCovered;
 use domain::time::Moment;
 use resilience::breaker::Position;
 use resilience::breakers::Permit;
 use resilience::deadline::{Below, Deadline};
 use resilience::policy::{self, Attempts, Next};
-use std::sync::Arc;
 
 use crate::answer;
 use crate::ask::{Answering, Ask, Dispatched, Reason, Skipped, Unanswered, Why};
 use crate::attempt::{Running, Start, place};
 use crate::call;
-use crate::candidate;
 use crate::form::{Form, Pieces, Placed};
 use crate::router::Router;
+use crate::strategy::{self, Demand, Facts, Ordered, Weighed};
 use hedge::Standing;
 
 mod hedge;
@@ -31,6 +36,9 @@ pub(crate) async fn walk<F: Form>(router: &Router, ask: &Ask<'_, F>) -> Dispatch
     let attempts = Attempts::new(&router.parts.policy, ask.log.n_failed_remote());
     let mut walk = Walk { router, ask, attempts, last: None, last_tier: None, skipped: Vec::new() };
     let tiers = &ask.route.tiers;
+    if leaves_its_places(ask.route, ask.residency) {
+        return Err(walk.unanswered(Reason::Residency));
+    }
     for (index, tier) in tiers.iter().enumerate().skip(ask.skip.first_index()) {
         if !asks_models(tier) {
             continue;
@@ -52,6 +60,12 @@ pub(crate) async fn walk<F: Form>(router: &Router, ask: &Ask<'_, F>) -> Dispatch
     }
     let reason = if walk.last.is_some() { Reason::Exhausted } else { Reason::NoCandidate };
     Err(walk.unanswered(reason))
+}
+
+/// Whether no target of `route` may be asked, wherever the walk begins.
+fn leaves_its_places(route: &Route, residency: &Residency) -> bool {
+    let mut targets = route.tiers.iter().flat_map(|tier| &tier.targets).peekable();
+    targets.peek().is_some() && !targets.any(|target| target.is_within(residency))
 }
 
 fn asks_models(tier: &RouteTier) -> bool {
@@ -84,6 +98,7 @@ enum Visit {
 /// Someone who may be called now.
 struct Candidate<'a> {
     target: &'a Target,
+    chosen: Chosen,
     model: Arc<dyn ChatModel>,
     permit: Permit,
 }
@@ -101,12 +116,12 @@ impl<'a, F: Form> Walk<'a, F> {
     async fn tier(&mut self, rung: &Rung<'a>) -> Result<Answering<Pieces<F::Piece>>, Leave> {
         self.attempts.enter_tier();
         let request = self.ask.request.for_tier(rung.tier.overrides);
-        let mut standing = Standing { untried: rung.tier.targets.iter().collect(), called: Vec::new() };
+        let mut standing = self.standing(rung.tier);
         let mut retry_index = 0;
         let mut next = self.sibling(&mut standing);
         while let Some(candidate) = next {
             let target = candidate.target;
-            standing.called.push(&target.provider);
+            standing.called.push(endpoint(target));
             self.attempts.start(place(target));
             let ended = match self.hedge_after(target) {
                 None => place_call((self.router, self.ask), rung, candidate, &request).await,
@@ -140,11 +155,20 @@ impl<'a, F: Form> Walk<'a, F> {
         Err(Leave::Down)
     }
 
+    fn standing(&mut self, tier: &'a RouteTier) -> Standing<'a> {
+        let Ordered { targets, why, below } = self.order(tier);
+        let skipped = |target: &Target| Skipped { target: target.id.clone(), why: Why::BelowFloor };
+        self.skipped.extend(below.into_iter().map(skipped));
+        Standing { untried: targets, why, before: None, called: Vec::new() }
+    }
+
     /// A target of the tier that was not called yet. A second call of a provider is a retry, whichever its target.
     fn sibling(&mut self, standing: &mut Standing<'a>) -> Option<Candidate<'a>> {
-        while let Some(target) = candidate::take(&mut standing.untried, &*self.router.parts.rng) {
-            let visit = if standing.called.contains(&&target.provider) { Visit::Again } else { Visit::First };
-            match self.admit(target, visit) {
+        while let Some(target) = standing.untried.pop_front() {
+            let is_again = standing.called.contains(&endpoint(target));
+            let visit = if is_again { Visit::Again } else { Visit::First };
+            let chosen = standing.step_to(target);
+            match self.admit((target, chosen), visit) {
                 Ok(candidate) => return Some(candidate),
                 Err(why) => self.skipped.push(Skipped { target: target.id.clone(), why }),
             }
@@ -152,19 +176,49 @@ impl<'a, F: Form> Walk<'a, F> {
         None
     }
 
-    fn admit(&self, target: &'a Target, visit: Visit) -> Result<Candidate<'a>, Why> {
-        let Router { parts, budgets, .. } = self.router;
+    fn admit(&self, (target, chosen): Choice<'a>, visit: Visit) -> Result<Candidate<'a>, Why> {
         if !self.attempts.may_start(place(target)) {
             return Err(Why::AttemptsUsedUp);
         }
-        let model = self.router.model(&target.provider).ok_or(Why::NoProvider)?;
-        let permit = parts.breakers.admit(&target.id).map_err(Why::Refused)?;
+        let candidate = self.candidate((target, chosen))?;
+        let budgets = &self.router.budgets;
         match visit {
-            Visit::First => budgets.deposit(target.provider.as_str()),
-            Visit::Again if budgets.withdraw(target.provider.as_str()) => {}
+            Visit::First => budgets.deposit(&budget(target)),
+            Visit::Again if budgets.withdraw(&budget(target)) => {}
             Visit::Again => return Err(Why::RetryBudget),
         }
-        Ok(Candidate { target, model, permit })
+        Ok(candidate)
+    }
+
+    /// `target`, if it may be called now: the one door that every call goes through.
+    fn candidate(&self, (target, chosen): Choice<'a>) -> Result<Candidate<'a>, Why> {
+        if !target.is_within(self.ask.residency) {
+            return Err(Why::Residency);
+        }
+        let model = self.router.model(&target.provider).ok_or(Why::NoProvider)?;
+        let permit = self.router.parts.breakers.admit(&target.id).map_err(Why::Refused)?;
+        Ok(Candidate { target, chosen, model, permit })
+    }
+
+    /// The targets of `tier` in the order in which they are called; those where the request must not be come last.
+    fn order(&self, tier: &'a RouteTier) -> Ordered<'a> {
+        let Self { router, ask, .. } = self;
+        let (within, outside): (Vec<_>, Vec<_>) =
+            tier.targets.iter().partition(|target| target.is_within(ask.residency));
+        let request = AsAsked { ask, overrides: tier.overrides };
+        let facts = Facts {
+            rng: &*router.parts.rng,
+            breakers: &router.parts.breakers,
+            prices: ask.prices,
+            today: router.parts.clock.wall().day(),
+            scores: ask.scores,
+            affinity: ask.affinity,
+            awaits: ask.request.awaits(),
+            request: &request,
+        };
+        let mut ordered = strategy::order(tier.strategy, within, &facts);
+        ordered.targets.extend(outside);
+        ordered
     }
 
     /// The same target again, after its wait; `None` when it may not be, or the wait does not fit.
@@ -188,14 +242,11 @@ impl<'a, F: Form> Walk<'a, F> {
         if !wait.share.fits(now, pause) {
             return None;
         }
-        let why = if budgets.withdraw(target.provider.as_str()) {
+        let why = if budgets.withdraw(&budget(target)) {
             parts.clock.sleep(pause).await;
-            match parts.breakers.admit(&target.id) {
-                Ok(permit) => {
-                    let model = self.router.model(&target.provider)?;
-                    return Some(Candidate { target, model, permit });
-                }
-                Err(refused) => Why::Refused(refused),
+            match self.candidate((target, Chosen::Retry)) {
+                Ok(candidate) => return Some(candidate),
+                Err(why) => why,
             }
         } else {
             Why::RetryBudget
@@ -209,6 +260,9 @@ impl<'a, F: Form> Walk<'a, F> {
             (Some(error), _) => error.error.fault,
             (None, Reason::OutOfTime) => {
                 Fault { origin: Origin::Mainstay, kind: Kind::Timeout, retry: Retry::Never }
+            }
+            (None, Reason::Residency) => {
+                Fault { origin: Origin::Mainstay, kind: Kind::Caller, retry: Retry::Never }
             }
             (None, _) => shut(&self.skipped, self.router.parts.clock.now()),
         };
@@ -236,7 +290,7 @@ async fn place_call<F: Form>(
     candidate: Candidate<'_>,
     request: &F::Tier,
 ) -> Result<Answering<Pieces<F::Piece>>, RelayError> {
-    let Candidate { target, model, permit } = candidate;
+    let Candidate { target, chosen, model, permit } = candidate;
     let tier = tier_of(rung.tier, target);
     let parts = &router.parts;
     let priced = (target, ask.prices.get(&target.model));
@@ -245,6 +299,7 @@ async fn place_call<F: Form>(
         clock: &parts.clock,
         log: ask.log,
         target,
+        chosen,
         tier,
         model: ask.prices.get(&target.model),
         turn_started: ask.started,
@@ -257,7 +312,8 @@ async fn place_call<F: Form>(
     let place = ask.request.place(place(target));
     let limits = parts.policy.limits(place, running.began(), rung.share);
     let end = ask.request.end(&limits, running.began(), &parts.policy);
-    let start = F::start(request, &*model, Placed { model: target.model.clone(), deadline: end });
+    let placed = Placed { model: target.model.clone(), region: target.region.clone(), deadline: end };
+    let start = F::start(request, &*model, placed);
     match call::open(start, running, limits).await {
         Ok(mut opened) => {
             opened.limits.end = end;
@@ -290,6 +346,44 @@ fn tier_of(tier: &RouteTier, target: &Target) -> Tier {
     match target.kind {
         TargetKind::Embedded => Tier::Embedded,
         TargetKind::Remote => tier.tier,
+    }
+}
+
+/// A target, and why it.
+type Choice<'a> = (&'a Target, Chosen);
+
+/// What a target's calls end at: another region of a provider is another address, with other machines behind it.
+type Endpoint<'a> = (&'a ProviderName, Option<&'a RegionName>);
+
+fn endpoint(target: &Target) -> Endpoint<'_> {
+    (&target.provider, target.region.as_ref())
+}
+
+/// Whose retries a call takes.
+fn budget(target: &Target) -> Cow<'_, str> {
+    match &target.region {
+        None => Cow::Borrowed(target.provider.as_str()),
+        Some(region) => Cow::Owned(format!("{}@{region}", target.provider)),
+    }
+}
+
+/// The request as a tier asks it, for strategies.
+struct AsAsked<'a, F> {
+    ask: &'a Ask<'a, F>,
+    overrides: Overrides,
+}
+
+impl<F: Form> Weighed for AsAsked<'_, F> {
+    fn demand(&self) -> Demand {
+        self.ask.request.demand(self.overrides)
+    }
+
+    fn difficulty(&self) -> Difficulty {
+        // An answer that did not hold says more than the question.
+        if self.ask.log.n_answered() > 0 {
+            return Difficulty::Hard;
+        }
+        self.ask.request.difficulty(self.ask.question)
     }
 }
 

@@ -26,13 +26,21 @@ pub(crate) enum Prompt {
 /// About what a call used that asked `prompt` and has got `said` bytes of an answer.
 pub(crate) fn usage(prompt: &Prompt, said: u64) -> Usage {
     let input = match prompt {
-        Prompt::Texts(request) => {
-            let tokens = |bytes: usize| text_tokens(bytes as u64).saturating_add(TOKENS_A_MESSAGE);
-            request.messages.iter().map(|message| tokens(message.text.len())).fold(0, u64::saturating_add)
-        }
-        Prompt::Body(relayed) => body_tokens(&relayed.body),
+        Prompt::Texts(request) => texts(request),
+        Prompt::Body(relayed) => body(relayed),
     };
-    Usage::of(count(input), count(text_tokens(said)))
+    Usage::of(input, count(text_tokens(said)))
+}
+
+/// About how many tokens a request of texts has.
+pub(crate) fn texts(request: &ChatRequest) -> TokenCount {
+    let tokens = |bytes: usize| text_tokens(bytes as u64).saturating_add(TOKENS_A_MESSAGE);
+    count(request.messages.iter().map(|message| tokens(message.text.len())).fold(0, u64::saturating_add))
+}
+
+/// About how many tokens a caller's own request has.
+pub(crate) fn body(relayed: &Relayed) -> TokenCount {
+    count(body_tokens(&relayed.body))
 }
 
 fn count(tokens: u64) -> TokenCount {

@@ -3,9 +3,11 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use domain::chat::{ChatCall, ChatChunk, ChatRequest, Delivery, Done, RelayCall, RelayedPortion, Tools};
-use domain::id::ModelId;
-use domain::model::Overrides;
+use domain::chat::{
+    ChatCall, ChatChunk, ChatRequest, Delivery, Done, RelayCall, Relayed, RelayedPortion, Tools,
+};
+use domain::id::{ModelId, RegionName};
+use domain::model::{Difficulty, Overrides};
 use domain::ports::{BoxFuture, ChatModel, ModelError, RelayError};
 use domain::spending::{Input, Weight};
 use domain::time::Moment;
@@ -14,7 +16,8 @@ use resilience::breakers::Answer;
 use resilience::policy::{self, Limits, Place};
 
 use crate::ask::Passing;
-use crate::estimate::Prompt;
+use crate::estimate::{self, Prompt};
+use crate::strategy::{Demand, Question, difficulty};
 
 /// What a piece of an answer is to the walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +78,7 @@ pub(crate) type Pieces<P> = Pin<Box<dyn Stream<Item = Result<P, <P as Piece>::Er
 /// A call of one target.
 pub(crate) struct Placed {
     pub(crate) model: ModelId,
+    pub(crate) region: Option<RegionName>,
     pub(crate) deadline: Moment,
 }
 
@@ -98,6 +102,12 @@ pub(crate) trait Form: Sync {
 
     /// What the first text of its answer is.
     fn awaits(&self) -> Answer;
+
+    /// How many tokens it may take with these overrides.
+    fn demand(&self, overrides: Overrides) -> Demand;
+
+    /// How much it asks of a model; `question` is what the person asked, where it holds more than that.
+    fn difficulty(&self, question: Option<&str>) -> Difficulty;
 
     /// Whether asking twice does no more than asking once, but for its cost.
     fn leaves_nothing_behind(&self) -> bool;
@@ -141,8 +151,8 @@ impl Form for ChatRequest {
         model: &'m dyn ChatModel,
         placed: Placed,
     ) -> BoxFuture<'m, Result<Pieces<ChatChunk>, ModelError>> {
-        let Placed { model: id, deadline } = placed;
-        model.chat(ChatCall { model: id, request: Arc::clone(tier), deadline })
+        let Placed { model: id, region, deadline } = placed;
+        model.chat(ChatCall { model: id, region, request: Arc::clone(tier), deadline })
     }
 
     fn prompt(tier: &Arc<Self>) -> Prompt {
@@ -153,10 +163,22 @@ impl Form for ChatRequest {
         Answer::Begun
     }
 
+    fn demand(&self, overrides: Overrides) -> Demand {
+        let asked = self.parameters.max_tokens;
+        Demand::of(estimate::texts(self), Some(overrides.max_tokens.map_or(asked, |most| most.min(asked))))
+    }
+
+    fn difficulty(&self, question: Option<&str>) -> Difficulty {
+        difficulty(&Question::of_chat(self, question))
+    }
+
     fn leaves_nothing_behind(&self) -> bool {
         true
     }
 }
+
+/// Where dialects say how long an answer may be.
+const LIMIT_FIELDS: [&str; 3] = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
 
 /// A caller's request as a tier passes it on.
 pub(crate) struct PassingTier {
@@ -181,9 +203,9 @@ impl Form for Passing {
         model: &'m dyn ChatModel,
         placed: Placed,
     ) -> BoxFuture<'m, Result<Pieces<RelayedPortion>, RelayError>> {
-        let Placed { model: id, deadline } = placed;
+        let Placed { model: id, region, deadline } = placed;
         let relayed = Arc::clone(&tier.passing.relayed);
-        model.relay(RelayCall { model: id, relayed, overrides: tier.overrides, deadline })
+        model.relay(RelayCall { model: id, region, relayed, overrides: tier.overrides, deadline })
     }
 
     fn prompt(tier: &PassingTier) -> Prompt {
@@ -195,6 +217,20 @@ impl Form for Passing {
             Delivery::Streamed => Answer::Begun,
             Delivery::Whole => Answer::Whole,
         }
+    }
+
+    fn demand(&self, overrides: Overrides) -> Demand {
+        let Relayed { body, fields, .. } = &*self.relayed;
+        let limit = fields
+            .iter()
+            .filter(|field| LIMIT_FIELDS.contains(&field.name))
+            .find_map(|field| std::str::from_utf8(body.get(field.value.clone())?).ok()?.trim().parse().ok());
+        let most = [limit, overrides.max_tokens].into_iter().flatten().min();
+        Demand::of(estimate::body(&self.relayed), most)
+    }
+
+    fn difficulty(&self, _: Option<&str>) -> Difficulty {
+        difficulty(&Question::of_relayed(&self.relayed))
     }
 
     fn leaves_nothing_behind(&self) -> bool {

@@ -17,7 +17,7 @@ use resilience::policy;
 use crate::ask::{Ask, Dispatched, Passing};
 use crate::dispatch;
 
-/// What a router is made of.
+/// What a router is made of, beside the clients that [`Router::provide`] gives it.
 pub struct Parts {
     /// Time.
     pub clock: Arc<dyn Clock>,
@@ -25,8 +25,6 @@ pub struct Parts {
     pub rng: Arc<dyn Rng>,
     /// Shared with whoever keeps and shows them. They outlive a router that is built anew.
     pub breakers: Breakers,
-    /// The client of each provider; [`Router::provide`] adds to them.
-    pub models: BTreeMap<ProviderName, Arc<dyn ChatModel>>,
     /// How often and how long is tried.
     pub policy: policy::Config,
 }
@@ -65,12 +63,11 @@ pub struct TargetHealth {
 }
 
 impl Router {
-    /// A router with full retry budgets.
+    /// A router with full retry budgets, which knows no provider yet.
     #[must_use]
-    pub fn new(mut parts: Parts) -> Self {
+    pub fn new(parts: Parts) -> Self {
         let (budgets, hedges) = (Budgets::new(parts.policy.budget), Hedges::new(parts.policy.hedge));
-        let models = RwLock::new(std::mem::take(&mut parts.models));
-        Self { parts, budgets, hedges, models }
+        Self { parts, budgets, hedges, models: RwLock::default() }
     }
 
     /// Calls these providers from now on, too, each in place of one of its name. Calls under way go on as they began.

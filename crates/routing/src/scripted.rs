@@ -1,6 +1,6 @@
 //! What the tests of this crate share: models that follow a script, a clock on paused time, seeded chance.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -64,9 +64,12 @@ pub(crate) fn remote(model: &str, weight: u32) -> Target {
         id: TargetId::from(model.as_str()),
         provider: ProviderName::from(model.provider()),
         model,
+        region: None,
+        places: BTreeSet::new(),
         weight,
         kind: TargetKind::Remote,
         slow: None,
+        takes: None,
     }
 }
 

@@ -34,7 +34,9 @@ pub fn of_route(route: &Route, weight: Weight, prices: &BTreeMap<ModelId, Model>
 #[cfg(test)]
 mod tests {
     use domain::id::{ProviderName, RouteName, TargetId};
-    use domain::model::{Hedge, Overrides, Prices, RouteTier, Target, TargetKind};
+    use std::collections::BTreeSet;
+
+    use domain::model::{Hedge, Overrides, Prices, RouteTier, Strategy, Target, TargetKind};
     use domain::spending::Input;
 
     use super::*;
@@ -53,12 +55,16 @@ mod tests {
             id: TargetId::from(*model),
             model: ModelId::from(*model),
             provider: ProviderName::from("one"),
+            region: None,
+            places: BTreeSet::new(),
             weight: 1,
             kind: if tier == Tier::Embedded { TargetKind::Embedded } else { TargetKind::Remote },
             slow: None,
+            takes: None,
         };
         let overrides = Overrides { max_tokens, temperature: None };
-        RouteTier { tier, targets: models.iter().map(target).collect(), overrides }
+        let strategy = Strategy::Priority;
+        RouteTier { tier, strategy, targets: models.iter().map(target).collect(), overrides }
     }
 
     #[test]

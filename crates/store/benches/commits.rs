@@ -32,6 +32,7 @@ fn attempt() -> Attempt {
         tier: Tier::Primary,
         target: "openai/gpt-4o-mini".into(),
         model: "openai/gpt-4o-mini".into(),
+        chosen: None,
         started: Duration::from_millis(2),
         latency: Duration::from_millis(890),
         first_token: Some(Duration::from_millis(310)),

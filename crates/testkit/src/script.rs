@@ -155,7 +155,12 @@ mod tests {
     use crate::clock::ManualClock;
 
     fn call() -> ChatCall {
-        ChatCall { model: ModelId::from("test/model"), request: Arc::default(), deadline: Moment::default() }
+        ChatCall {
+            model: ModelId::from("test/model"),
+            region: None,
+            request: Arc::default(),
+            deadline: Moment::default(),
+        }
     }
 
     #[tokio::test]

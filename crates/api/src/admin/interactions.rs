@@ -7,7 +7,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use domain::id::{ContentHash, InteractionId, SessionId};
-use domain::interaction::{Attempt, Interaction, InteractionFilter, Outcome};
+use domain::interaction::{Attempt, Chosen, Interaction, InteractionFilter, Outcome};
 use domain::price::PriceVersion;
 use domain::token::Usage;
 use http::HeaderMap;
@@ -125,6 +125,7 @@ fn attempt(attempt: &Attempt) -> Value {
         "tier": attempt.tier.name(),
         "target": attempt.target.as_str(),
         "model": attempt.model.as_str(),
+        "chosen": attempt.chosen.map(Chosen::name),
         "started_ms": milliseconds(attempt.started),
         "latency_ms": milliseconds(attempt.latency),
         "first_token_ms": attempt.first_token.map(milliseconds),

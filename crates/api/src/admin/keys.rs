@@ -14,6 +14,7 @@ use domain::grant::{Allowed, Network};
 use domain::id::{KeyId, TenantId};
 use domain::key::Key;
 use domain::principal::Role;
+use domain::residency::{Place, Residency};
 use domain::time::Timestamp;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
@@ -36,6 +37,7 @@ struct KeyBody {
     models: Option<Vec<String>>,
     routes: Option<Vec<String>>,
     addresses: Option<Vec<String>>,
+    residency: Option<Vec<String>>,
     expires: Option<String>,
     expires_in: Option<String>,
 }
@@ -141,6 +143,10 @@ fn wanted(body: KeyBody, now: Timestamp) -> Result<Wanted, Problem> {
         Network::parse(&text).map_err(|error| Problem::bad_field(format!("field `addresses`: {error}")))
     };
     let addresses = body.addresses.map(|texts| texts.into_iter().map(network).collect::<Result<_, _>>());
+    let residency = body.residency.map(|names| {
+        Residency::parse(Some(names.iter().map(String::as_str)))
+            .map_err(|error| Problem::bad_field(format!("field `residency`: {error}")))
+    });
     let expires = match (body.expires, body.expires_in) {
         (None, None) => None,
         (Some(text), None) => {
@@ -158,6 +164,7 @@ fn wanted(body: KeyBody, now: Timestamp) -> Result<Wanted, Problem> {
         models: body.models,
         routes: body.routes,
         addresses: addresses.transpose()?,
+        residency: residency.transpose()?,
         expires,
         limits: None,
         budget: None,
@@ -209,6 +216,10 @@ fn entry(key: &Key, now: Timestamp) -> Value {
         "models": names(&key.grant.models),
         "routes": names(&key.grant.routes),
         "addresses": addresses,
+        "residency": match &key.grant.residency {
+            Residency::Anywhere => None,
+            Residency::Within(places) => Some(places.iter().map(Place::as_str).collect::<Vec<_>>()),
+        },
         "created": key.created.rfc3339(),
         "created_by": key.created_by.as_str(),
         "expires": key.expires.map(Timestamp::rfc3339),

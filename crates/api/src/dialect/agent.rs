@@ -117,6 +117,7 @@ fn turn(door: &Door, (asked, conversation): (&Asked, Conversation)) -> Result<Tu
         max_tokens: sampling.max_tokens,
         temperature: sampling.temperature.map(wire::texts::narrowed),
         deadline: asked.deadline,
+        residency: asked.residency.clone(),
         class: asked.class,
     })
 }

@@ -191,6 +191,10 @@ impl From<Refused> for Refusal {
 
 impl From<Unanswered> for Refusal {
     fn from(unanswered: Unanswered) -> Self {
+        if unanswered.reason == Reason::Residency {
+            let said = ("residency_violation", unanswered.to_string());
+            return Self::new(StatusCode::FORBIDDEN, Class::Permission, said);
+        }
         let wait = match unanswered.fault.retry {
             Retry::After(wait) => Some(wait),
             Retry::Never | Retry::Here | Retry::Elsewhere => None,

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use domain::chat::Relayed;
+use domain::id::KeyId;
 use domain::model::Route;
 use domain::principal::Principal;
 use futures_util::StreamExt;
@@ -13,6 +15,8 @@ use pipeline::parts::Pipeline;
 use pipeline::relay::{Answer, Passed, RelayTurn, Relaying};
 use pipeline::turn::Recorded;
 use registry::snapshot::Snapshot;
+use routing::Affinity;
+use wire::openai::relay::USER;
 
 use crate::dialect::Asked;
 use crate::dialect::manner::Manner;
@@ -34,8 +38,22 @@ pub(super) struct Door {
 /// Tells in a stream what a header tells elsewhere.
 const UNRECORDED: &str = "x-mainstay-recorded: no";
 
+/// What a request has in common with others: its conversation, else its user, else its key.
+fn affinity(door: &Door, asked: &Asked) -> Option<Affinity> {
+    let key = &door.principal.asker.key;
+    let user = || {
+        let Relayed { fields, body, .. } = &asked.relayed;
+        let field = fields.iter().find(|field| field.name == USER)?;
+        serde_json::from_slice::<String>(body.get(field.value.clone())?).ok()
+    };
+    let named = asked.session.clone().or_else(user).filter(|name| !name.is_empty());
+    let key = (*key != KeyId::open()).then(|| key.to_string());
+    named.or(key).as_deref().map(Affinity::of)
+}
+
 pub(super) async fn respond(door: Door, asked: Asked) -> Result<Response, Refusal> {
     let interaction = new_interaction_id(&door.api);
+    let affinity = affinity(&door, &asked);
     let turn = RelayTurn {
         interaction: interaction.clone(),
         principal: door.principal,
@@ -45,6 +63,8 @@ pub(super) async fn respond(door: Door, asked: Asked) -> Result<Response, Refusa
         request_hash: asked.hash,
         deadline: asked.deadline,
         streams_until: asked.streams_until,
+        residency: asked.residency,
+        affinity,
         class: asked.class,
         observer: Arc::clone(&door.api.metrics) as _,
     };

@@ -60,6 +60,7 @@ pub(crate) async fn handle(
     body: Body,
 ) -> Result<Response, Problem> {
     let (deadline, class) = (api.deadline(&headers)?, Api::class(&headers)?);
+    let residency = Api::residency(&headers)?;
     let body: GenerateBody = read_json(&headers, body, api.body_limits(), api.clock.as_ref()).await?;
     let prompt = text::either(("prompt", body.prompt), ("question", body.question))?
         .ok_or_else(|| Problem::bad_field("field `prompt` (or `question`) is missing"))?;
@@ -83,6 +84,7 @@ pub(crate) async fn handle(
         max_tokens: body.max_tokens,
         temperature: body.temperature,
         deadline,
+        residency,
         class,
     };
     reply::run(api, &headers, turn).await

@@ -36,6 +36,7 @@ pub(crate) async fn handle(
     body: Body,
 ) -> Result<Response, Problem> {
     let (deadline, class) = (api.deadline(&headers)?, Api::class(&headers)?);
+    let residency = Api::residency(&headers)?;
     let body: QueryBody = read_json(&headers, body, api.body_limits(), api.clock.as_ref()).await?;
     let turn = Turn {
         interaction: reply::new_interaction_id(&api),
@@ -50,6 +51,7 @@ pub(crate) async fn handle(
         max_tokens: None,
         temperature: None,
         deadline,
+        residency,
         class,
     };
     reply::run(api, &headers, turn).await

@@ -232,6 +232,7 @@ impl House {
         self.worker
             .chat(ChatCall {
                 model: ModelId::from("embedded/tiny"),
+                region: None,
                 request: Arc::new(request),
                 deadline: self.clock.now().after(within),
             })

@@ -10,6 +10,7 @@ use domain::id::{AgentName, InteractionId, prefixed};
 use domain::interaction::Door;
 use domain::ports::{Clock, Ids};
 use domain::principal::Principal;
+use domain::residency::Residency;
 use indicatif::ProgressBar;
 use pipeline::listener::{Event, Listener, StepState};
 use pipeline::turn::Turn;
@@ -166,6 +167,7 @@ async fn ask_here(options: &Options, clock: Arc<SystemClock>, screen: &mut Scree
         max_tokens: None,
         temperature: None,
         deadline: clock.now().after(request_timeout),
+        residency: Residency::Anywhere,
         class: Class::Interactive,
     };
     let (sender, mut events) = mpsc::channel(64);

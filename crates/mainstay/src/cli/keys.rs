@@ -74,6 +74,9 @@ struct CreateOptions {
     /// Addresses or networks it may be used from, as 10.0.0.0/8.
     #[arg(long = "address", value_name = "NETWORK")]
     addresses: Vec<String>,
+    /// Places where its requests may be processed, as eu.
+    #[arg(long = "residency", value_name = "PLACE")]
+    residency: Vec<String>,
     /// When it ends, from now, as 90d.
     #[arg(long, value_name = "TIME")]
     expires_in: Option<String>,
@@ -125,6 +128,7 @@ fn body(options: &CreateOptions) -> Value {
         ("models", &options.models),
         ("routes", &options.routes),
         ("addresses", &options.addresses),
+        ("residency", &options.residency),
     ] {
         if !list.is_empty() {
             put(name, Value::from(list.as_slice()));
@@ -164,9 +168,13 @@ fn words(key: &Value) -> String {
     if let Some(expires) = key["expires"].as_str() {
         words.push_str(&format!(", until {expires}"));
     }
-    for (name, what) in
-        [("agents", "agents"), ("models", "models"), ("routes", "routes"), ("addresses", "from")]
-    {
+    for (name, what) in [
+        ("agents", "agents"),
+        ("models", "models"),
+        ("routes", "routes"),
+        ("addresses", "from"),
+        ("residency", "within"),
+    ] {
         if let Some(list) = key[name].as_array() {
             let list: Vec<&str> = list.iter().filter_map(Value::as_str).collect();
             let list = if list.is_empty() { "none".to_owned() } else { list.join(" ") };

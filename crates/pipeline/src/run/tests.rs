@@ -25,11 +25,12 @@ use domain::interaction::{Door, Interaction, Outcome};
 use domain::model::Tier;
 use domain::ports::{ChatModel, Clock, Ids, Records, Sessions};
 use domain::principal::Principal;
+use domain::residency::Residency;
 use providers::Translated;
 use registry::folder::Folder;
 use registry::routes::{
-    HedgeName, ModelConfig, OverridesConfig, RouteConfig, Settings, TargetConfig, TierConfig, TierName,
-    UnknownUseCase,
+    HedgeName, ModelConfig, OverridesConfig, ProviderPlaces, RouteConfig, Settings, StrategyName,
+    TargetConfig, TierConfig, TierName, UnknownUseCase,
 };
 use registry::snapshot::{BuildSettings, Current, Snapshot};
 use resilience::breakers::Breakers;
@@ -131,9 +132,9 @@ impl House {
             clock: Arc::clone(&shared),
             rng: rng.clone(),
             breakers: Breakers::new(resilience::breaker::Config::default(), Arc::clone(&shared), rng),
-            models: named.collect(),
             policy: resilience::policy::Config::default(),
         });
+        router.provide(named.collect());
         let retriever = Arc::new(FakeRetriever::new(finds(0.9)));
         let ledger = Arc::new(Ledger::default());
         let (sessions, records): (Arc<dyn Sessions>, Arc<dyn Records>) = match plan.store {
@@ -173,6 +174,7 @@ impl House {
             max_tokens: None,
             temperature: None,
             deadline: self.clock.now().after(Duration::from_secs(60)),
+            residency: Residency::Anywhere,
             class: Class::Interactive,
         }
     }
@@ -266,9 +268,13 @@ fn step_names(interaction: &Interaction) -> Vec<&str> {
 }
 
 fn snapshot(tiers: &[TierName], unknown_use_case: UnknownUseCase) -> Snapshot {
-    let target = |rung: TierName| TargetConfig { model: model_of(rung).to_owned(), weight: 1 };
+    let target = |rung: TierName| TargetConfig::of(model_of(rung));
     let tier = |rung: &TierName| TierConfig {
         name: *rung,
+        strategy: StrategyName::Weighted,
+        quality_min: None,
+        sticky: None,
+        prefer: None,
         targets: vec![target(*rung)],
         overrides: OverridesConfig::default(),
     };
@@ -278,6 +284,7 @@ fn snapshot(tiers: &[TierName], unknown_use_case: UnknownUseCase) -> Snapshot {
         price_as_of: None,
         context: None,
         slow_ms: None,
+        quality: None,
     };
     let mut routes = Settings {
         models: BTreeMap::from([
@@ -288,7 +295,7 @@ fn snapshot(tiers: &[TierName], unknown_use_case: UnknownUseCase) -> Snapshot {
             "standard".to_owned(),
             RouteConfig { tiers: tiers.iter().map(tier).collect(), hedge: HedgeName::Off },
         )]),
-        providers: vec!["cloud".to_owned(), "other".to_owned()],
+        providers: ["cloud", "other"].map(|name| (name.to_owned(), ProviderPlaces::default())).into(),
         ..Settings::default()
     };
     routes.defaults.unknown_use_case = unknown_use_case;

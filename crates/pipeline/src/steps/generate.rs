@@ -8,7 +8,7 @@ use domain::model::Route;
 use quality::source::Source;
 use registry::prompt::{Inputs, PassageInput, RenderError};
 use registry::snapshot::{Serving, Snapshot};
-use routing::{Ask, AttemptLog, Router, Skip, Unanswered};
+use routing::{Affinity, Ask, AttemptLog, Router, Skip, Unanswered};
 
 use crate::listener::Listener;
 use crate::run::closing::Spoken;
@@ -32,6 +32,8 @@ pub(crate) struct Asked<'a> {
     /// What the answer must rest on; empty for an agent without knowledge.
     pub(crate) passages: &'a [Passage],
     pub(crate) certainty: Certainty,
+    /// What keeps the turns of a conversation with one target.
+    pub(crate) affinity: Option<Affinity>,
     pub(crate) attempts: AttemptLog,
     pub(crate) listener: &'a Listener,
     pub(crate) trace: &'a Trace,
@@ -137,6 +139,9 @@ pub(crate) async fn run(router: &Arc<Router>, asked: &Asked<'_>, again: &Again) 
         }
     };
     let route = &asked.serving.route;
+    let agent = &asked.serving.loaded.agent;
+    let allowed = asked.turn.principal.grant.residency.narrowed(&agent.residency);
+    let residency = allowed.narrowed(&asked.turn.residency);
     let mut skip = again.skip;
     let mut broken_in = None;
     loop {
@@ -145,6 +150,10 @@ pub(crate) async fn run(router: &Arc<Router>, asked: &Asked<'_>, again: &Again) 
             request: &request,
             deadline: asked.turn.deadline,
             prices: &asked.snapshot.models,
+            scores: &asked.snapshot.models,
+            residency: &residency,
+            affinity: asked.affinity,
+            question: Some(asked.question),
             started: asked.trace.started(),
             skip,
             log: &asked.attempts,

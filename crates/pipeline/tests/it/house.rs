@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use domain::document::{Passage, Retrieved, Search};
 use domain::id::{ContentHash, DocumentId};
+use domain::interaction::Interaction;
 use domain::ports::{BoxFuture, Retriever, SearchError};
+use pipeline::relay::Observer;
 use registry::folder::Folder;
 use registry::routes::{
-    HedgeName, ModelConfig, OverridesConfig, RouteConfig, Settings, TargetConfig, TierConfig, TierName,
+    HedgeName, ModelConfig, OverridesConfig, ProviderPlaces, RouteConfig, Settings, StrategyName,
+    TargetConfig, TierConfig, TierName,
 };
 use registry::snapshot::{BuildSettings, Snapshot};
 
@@ -29,13 +32,17 @@ pub(crate) struct Extras {
 /// Agents `general` (with knowledge) and `chat` (without), on one route whose tiers have these models; the last tier
 /// may be `embedded/default`.
 pub(crate) fn snapshot(tiers: &[Vec<String>], extras: Extras) -> Snapshot {
-    let target = |model: &String| TargetConfig { model: model.clone(), weight: 1 };
+    let target = |model: &String| TargetConfig::of(model.as_str());
     let tier = |(index, models): (usize, &Vec<String>)| TierConfig {
         name: match models.first().map(String::as_str) {
             Some("embedded/default") => TierName::Embedded,
             _ if index == 0 => TierName::Primary,
             _ => TierName::Fallback,
         },
+        strategy: StrategyName::Weighted,
+        quality_min: None,
+        sticky: None,
+        prefer: None,
         targets: models.iter().map(target).collect(),
         overrides: OverridesConfig::default(),
     };
@@ -50,13 +57,20 @@ pub(crate) fn snapshot(tiers: &[Vec<String>], extras: Extras) -> Snapshot {
             price_as_of: None,
             context: None,
             slow_ms: extras.slow_ms,
+            quality: None,
         };
         (model.clone(), config)
     };
     let routes = Settings {
         models: tiers.iter().flatten().filter(|model| *model != "embedded/default").map(priced).collect(),
         routes: BTreeMap::from([("standard".to_owned(), route)]),
-        providers: tiers.iter().flatten().map(provider).filter(|name| name != "embedded").collect(),
+        providers: tiers
+            .iter()
+            .flatten()
+            .map(provider)
+            .filter(|name| name != "embedded")
+            .map(|name| (name, ProviderPlaces::default()))
+            .collect(),
         ..Settings::default()
     };
     let settings =
@@ -129,4 +143,12 @@ impl Retriever for OnePassage {
         let found = Retrieved { passages: vec![passage], confidence: 0.9, abstain_below: 0.5 };
         Box::pin(async { Ok(found) })
     }
+}
+
+/// Nobody who is told how relayed turns end.
+pub(crate) struct Unobserved;
+
+impl Observer for Unobserved {
+    fn finished(&self, _: &Interaction) {}
+    fn not_recorded(&self) {}
 }

@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::id::{AgentName, InteractionId, ProviderName};
-use domain::interaction::{Door, Interaction, Outcome};
+use domain::interaction::{Door, Outcome};
 use domain::ports::{ChatModel, Clock, Ids};
 use domain::principal::Principal;
+use domain::residency::Residency;
 use domain::secret::Secret;
 use domain::time::Moment;
 use futures_util::{FutureExt, StreamExt, stream};
 use pipeline::listener::Listener;
 use pipeline::parts::{Parts, Pipeline, RecordsConfig};
-use pipeline::relay::{Answer, Broken, Observer, Passed, Refused, RelayTurn, hash};
+use pipeline::relay::{Answer, Broken, Passed, Refused, RelayTurn, hash};
 use pipeline::turn::Turn;
 use providers::Remote;
 use providers::remote;
@@ -29,7 +30,7 @@ use testkit::{Behaviour, CountingIds, ManualClock, SeededRng, Upstream};
 use tokio_util::task::TaskTracker;
 use wire::openai::chat::ChatCompletions;
 
-use crate::house::{self, OnePassage};
+use crate::house::{self, OnePassage, Unobserved};
 
 /// The key that both providers are called with.
 const KEY: &str = "sk-live-canary-0123456789";
@@ -69,13 +70,6 @@ struct House {
     stalls: Duration,
     /// Of the database.
     _folder: tempfile::TempDir,
-}
-
-struct Unobserved;
-
-impl Observer for Unobserved {
-    fn finished(&self, _: &Interaction) {}
-    fn not_recorded(&self) {}
 }
 
 fn provider(
@@ -141,9 +135,9 @@ impl House {
             clock: Arc::clone(&port),
             rng: rng.clone(),
             breakers: Breakers::new(resilience::breaker::Config::default(), Arc::clone(&port), rng),
-            models,
             policy: resilience::policy::Config::default(),
         });
+        router.provide(models);
         let folder = tempfile::tempdir().expect("a folder");
         let store =
             store::Store::open(&folder.path().join("m.db"), &store::Config::default()).expect("a store");
@@ -214,6 +208,7 @@ impl House {
             max_tokens: None,
             temperature: None,
             deadline: self.deadline(),
+            residency: Residency::Anywhere,
             class: Class::Interactive,
         };
         let reply = Box::pin(self.pipeline.run(turn, Listener::Silent)).await.expect("a reply");
@@ -238,6 +233,8 @@ impl House {
             request_hash: hash(body.as_bytes()),
             deadline: self.deadline(),
             streams_until: Some(self.deadline()),
+            residency: Residency::Anywhere,
+            affinity: None,
             class: Class::Interactive,
             observer: Arc::new(Unobserved),
         };

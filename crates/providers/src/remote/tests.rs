@@ -94,6 +94,7 @@ fn call() -> ChatCall {
     let messages = vec![Message::new(Role::System, "Be brief."), Message::new(Role::User, "Is it insured?")];
     ChatCall {
         model: ModelId::from("mock/org/model-1"),
+        region: None,
         request: Arc::new(ChatRequest { messages, ..ChatRequest::default() }),
         deadline: Moment(Duration::from_secs(60)),
     }

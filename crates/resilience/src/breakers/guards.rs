@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use crate::breaker::{self, Breaker, Refused};
 use crate::bulkhead::{self, Bulkhead};
+use crate::ewma::PeakEwma;
 use crate::latency::Rolling;
 
 /// What guards one target.
@@ -16,6 +17,8 @@ pub(super) struct Guards {
     pub(super) bulkhead: Mutex<Bulkhead>,
     /// How long it took to the answer, for each kind of answer.
     waits: [Mutex<Rolling>; Answer::COUNT],
+    /// The same, for choosing among targets.
+    averages: [Mutex<PeakEwma>; Answer::COUNT],
     refused_by_breaker: AtomicU64,
     refused_by_quota: AtomicU64,
     refused_as_full: AtomicU64,
@@ -53,11 +56,12 @@ pub struct Refusals {
 }
 
 impl Guards {
-    pub(super) fn closed(breaker: breaker::Config, bulkhead: bulkhead::Config) -> Self {
+    pub(super) fn closed((breaker, bulkhead): (breaker::Config, bulkhead::Config), now: Moment) -> Self {
         Self {
             breaker: Mutex::new(Breaker::new(breaker)),
             bulkhead: Mutex::new(Bulkhead::new(bulkhead)),
             waits: Default::default(),
+            averages: std::array::from_fn(|_| Mutex::new(PeakEwma::new(now))),
             refused_by_breaker: AtomicU64::new(0),
             refused_by_quota: AtomicU64::new(0),
             refused_as_full: AtomicU64::new(0),
@@ -73,6 +77,12 @@ impl Guards {
         if let Some(waits) = self.waits.get(answer.index()) {
             waits.lock().note(waited, now);
         }
+        self.average(answer, |average| average.note(waited, now));
+    }
+
+    /// Does something to the average of that kind of answer.
+    pub(super) fn average<T>(&self, answer: Answer, act: impl FnOnce(&mut PeakEwma) -> T) -> Option<T> {
+        Some(act(&mut self.averages.get(answer.index())?.lock()))
     }
 
     pub(super) fn count(&self, refused: Refused) {

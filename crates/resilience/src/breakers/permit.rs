@@ -36,6 +36,18 @@ impl Permit {
         self.guards.note_wait(answer, waited, self.breakers.0.clock.now());
     }
 
+    /// The call failed after so long, and its target is to blame.
+    pub fn failed_after(&self, answer: Answer, waited: Duration) {
+        let now = self.breakers.0.clock.now();
+        self.guards.average(answer, |average| average.note_failure(waited, now));
+    }
+
+    /// Nobody waited any longer than this for the answer, which had not come.
+    pub fn left_after(&self, answer: Answer, waited: Duration) {
+        let now = self.breakers.0.clock.now();
+        self.guards.average(answer, |average| average.note_at_least(waited, now));
+    }
+
     /// The call took longer than its target's limit.
     pub fn mark_slow(&mut self) {
         if let Some(ticket) = &mut self.ticket {

@@ -1,16 +1,17 @@
 //! A second call beside one that takes unusually long.
 
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::time::Duration;
 
-use domain::id::ProviderName;
+use domain::interaction::Chosen;
 use domain::model::{Hedge, Target, TargetKind};
 use domain::ports::RelayError;
 use futures_util::future::{Either, select};
 use resilience::hedge::{End, Hedges, PERCENTILE};
 use resilience::policy::Place;
 
-use super::{Candidate, Rung, Walk, asks_models, place_call};
+use super::{Candidate, Endpoint, Rung, Walk, asks_models, budget, endpoint, place_call};
 use crate::ask::Answering;
 use crate::form::{Form, Pieces};
 
@@ -19,8 +20,24 @@ mod tests;
 
 /// Who may be called in a tier: those not tried yet, and the providers that were.
 pub(super) struct Standing<'a> {
-    pub(super) untried: Vec<&'a Target>,
-    pub(super) called: Vec<&'a ProviderName>,
+    /// Best first.
+    pub(super) untried: VecDeque<&'a Target>,
+    /// Why the first of all was first.
+    pub(super) why: Chosen,
+    /// The one that was looked at last.
+    pub(super) before: Option<&'a Target>,
+    pub(super) called: Vec<Endpoint<'a>>,
+}
+
+impl<'a> Standing<'a> {
+    /// Why `target` is called, if it is, after those that were looked at.
+    pub(super) fn step_to(&mut self, target: &'a Target) -> Chosen {
+        match self.before.replace(target) {
+            None => self.why,
+            Some(before) if before.model == target.model => Chosen::Failover,
+            Some(_) => Chosen::Next,
+        }
+    }
 }
 
 /// The second call.
@@ -126,27 +143,24 @@ impl<'a, F: Form> Walk<'a, F> {
             hedges.give_back();
             return None;
         };
-        if !self.router.budgets.withdraw(slow.provider.as_str()) {
+        if !self.router.budgets.withdraw(&budget(slow)) {
             hedges.give_back();
             hedges.count(End::Capped);
             return None;
         }
         let target = rival.candidate.target;
         standing.untried.retain(|untried| untried.id != target.id);
-        standing.called.push(&target.provider);
+        standing.called.push(endpoint(target));
         self.attempts.start(Place::Remote);
         Some(rival)
     }
 
     fn free_rival(&self, rung: &Rung<'a>, slow: &Target, standing: &Standing<'a>) -> Option<Rival<'a, F>> {
         let free = |target: &'a Target| {
-            let parts = &self.router.parts;
             if target.kind != TargetKind::Remote || target.id == slow.id {
                 return None;
             }
-            let model = self.router.model(&target.provider)?;
-            let permit = parts.breakers.admit(&target.id).ok()?;
-            Some(Candidate { target, model, permit })
+            self.candidate((target, Chosen::Hedge)).ok()
         };
         let sibling = standing.untried.iter().find_map(|target| free(target));
         if let Some(candidate) = sibling {
@@ -155,7 +169,7 @@ impl<'a, F: Form> Walk<'a, F> {
         }
         let below = self.ask.route.tiers.iter().enumerate().skip(rung.index + 1);
         below.filter(|(_, tier)| asks_models(tier)).find_map(|(index, tier)| {
-            let candidate = tier.targets.iter().find_map(free)?;
+            let candidate = self.order(tier).targets.into_iter().find_map(free)?;
             let request = Some(self.ask.request.for_tier(tier.overrides));
             Some(Rival { rung: Rung { index, tier, share: rung.share }, candidate, request })
         })

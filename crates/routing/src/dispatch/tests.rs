@@ -8,9 +8,12 @@ use domain::chat::{ChatRequest, Finish, Message, Role};
 use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::id::{ModelId, ProviderName, RouteName, TargetId};
 use domain::interaction::{Attempt, AttemptResult};
-use domain::model::{Cost, Hedge, Model, Overrides, Prices, Route, RouteTier, Target, TargetKind, Tier};
+use domain::model::{
+    Cost, Hedge, Model, Overrides, Prices, Route, RouteTier, Sticky, Strategy, TargetKind, Tier,
+};
 use domain::money::{Amount, Nanos};
 use domain::ports::{ChatModel, Clock};
+use domain::residency::Residency;
 use domain::time::Moment;
 use domain::token::{TokenCount, Usage};
 use futures_util::StreamExt;
@@ -36,7 +39,7 @@ pub(super) struct House {
     pub(super) router: Router,
     pub(super) clock: Arc<PausedClock>,
     pub(super) route: Route,
-    catalogue: BTreeMap<ModelId, Model>,
+    pub(super) catalogue: BTreeMap<ModelId, Model>,
 }
 
 struct Settings {
@@ -73,15 +76,17 @@ impl House {
             let model: Arc<dyn ChatModel> = (*model).clone();
             (ProviderName::from(format!("p{index}")), model)
         });
-        let parts =
-            Parts { clock: clock.clone(), rng, breakers, models: named.collect(), policy: settings.policy };
+        let parts = Parts { clock: clock.clone(), rng, breakers, policy: settings.policy };
+        let router = Router::new(parts);
+        router.provide(named.collect());
         let tiers = (0..models.len()).map(|index| RouteTier {
             tier: if index == 0 { Tier::Primary } else { Tier::Fallback },
+            strategy: Strategy::Weighted(Sticky::On),
             targets: vec![remote(&format!("p{index}/m"), 1)],
             overrides: Overrides::default(),
         });
         let route = Route { name: RouteName::from("standard"), tiers: tiers.collect(), hedge: Hedge::Off };
-        Self { router: Router::new(parts), clock, route, catalogue: BTreeMap::new() }
+        Self { router, clock, route, catalogue: BTreeMap::new() }
     }
 
     /// Makes the target of the tier at `index` one that runs here.
@@ -111,6 +116,10 @@ impl House {
             request: &request,
             deadline: now.after(DEADLINE),
             prices: &self.catalogue,
+            scores: &self.catalogue,
+            residency: &Residency::Anywhere,
+            affinity: None,
+            question: None,
             started: now,
             skip: Skip::NONE,
             log,
@@ -558,8 +567,7 @@ async fn a_sibling_is_called_at_once_and_a_request_that_fails_everywhere_stops()
     let (dead, alive) = (Scripted::fails(Kind::Transient), Scripted::answers("sibling"));
     let mut house = House::new(&[&dead, &alive]);
     let sibling = house.route.tiers.pop().unwrap().targets;
-    // A weight that chance cannot miss makes the dead one the first choice.
-    house.route.tiers[0].targets = vec![Target { weight: u32::MAX, ..remote("p0/m", 1) }];
+    house.route.tiers[0].strategy = Strategy::Priority;
     house.route.tiers[0].targets.extend(sibling);
     let started = house.clock.now();
     assert_eq!(house.answer().await.unwrap(), ("sibling".to_owned(), Tier::Primary));

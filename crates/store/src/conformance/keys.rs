@@ -6,6 +6,7 @@ use domain::grant::{Allowed, Grant, Network};
 use domain::key::{Key, KeySet};
 use domain::ports::KeysChanged;
 use domain::principal::Role;
+use domain::residency::Residency;
 
 use super::Engine;
 use super::samples::at;
@@ -23,6 +24,7 @@ fn key(n: u8) -> Key {
             models: Allowed::Only(Arc::from([])),
             routes: Allowed::All,
             addresses: Some(Arc::from([network])),
+            residency: Residency::parse(Some(["eu"])).expect("a place"),
         },
         created: at(u64::from(n)),
         created_by: "open".into(),

@@ -9,8 +9,8 @@ use domain::fault::Kind;
 use domain::feedback::{Feedback, FeedbackKind, Thumb};
 use domain::id::{ContentHash, InteractionId, SessionId, TenantId};
 use domain::interaction::{
-    Attempt, AttemptResult, Door, Finding, FinishedTurn, GuardrailAction, GuardrailVerdict, IntentVerdict,
-    Interaction, Outcome, QualityCheck, QualityVerdict, Side, StepRecord,
+    Attempt, AttemptResult, Chosen, Door, Finding, FinishedTurn, GuardrailAction, GuardrailVerdict,
+    IntentVerdict, Interaction, Outcome, QualityCheck, QualityVerdict, Side, StepRecord,
 };
 use domain::model::Tier;
 use domain::money::Amount;
@@ -129,6 +129,7 @@ fn attempts() -> Vec<Attempt> {
         model: "anthropic/claude-haiku".into(),
         started: Duration::from_millis(2),
         latency: Duration::from_millis(700),
+        chosen: (n == 2).then_some(Chosen::Failover),
         first_token: None,
         usage: None,
         estimate: Some(Usage::of(TokenCount(9), TokenCount(1))),

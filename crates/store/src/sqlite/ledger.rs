@@ -15,9 +15,11 @@ use crate::stored::{Unreadable, micros};
 
 const INSERT: &str = "INSERT INTO attempts (
     at, interaction, n, tenant, key, agent, tier, target, model, started, latency, first_token, result,
-    is_estimate, input, output, cached_input, cache_write, cache_write_hour, reasoning, prices, cost, cost_rest
+    is_estimate, input, output, cached_input, cache_write, cache_write_hour, reasoning, prices, cost, cost_rest,
+    chosen
 ) VALUES (
-    ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23
+    ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
+    ?24
 )";
 
 /// Writes the calls of a turn whose own row is new.
@@ -53,6 +55,7 @@ pub(super) fn write(connection: &Connection, interaction: &Interaction) -> Resul
             attempt.prices.as_ref().map(domain::price::PriceVersion::as_str),
             cost.map(|(nanos, _)| nanos.0),
             cost.map_or(0, |(_, rest)| rest),
+            attempt.chosen.map(domain::interaction::Chosen::name),
         ])?;
     }
     Ok(())
@@ -126,5 +129,6 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<AttemptRow> {
         prices: row.get("prices")?,
         cost: row.get("cost")?,
         cost_rest: row.get("cost_rest")?,
+        chosen: row.get("chosen")?,
     })
 }

@@ -26,6 +26,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "keys", sql: include_str!("../../migrations/sqlite/0002_keys.sql") },
     Migration { version: 3, name: "ledger", sql: include_str!("../../migrations/sqlite/0003_ledger.sql") },
     Migration { version: 4, name: "budgets", sql: include_str!("../../migrations/sqlite/0004_budgets.sql") },
+    Migration { version: 5, name: "chosen", sql: include_str!("../../migrations/sqlite/0005_chosen.sql") },
 ];
 
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS migrations (

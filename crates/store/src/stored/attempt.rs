@@ -31,6 +31,7 @@ pub(crate) struct AttemptRow {
     pub(crate) prices: Option<String>,
     pub(crate) cost: Option<i64>,
     pub(crate) cost_rest: i64,
+    pub(crate) chosen: Option<String>,
 }
 
 impl TryFrom<&AttemptRow> for Attempt {
@@ -43,6 +44,7 @@ impl TryFrom<&AttemptRow> for Attempt {
             tier: names::tier(&row.tier)?,
             target: row.target.as_str().into(),
             model: row.model.as_str().into(),
+            chosen: row.chosen.as_deref().map(names::chosen).transpose()?,
             started: duration(row.started),
             latency: duration(row.latency),
             first_token: row.first_token.map(duration),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use domain::grant::{Allowed, Grant, Network};
+use domain::residency::{Place, Residency};
 use serde::{Deserialize, Serialize};
 
 use super::Unreadable;
@@ -16,6 +17,8 @@ struct StoredGrant {
     models: Option<Vec<String>>,
     routes: Option<Vec<String>>,
     addresses: Option<Vec<String>>,
+    #[serde(default)]
+    residency: Option<Vec<String>>,
 }
 
 fn list(allowed: &Allowed) -> Option<Vec<String>> {
@@ -36,6 +39,10 @@ pub(crate) fn grant_json(grant: &Grant) -> String {
         models: list(&grant.models),
         routes: list(&grant.routes),
         addresses: grant.addresses.as_ref().map(|nets| nets.iter().map(Network::to_string).collect()),
+        residency: match &grant.residency {
+            Residency::Anywhere => None,
+            Residency::Within(places) => Some(places.iter().map(Place::to_string).collect()),
+        },
     })
 }
 
@@ -55,6 +62,8 @@ pub(crate) fn grant(json: &str) -> Result<Grant, Unreadable> {
         models: allowed(stored.models),
         routes: allowed(stored.routes),
         addresses,
+        residency: Residency::parse(stored.residency.as_ref().map(|names| names.iter().map(String::as_str)))
+            .map_err(|_| Unreadable("a residency of a key's grant is no place".to_owned()))?,
     })
 }
 
@@ -64,11 +73,16 @@ mod tests {
 
     #[test]
     fn a_grant_that_is_not_understood_is_refused() {
-        let whole = r#"{"agents":null,"models":["a/*"],"routes":[],"addresses":["10.0.0.0/8"]}"#;
+        let whole =
+            r#"{"agents":null,"models":["a/*"],"routes":[],"addresses":["10.0.0.0/8"],"residency":["eu"]}"#;
         assert_eq!(grant_json(&grant(whole).expect("known")), whole);
+        // As it was written before keys had a residency.
+        let before = r#"{"agents":null,"models":null,"routes":null,"addresses":null}"#;
+        assert_eq!(grant(before).expect("known"), Grant::default());
         for text in [
             r#"{"agents":null,"models":null,"routes":null,"addresses":null,"hours":"9-17"}"#,
             r#"{"agents":null,"models":null,"routes":null,"addresses":["everywhere"]}"#,
+            r#"{"agents":null,"models":null,"routes":null,"addresses":null,"residency":["e u"]}"#,
             "",
         ] {
             assert!(grant(text).is_err(), "{text}");

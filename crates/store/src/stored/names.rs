@@ -3,7 +3,7 @@
 use domain::chat::Role;
 use domain::fault::Kind;
 use domain::feedback::{FeedbackKind, Thumb};
-use domain::interaction::{AttemptResult, Door, GuardrailAction, Outcome, Side};
+use domain::interaction::{AttemptResult, Chosen, Door, GuardrailAction, Outcome, Side};
 use domain::model::Tier;
 use domain::signal::step;
 
@@ -43,6 +43,10 @@ pub(crate) fn tier(name: &str) -> Result<Tier, Unreadable> {
         "degraded" => Ok(Tier::Degraded),
         _ => Err(unknown("tier", name)),
     }
+}
+
+pub(crate) fn chosen(name: &str) -> Result<Chosen, Unreadable> {
+    Chosen::ALL.into_iter().find(|chosen| chosen.name() == name).ok_or_else(|| unknown("choice", name))
 }
 
 pub(crate) fn guardrail_action(name: &str) -> Result<GuardrailAction, Unreadable> {

@@ -29,11 +29,13 @@ const INCLUDE_USAGE: &str = "include_usage";
 const MAX_TOKENS: &str = "max_tokens";
 const MAX_COMPLETION_TOKENS: &str = "max_completion_tokens";
 const TEMPERATURE: &str = "temperature";
+/// Names whoever asks, at the caller's.
+pub const USER: &str = "user";
 /// Fields that let a model, or its provider, do more than answer.
 const TOOLS: [&str; 4] = ["tools", "functions", "web_search_options", "mcp_servers"];
 const N_ANSWERS: &str = "n";
-const KNOWN: [&str; 7] =
-    [MODEL, STREAM, STREAM_OPTIONS, MAX_TOKENS, MAX_COMPLETION_TOKENS, TEMPERATURE, N_ANSWERS];
+const KNOWN: [&str; 8] =
+    [MODEL, STREAM, STREAM_OPTIONS, MAX_TOKENS, MAX_COMPLETION_TOKENS, TEMPERATURE, N_ANSWERS, USER];
 
 /// A body that cannot be relayed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -6,6 +6,7 @@ use domain::interaction::AttemptResult;
 use domain::model::Cost;
 use domain::money::Nanos;
 use domain::principal::Principal;
+use domain::residency::Residency;
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 
@@ -50,6 +51,8 @@ pub(super) fn relay_turn(house: &House, body: &'static str, observer: &Arc<Count
         request_hash: hash(body.as_bytes()),
         deadline: house.clock.now().after(Duration::from_secs(60)),
         streams_until: None,
+        residency: Residency::Anywhere,
+        affinity: None,
         class: Class::Interactive,
         observer: Arc::clone(observer) as _,
     }

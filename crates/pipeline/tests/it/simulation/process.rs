@@ -1,7 +1,6 @@
 //! One process after the other on the same disk: composed, killed, ended, and started again.
 
 use access::limits::Meters;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,9 +97,9 @@ impl Machine {
             clock: Arc::clone(&clock),
             rng,
             breakers: breakers.clone(),
-            models: world.options.models().map(model).collect::<BTreeMap<_, _>>(),
             policy: world.options.policy,
         }));
+        router.provide(world.options.models().map(model).collect());
         reached.watch(&router);
         store.watch(&router);
         let tasks = TaskTracker::new();

@@ -5,8 +5,7 @@
 
 mod relayed;
 
-use std::pin::Pin;
-use std::time::Duration;
+use std::{pin::Pin, time::Duration};
 
 use domain::feedback::{Feedback, FeedbackKind};
 use domain::id::{AgentName, FeedbackId, InteractionId, SessionId, TargetId};
@@ -222,6 +221,7 @@ impl Visitor<'_> {
             max_tokens: None,
             temperature: None,
             deadline: seen.deadline,
+            residency: domain::residency::Residency::Anywhere,
             class: self.rng.pick(&Class::ALL),
         };
         self.last_message = message;

@@ -15,6 +15,7 @@ fn relay_call(body: &str) -> RelayCall {
     let relayed = wire::openai::relay::read(Bytes::copy_from_slice(body.as_bytes())).expect("valid");
     RelayCall {
         model: ModelId::from("mock/org/model-1"),
+        region: None,
         relayed: Arc::new(relayed),
         overrides: Overrides::default(),
         deadline: Moment(Duration::from_secs(60)),

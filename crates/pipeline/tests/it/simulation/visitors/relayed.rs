@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::id::{InteractionId, TargetId};
-use domain::interaction::Interaction;
 use domain::model::Route;
 use domain::principal::Principal;
+use domain::residency::Residency;
 use futures_util::StreamExt;
 use pipeline::parts::OnFailure;
-use pipeline::relay::{Answer, Broken, Observer, Passed, Refused, RelayTurn, hash};
+use pipeline::relay::{Answer, Broken, Passed, Refused, RelayTurn, hash};
 use pipeline::turn::Recorded;
 use resilience::shedding::Class;
 
 use super::{Ended, Visitor};
+use crate::house::Unobserved;
 use crate::simulation::disk::DiskWas;
 use crate::simulation::lobby::Acknowledged;
 use crate::simulation::process::Process;
@@ -41,6 +42,8 @@ impl Visitor<'_> {
             relayed: Arc::new(wire::openai::relay::read(body).expect("valid")),
             deadline: seen.deadline,
             streams_until: None,
+            residency: Residency::Anywhere,
+            affinity: None,
             class: self.rng.pick(&Class::ALL),
             observer: Arc::new(Unobserved),
         };
@@ -157,11 +160,4 @@ impl Visitor<'_> {
         }
         is_whole && recorded == Recorded::Yes
     }
-}
-
-struct Unobserved;
-
-impl Observer for Unobserved {
-    fn finished(&self, _: &Interaction) {}
-    fn not_recorded(&self) {}
 }
