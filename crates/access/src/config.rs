@@ -1,7 +1,11 @@
 //! Settings of `[auth]`.
 
+use std::collections::BTreeMap;
+
 use domain::secret::{NotAReference, SecretRef};
 use serde::Deserialize;
+
+use crate::jwt::issuer;
 
 /// Settings of `[auth]`. Changes need a restart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -13,6 +17,8 @@ pub struct Config {
     /// Where a key with the rights of an owner is, as `env::NAME` or `file::PATH`: for containers, and as a way back in
     /// when all keys are lost. It has 32 letters at least.
     pub bootstrap_key: Option<String>,
+    /// Who signs tokens (JWT, OpenID Connect) that are taken in place of keys, by name.
+    pub issuers: BTreeMap<String, issuer::Config>,
 }
 
 /// A setting that cannot be used.
@@ -28,12 +34,17 @@ pub struct InvalidAuth<'a> {
 impl Config {
     /// What cannot be used, one after the other.
     #[must_use]
-    pub fn mistakes(&self) -> Vec<InvalidAuth<'_>> {
+    pub fn mistakes<'a>(&'a self) -> Vec<InvalidAuth<'a>> {
         let references = [("pepper", &self.pepper), ("bootstrap_key", &self.bootstrap_key)];
         let mistake = |(key, text): (&'static str, &Option<String>)| {
             let error: NotAReference = SecretRef::parse(text.as_deref()?).err()?;
             Some(InvalidAuth { path: vec![key], reason: format!("[auth] {key}: {error}") })
         };
-        references.into_iter().filter_map(mistake).collect()
+        let of_issuer = |(name, issuer): (&'a String, &'a issuer::Config)| {
+            let (key, reason) = issuer.validate().err()?;
+            let path = vec!["issuers", name.as_str(), key];
+            Some(InvalidAuth { path, reason: format!("[auth.issuers.{name}] {key}: {reason}") })
+        };
+        references.into_iter().filter_map(mistake).chain(self.issuers.iter().filter_map(of_issuer)).collect()
     }
 }

@@ -19,6 +19,7 @@ pub(crate) async fn gatekeeper(
         clock: Arc::clone(clock) as _,
         rng: Arc::new(SeededRng::new(store.set.lock().head + 7)),
         pepper: Pepper::new(&Secret::new("p".repeat(32))).expect("long enough"),
+        issuers: Vec::new(),
         bootstrap: bootstrap.map(|key| Secret::new(key.to_owned())),
     };
     Gatekeeper::new(parts).await.expect("the store works")

@@ -10,6 +10,8 @@ use domain::principal::Principal;
 use domain::secret::Secret;
 
 use crate::denied::Denied;
+use crate::jwt::issuer::Issuer;
+use crate::jwt::{self, Tokens};
 use crate::keyring::Keyring;
 use crate::limits::{Meters, Now};
 use crate::pepper::Pepper;
@@ -30,6 +32,8 @@ pub struct Parts {
     pub pepper: Pepper,
     /// A key with the rights of an owner that the configuration names.
     pub bootstrap: Option<Secret>,
+    /// Who signs tokens.
+    pub issuers: Vec<Issuer>,
 }
 
 /// Lets requests in, or not. Checking reads memory only.
@@ -38,6 +42,7 @@ pub struct Gatekeeper {
     pub(crate) keyring: ArcSwap<Keyring>,
     bootstrap: Option<[u8; 32]>,
     open: Arc<Principal>,
+    tokens: Tokens,
     /// How much keys may use; told when keys change.
     limits: OnceLock<Arc<Meters>>,
 }
@@ -47,17 +52,18 @@ impl Gatekeeper {
     ///
     /// # Errors
     /// [`StoreError`] when they cannot be read: then nobody can be let in.
-    pub async fn new(parts: Parts) -> Result<Self, StoreError> {
+    pub async fn new(mut parts: Parts) -> Result<Self, StoreError> {
         let set = parts.store.keys().await?;
         let bootstrap = parts.bootstrap.as_ref().map(|key| parts.pepper.hash(key.expose()));
         let keyring = ArcSwap::from_pointee(Keyring::new(set, bootstrap));
-        Ok(Self { parts, keyring, bootstrap, open: Principal::open(), limits: OnceLock::new() })
+        let tokens = Tokens::new(std::mem::take(&mut parts.issuers));
+        Ok(Self { parts, keyring, bootstrap, open: Principal::open(), tokens, limits: OnceLock::new() })
     }
 
-    /// Whether nobody needs a key: there is none, and never was one.
+    /// Whether nobody needs a key: there is none, and never was one, and nobody signs tokens.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.keyring.load().is_empty()
+        self.keyring.load().is_empty() && self.tokens.is_empty()
     }
 
     /// Who asks while nobody needs a key.
@@ -66,12 +72,33 @@ impl Gatekeeper {
         Arc::clone(&self.open)
     }
 
-    /// Whose key `text` is.
+    /// Whether `text` is a token whose issuer should be asked for its keys before it is checked.
+    #[must_use]
+    pub fn is_to_prepare(&self, text: &str) -> bool {
+        self.is_token(text) && self.tokens.wanted(text, self.parts.clock.now()).is_some()
+    }
+
+    /// Asks the issuer of a token for its keys.
+    pub async fn prepare(&self, token: &str) {
+        let now = self.parts.clock.now();
+        if let Some(issuer) = self.tokens.wanted(token, now) {
+            issuer.fetch(now).await;
+        }
+    }
+
+    fn is_token(&self, text: &str) -> bool {
+        !self.tokens.is_empty() && jwt::is_meant(text)
+    }
+
+    /// Whose key or token `text` is.
     ///
     /// # Errors
     /// [`Denied`].
     pub fn check(&self, text: &str) -> Result<Arc<Principal>, Denied> {
-        self.keyring.load().check(&self.parts.pepper, text, || self.parts.clock.wall())
+        match self.is_token(text) {
+            true => self.tokens.check(text, self.parts.clock.wall()),
+            false => self.keyring.load().check(&self.parts.pepper, text, || self.parts.clock.wall()),
+        }
     }
 
     /// Who signs requests with this access key id, and with which secret: the id is a key's public part, the secret is

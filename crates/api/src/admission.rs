@@ -52,6 +52,13 @@ impl Admission {
         }
     }
 
+    /// The token of a request, when its issuer should be asked for its keys first.
+    pub(crate) fn to_prepare(&self, request: &Request) -> Option<(Arc<Gatekeeper>, String)> {
+        let keeper = self.api.access.get().filter(|_| self.guard(request) != Guard::Open)?;
+        let text = credential::find(request.headers()).ok().filter(|text| keeper.is_to_prepare(text))?;
+        Some((Arc::clone(keeper), text.to_owned()))
+    }
+
     /// Who asks; `None` at a door where nobody needs to say.
     pub(crate) fn admit(&self, request: &Request) -> Result<Option<Arc<Principal>>, Problem> {
         let guard = self.guard(request);

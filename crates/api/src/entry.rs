@@ -74,6 +74,9 @@ async fn pass(admission: &Admission, mut request: Request, next: Next) -> Respon
     if let Err(problem) = wait_for_keys(admission, admission.waits_until(&request)).await {
         return problem.into_response();
     }
+    if let Some((keeper, token)) = admission.to_prepare(&request) {
+        keeper.prepare(&token).await;
+    }
     let admitted = admission.admit(&request).and_then(|admitted| {
         check_memory(&admission.api, &request)?;
         Ok(admitted)

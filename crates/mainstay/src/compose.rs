@@ -52,10 +52,9 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
     let path = sqlite_path(&config.storage.url, &data).context("[storage] url: write `sqlite:PATH`")?;
     let store_health = StoreHealth::new(&path, config.storage.free_bytes_min);
     let store = open_store(path).await?;
-    let keeper = keeper::open(&config.auth, &data, Arc::clone(&store) as _, Arc::clone(&clock)).await?;
-    // From here on requests are let in, or not.
-    let _ = access.set(Arc::clone(&keeper));
     let outbound = outbound::Client::new(Arc::clone(&clock) as _, outbound::Config::default());
+    let reach = (&outbound, &clock, &*access);
+    let keeper = keeper::open(&config.auth, &data, Arc::clone(&store) as _, reach).await?;
     let slot = EmbeddedSlot::new(models::first_occupant(&config.embedded));
     let clock_port: Arc<dyn Clock> = Arc::clone(&clock) as _;
     let provider_clients = ProviderClients::new(outbound.clone(), Arc::clone(&clock_port));

@@ -5,12 +5,16 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use access::gatekeeper::{Gatekeeper, Parts};
+use access::jwt::issuer::{self, Issuer, KeySource};
 use access::pepper::Pepper;
 use anyhow::{Context, ensure};
-use domain::ports::{Clock, Keys, Rng, Secrets};
+use domain::ports::{BoxFuture, Clock, Keys, Rng, Secrets};
 use domain::secret::{Secret, SecretRef};
+use outbound::{Origin, OriginConfig, Request};
+use tokio::sync::SetOnce;
 
 use crate::clock::{SystemClock, SystemRng};
 use crate::config::SystemSecrets;
@@ -20,12 +24,12 @@ const PEPPER_FILE: &str = "pepper";
 /// Shorter ones could be guessed.
 const BOOTSTRAP_BYTES_MIN: usize = 32;
 
-/// Reads the keys.
+/// Reads the keys, and puts the gatekeeper in the place where requests wait for it.
 pub(crate) async fn open(
     config: &access::Config,
     data: &Path,
     store: Arc<dyn Keys>,
-    clock: Arc<SystemClock>,
+    (outbound, clock, place): (&outbound::Client, &Arc<SystemClock>, &SetOnce<Arc<Gatekeeper>>),
 ) -> anyhow::Result<Arc<Gatekeeper>> {
     let rng: Arc<dyn Rng> = Arc::new(SystemRng);
     let pepper = match &config.pepper {
@@ -34,10 +38,67 @@ pub(crate) async fn open(
     };
     let pepper = Pepper::new(&pepper).context("[auth] pepper")?;
     let bootstrap = bootstrap_key(config)?;
-    let clock: Arc<dyn Clock> = clock;
-    let keeper = Gatekeeper::new(Parts { store, clock, rng, pepper, bootstrap }).await;
+    let issuers = issuers(config, outbound, clock)?;
+    let clock: Arc<dyn Clock> = Arc::clone(clock) as _;
+    let keeper = Gatekeeper::new(Parts { store, clock, rng, pepper, bootstrap, issuers }).await;
     let keeper = keeper.context("the keys could not be read, and without them nobody can be let in")?;
-    Ok(Arc::new(keeper))
+    let keeper = Arc::new(keeper);
+    // From here on requests are let in, or not. A second one would be a mistake of ours, and the first one stays.
+    let _ = place.set(Arc::clone(&keeper));
+    Ok(keeper)
+}
+
+/// Those who sign tokens; their keys are fetched when the first token comes.
+fn issuers(
+    config: &access::Config,
+    outbound: &outbound::Client,
+    clock: &Arc<SystemClock>,
+) -> anyhow::Result<Vec<Issuer>> {
+    let issuer = |(name, config): (&String, &issuer::Config)| {
+        let at = config.jwks_uri.find("://").map_or(0, |scheme| scheme + 3);
+        let at = config
+            .jwks_uri
+            .get(at..)
+            .and_then(|rest| rest.find('/'))
+            .map_or(config.jwks_uri.len(), |path| at + path);
+        let (base_url, path) = config.jwks_uri.split_at(at);
+        let origin =
+            OriginConfig { base_url: base_url.to_owned(), allow_private: config.allow_private, secret: None };
+        let origin = outbound.origin(&origin).map_err(|error| {
+            let reason = error.to_string().replace("base_url", "jwks_uri");
+            anyhow::anyhow!("[auth.issuers.{name}] {reason}")
+        })?;
+        let source = Published { origin, path: path.to_owned(), clock: Arc::clone(clock) };
+        Ok(Issuer::new(name.clone(), config.clone(), Box::new(source)))
+    };
+    config.issuers.iter().map(issuer).collect()
+}
+
+/// The document with an issuer's keys: fetched as calls of providers are, with no redirect and no private address.
+struct Published {
+    origin: Origin,
+    path: String,
+    clock: Arc<SystemClock>,
+}
+
+/// A request with a token waits so long for the keys at most.
+const FETCH_MAX: Duration = Duration::from_secs(5);
+/// Bytes of the document.
+const DOCUMENT_MAX: usize = 256 << 10;
+
+impl KeySource for Published {
+    fn fetch(&self) -> BoxFuture<'_, Result<Vec<u8>, String>> {
+        Box::pin(async move {
+            let deadline = self.clock.now().after(FETCH_MAX);
+            let response = self.origin.send(Request::get(&self.path), deadline).await;
+            let response = response.map_err(|error| error.to_string())?;
+            if !response.status.is_success() {
+                return Err(format!("it answered with status {}", response.status));
+            }
+            let body = response.body.whole(DOCUMENT_MAX, deadline).await;
+            body.map(|body| body.to_vec()).map_err(|error| error.to_string())
+        })
+    }
 }
 
 /// The key that the configuration names.

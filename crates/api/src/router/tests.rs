@@ -40,6 +40,7 @@ fn api_with(config: Config, bootstrap: Option<&str>) -> Arc<Api> {
         clock: clock.clone(),
         rng: Arc::new(SeededRng::new(1)),
         pepper: Pepper::new(&Secret::new("p".repeat(32))).expect("long enough"),
+        issuers: Vec::new(),
         bootstrap: bootstrap.map(|key| Secret::new(key.to_owned())),
     };
     let keeper = Gatekeeper::new(parts).now_or_never().expect("memory").expect("no failure");

@@ -186,7 +186,8 @@ fn reach(
     let listens = [Some(&server.listen), server.tls.as_ref().and_then(|tls| tls.listen.as_ref())];
     let is_home =
         |listen: &String| api::serve::address(listen).is_ok_and(|address| address.ip().is_loopback());
-    if listens.into_iter().flatten().all(is_home) || keeper::bootstrap_key(auth)?.is_some() {
+    let has_issuers = !auth.issuers.is_empty();
+    if has_issuers || listens.into_iter().flatten().all(is_home) || keeper::bootstrap_key(auth)?.is_some() {
         return Ok(Reach::Anywhere);
     }
     let path = sqlite_path(storage, data).context("[storage] url: write `sqlite:PATH`")?;

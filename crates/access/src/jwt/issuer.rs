@@ -1,0 +1,182 @@
+//! An issuer of tokens: its settings, and its keys as they are fetched.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use domain::ports::BoxFuture;
+use domain::principal::Role;
+use domain::time::Moment;
+use parking_lot::Mutex;
+use serde::Deserialize;
+
+use super::jwk::{self, Algorithm, Key};
+use crate::denied::Denied;
+
+/// Settings of `[auth.issuers.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// What stands in the claim `iss` of its tokens, letter by letter.
+    pub issuer: String,
+    /// One of these must stand in the claim `aud`.
+    pub audience: Vec<String>,
+    /// Where it publishes its keys, as its `/.well-known/openid-configuration` says.
+    pub jwks_uri: String,
+    /// Whether that address may be loopback or private, and `http`.
+    #[serde(default)]
+    pub allow_private: bool,
+    /// Algorithms that its tokens may be signed with: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA.
+    pub algorithms: Vec<String>,
+    /// The claim that lists groups.
+    #[serde(default = "groups")]
+    pub groups_claim: String,
+    /// The tenant of all that its tokens ask.
+    #[serde(default = "tenant")]
+    pub tenant: String,
+    /// Groups and the roles that they give; a token with none of them is refused.
+    pub roles: BTreeMap<String, String>,
+}
+
+fn groups() -> String {
+    "groups".to_owned()
+}
+
+fn tenant() -> String {
+    "default".to_owned()
+}
+
+/// Fetches the document with an issuer's keys.
+pub trait KeySource: Send + Sync {
+    /// The document, or why not, for the log.
+    fn fetch(&self) -> BoxFuture<'_, Result<Vec<u8>, String>>;
+}
+
+/// A set of keys is asked for this often at most, whatever tokens say.
+const ASK_EVERY: Duration = Duration::from_secs(30);
+/// A set that is older is fetched again: keys that the issuer took back are refused from then on.
+const FRESH: Duration = Duration::from_secs(600);
+
+/// An issuer at work.
+pub struct Issuer {
+    pub(crate) name: String,
+    pub(crate) config: Config,
+    pub(crate) algorithms: Vec<Algorithm>,
+    pub(crate) roles: BTreeMap<String, Role>,
+    source: Box<dyn KeySource>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    keys: Vec<Key>,
+    /// Counts the sets that differed.
+    generation: u64,
+    asked: Option<Moment>,
+    fetched: Option<Moment>,
+}
+
+impl Config {
+    /// What cannot be used.
+    ///
+    /// # Errors
+    /// The key of the setting, and a sentence.
+    pub fn validate(&self) -> Result<(), (&'static str, String)> {
+        if self.issuer.is_empty() {
+            return Err(("issuer", "write what stands in the claim `iss`".to_owned()));
+        }
+        if self.audience.is_empty() || self.audience.iter().any(String::is_empty) {
+            return Err((
+                "audience",
+                "name the audience: else tokens for anyone else would be taken".to_owned(),
+            ));
+        }
+        if self.algorithms.is_empty() {
+            return Err(("algorithms", "name one at least".to_owned()));
+        }
+        if let Some(unknown) = self.algorithms.iter().find(|name| Algorithm::parse(name).is_none()) {
+            return Err(("algorithms", format!("`{unknown}` is none with a public key that is known here")));
+        }
+        if self.roles.is_empty() {
+            return Err(("roles", "map a group to a role: else every token is refused".to_owned()));
+        }
+        match self.roles.values().find(|role| Role::parse(role).is_none()) {
+            Some(unknown) => {
+                let known = Role::ALL.map(Role::name).join(", ");
+                Err(("roles", format!("`{unknown}` is no role; write one of {known}")))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Issuer {
+    /// With checked settings; no key is known yet.
+    #[must_use]
+    pub fn new(name: String, config: Config, source: Box<dyn KeySource>) -> Self {
+        let algorithms = config.algorithms.iter().filter_map(|name| Algorithm::parse(name)).collect();
+        let role = |(group, role): (&String, &String)| Some((group.clone(), Role::parse(role)?));
+        let roles = config.roles.iter().filter_map(role).collect();
+        Self { name, config, algorithms, roles, source, state: Mutex::default() }
+    }
+
+    /// Which set of keys is known.
+    pub(crate) fn generation(&self) -> u64 {
+        self.state.lock().generation
+    }
+
+    /// Whether the keys should be fetched: none is known by that name, or they are old. Never twice in half a minute.
+    pub(crate) fn wants_keys(&self, id: Option<&str>, now: Moment) -> bool {
+        let state = self.state.lock();
+        let may_ask = state.asked.is_none_or(|asked| now.since(asked) >= ASK_EVERY);
+        let is_known = state.keys.iter().any(|key| id.is_none() || key.id.as_deref() == id);
+        let is_fresh = state.fetched.is_some_and(|fetched| now.since(fetched) < FRESH);
+        may_ask && !(is_known && is_fresh)
+    }
+
+    /// Fetches the keys; what is known stays when that fails. One at a time.
+    pub(crate) async fn fetch(&self, now: Moment) {
+        {
+            let mut state = self.state.lock();
+            if state.asked.is_some_and(|asked| now.since(asked) < ASK_EVERY) {
+                return;
+            }
+            state.asked = Some(now);
+        }
+        let fetched = self.source.fetch().await;
+        let keys = fetched
+            .and_then(|document| jwk::read(&document).ok_or_else(|| "it is no set of keys".to_owned()));
+        match keys {
+            Ok(keys) => {
+                let mut state = self.state.lock();
+                state.fetched = Some(now);
+                if state.keys != keys {
+                    state.keys = keys;
+                    state.generation += 1;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(
+                    issuer = self.name,
+                    error,
+                    "the keys of the issuer `{}` could not be fetched",
+                    self.name
+                );
+            }
+        }
+    }
+
+    /// The key that a token names; without a name the only one that fits.
+    pub(crate) fn key(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Key, Denied> {
+        let state = self.state.lock();
+        if state.keys.is_empty() {
+            return Err(Denied::IssuerAway);
+        }
+        let is_named = |key: &&Key| id.is_none() || key.id.as_deref() == id;
+        let mut fitting = state.keys.iter().filter(is_named).filter(|key| key.is_for(algorithm));
+        match (fitting.next(), fitting.next()) {
+            (Some(key), None) => Ok(key.clone()),
+            (Some(_), Some(_)) => Err(Denied::Token("it does not say which key signed it")),
+            (None, _) => Err(Denied::Token("its issuer has no such key")),
+        }
+    }
+}
