@@ -40,11 +40,12 @@ mock() {
   wait_for "http://127.0.0.1:$2/health"
 }
 
-# mainstay NAME CORES PORT DURABILITY: a server before the mock, with a configuration and data folder of its own
-# ($work/NAME, $work/NAME-data), as it ships but for bench/mainstay.toml.
+# mainstay NAME CORES PORT DURABILITY [SETTINGS]: a server before the mock, with a configuration and data folder of its own
+# ($work/NAME, $work/NAME-data), as it ships but for bench/mainstay.toml and SETTINGS.
 mainstay() {
   "$bin/mainstay" init "$work/$1" >/dev/null
   sed "s/@durability@/$4/; s/:9101/:$mock_port/" bench/mainstay.toml >"$work/$1/mainstay.toml"
+  printf '\n%s\n' "${5:-}" >>"$work/$1/mainstay.toml"
   start "$1" "$2" "$bin/mainstay" serve --config "$work/$1" --data "$work/$1-data" --listen "127.0.0.1:$3"
   wait_for "http://127.0.0.1:$3/health/ready"
 }

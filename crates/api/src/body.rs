@@ -43,6 +43,7 @@ pub(crate) async fn read_json_bytes(
     clock: &dyn Clock,
 ) -> Result<Bytes, Problem> {
     check_media_type(headers)?;
+    check_encoding(headers)?;
     check_announced(headers, limits.bytes_max)?;
     tokio::select! {
         biased;
@@ -60,6 +61,15 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
         return Ok(());
     }
     Err(Problem::not_json("send the header `content-type: application/json`"))
+}
+
+/// Nothing is unpacked: a few bytes that become many would be no bounded body.
+fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    match encodings.all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        true => Ok(()),
+        false => Err(Problem::not_json("bodies are read as they are: send no `content-encoding`")),
+    }
 }
 
 /// Whoever asks before sending a body is told that it is too large; reading it would ask for it.

@@ -71,6 +71,9 @@ pub(crate) async fn check(State(admission): State<Arc<Admission>>, request: Requ
 
 /// Lets a request in, or says why not.
 async fn pass(admission: &Admission, mut request: Request, next: Next) -> Response {
+    if let Err(problem) = check_one_host(request.headers()) {
+        return problem.into_response();
+    }
     if let Err(problem) = wait_for_keys(admission, admission.waits_until(&request)).await {
         return problem.into_response();
     }
@@ -133,6 +136,14 @@ fn request_id(headers: &HeaderMap) -> Option<Arc<str>> {
     let is_sensible = (1..=128).contains(&value.len())
         && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
     is_sensible.then(|| value.into())
+}
+
+/// What stands in front may have read the other one (RFC 9112, 3.2).
+fn check_one_host(headers: &HeaderMap) -> Result<(), Problem> {
+    match headers.get_all(header::HOST).iter().nth(1) {
+        Some(_) => Err(Problem::bad_parameter("send one `host` header")),
+        None => Ok(()),
+    }
 }
 
 /// Short of memory, nothing more is read. Whoever looks after the server is always let in.

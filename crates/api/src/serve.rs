@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use axum::Router;
 use futures_util::future::join_all;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
@@ -21,8 +21,8 @@ pub mod tls;
 mod transport;
 
 use activity::Limits;
+use connection::{Announced, Phase, Shared, Tls};
 pub use connection::{Encryption, Peer};
-use connection::{Phase, Shared, Tls};
 use tls::Certificates;
 
 /// The server could not open its port.
@@ -150,7 +150,7 @@ pub async fn run(listeners: Vec<Listener>, router: Router, config: &Config, stop
     }
     let Serving { connections, shared, .. } = serving;
     connections.close();
-    shared.enter(Phase::Finishing);
+    shared.stop.enter(Phase::Finishing);
     tokio::select! {
         () = connections.wait() => {}
         () = stop.over() => tracing::warn!("told to stop at once: what is under way ends with an error"),
@@ -160,7 +160,7 @@ pub async fn run(listeners: Vec<Listener>, router: Router, config: &Config, stop
     if tokio::time::timeout(LAST_WORDS, connections.wait()).await.is_err() {
         tracing::warn!(n = connections.len(), "connections that nobody reads from are cut");
     }
-    shared.enter(Phase::Cut);
+    shared.stop.enter(Phase::Cut);
     connections.wait().await;
 }
 
@@ -175,7 +175,13 @@ impl Serving {
     fn new(router: Router, config: &Config, n_listeners: usize) -> Self {
         let limits = Limits { header: config.header_timeout, idle: config.idle_timeout };
         Self {
-            shared: Arc::new(Shared::new(router, builder(config), limits)),
+            shared: Arc::new(Shared {
+                router,
+                http1: http1(),
+                http2: http2(config),
+                limits,
+                stop: Announced::default(),
+            }),
             // A port that waits for a connection holds the permit of it.
             permits: Arc::new(Semaphore::new(config.connections_max + n_listeners.saturating_sub(1))),
             connections: TaskTracker::new(),
@@ -241,12 +247,16 @@ impl Serving {
     }
 }
 
-fn builder(config: &Config) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    // No timer for headers: one for the whole connection (`connection.rs`) costs less than one for each request.
-    builder.http1().max_buf_size(HEADER_BYTES_MAX_HTTP1);
+/// No timer for headers: one for the whole connection (`connection.rs`) costs less than one for each request.
+fn http1() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(HEADER_BYTES_MAX_HTTP1);
     builder
-        .http2()
+}
+
+fn http2(config: &Config) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(HEADER_BYTES_MAX)

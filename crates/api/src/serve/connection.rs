@@ -1,6 +1,9 @@
 //! The life of one connection: handshake, requests, and an end in time.
 
+use std::convert::Infallible;
+use std::fmt::Display;
 use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -11,9 +14,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -54,20 +58,23 @@ pub(super) enum Phase {
 /// What all connections share.
 pub(super) struct Shared {
     pub(super) router: Router,
-    pub(super) builder: Builder<TokioExecutor>,
+    pub(super) http1: http1::Builder,
+    pub(super) http2: http2::Builder<TokioExecutor>,
     pub(super) limits: Limits,
-    phase: AtomicU8,
-    phase_changed: Notify,
+    pub(super) stop: Announced,
 }
 
-impl Shared {
-    pub(super) fn new(router: Router, builder: Builder<TokioExecutor>, limits: Limits) -> Self {
-        Self { router, builder, limits, phase: AtomicU8::new(0), phase_changed: Notify::new() }
-    }
+/// How far the server's stop is, and who waits for it.
+#[derive(Default)]
+pub(super) struct Announced {
+    phase: AtomicU8,
+    changed: Notify,
+}
 
+impl Announced {
     pub(super) fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Release);
-        self.phase_changed.notify_waiters();
+        self.changed.notify_waiters();
     }
 
     fn phase(&self) -> Phase {
@@ -80,7 +87,7 @@ impl Shared {
 
     /// Until the server stops.
     async fn stopping(&self) {
-        let changed = self.phase_changed.notified();
+        let changed = self.changed.notified();
         if self.phase() == Phase::Serving {
             changed.await;
         }
@@ -97,45 +104,110 @@ pub(super) struct Tls {
 /// How long a connection that is told to end may take to say so.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// What is spoken on a connection.
+enum Protocol {
+    Http1,
+    Http2,
+}
+
 /// Serves one connection to its end.
 pub(super) async fn run(stream: TcpStream, address: SocketAddr, tls: Option<Tls>, shared: Arc<Shared>) {
-    let Some(tls) = tls else {
-        let peer = Peer { address, encryption: Encryption::Plain };
-        return serve(Transport::Plain(stream), peer, shared).await;
+    // In boxes: what a stage needs is not held by the next one, nor what HTTP/2 needs by HTTP/1.
+    let meeting = Box::pin(meet(stream, address, tls, shared.limits.header));
+    let met = tokio::select! {
+        met = meeting => met,
+        () = shared.stop.stopping() => return,
     };
-    // In boxes: what a handshake needs is not held for the whole life of a connection.
-    let shaking = Box::pin(tls::handshake(stream, &tls.certificates, tls.handshake_timeout));
-    let shaken = tokio::select! {
-        shaken = shaking => shaken,
-        () = shared.stopping() => return,
-    };
-    match shaken {
-        Ok(stream) => {
-            let peer = Peer { address, encryption: Encryption::Tls };
-            Box::pin(serve(Transport::Tls(stream), peer, shared)).await;
+    let Some((transport, protocol, peer)) = met else { return };
+    let activity = Arc::new(Activity::new());
+    let io = TokioIo::new(Watched::new(transport, Arc::clone(&activity)));
+    let service = service(shared.router.clone(), Arc::clone(&activity), peer);
+    match protocol {
+        Protocol::Http1 => {
+            let connection = shared.http1.serve_connection(io, service);
+            Box::pin(drive(connection, &activity, &shared)).await;
         }
-        Err(error) => tracing::debug!(%error, "a TLS handshake failed: {error}"),
+        Protocol::Http2 => {
+            let connection = shared.http2.serve_connection(io, service);
+            Box::pin(drive(connection, &activity, &shared)).await;
+        }
     }
 }
 
-async fn serve(transport: Transport, peer: Peer, shared: Arc<Shared>) {
-    let activity = Arc::new(Activity::new());
-    let io = TokioIo::new(Watched::new(transport, Arc::clone(&activity)));
-    let router = TowerToHyperService::new(shared.router.clone());
-    let service = service_fn(|mut request: http::Request<Incoming>| {
+/// Until it is known what the client speaks; `None` when it is gone or took too long.
+async fn meet(
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: Option<Tls>,
+    limit: Duration,
+) -> Option<(Transport, Protocol, Peer)> {
+    let Some(tls) = tls else {
+        let protocol = tokio::time::timeout(limit, first_bytes(&stream)).await.ok()?.ok()?;
+        return Some((Transport::Plain(stream), protocol, Peer { address, encryption: Encryption::Plain }));
+    };
+    match tls::handshake(stream, &tls.certificates, tls.handshake_timeout).await {
+        Ok(stream) => {
+            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2);
+            let protocol = if is_http2 { Protocol::Http2 } else { Protocol::Http1 };
+            Some((Transport::Tls(stream), protocol, Peer { address, encryption: Encryption::Tls }))
+        }
+        Err(error) => {
+            tracing::debug!(%error, "a TLS handshake failed: {error}");
+            None
+        }
+    }
+}
+
+/// HTTP/2 by prior knowledge begins with the word `PRI`, which is no method. Looked at and left where it is: a connection
+/// that was read from before makes hyper take twice the memory for reading.
+async fn first_bytes(stream: &TcpStream) -> io::Result<Protocol> {
+    const PREFACE: &[u8] = b"PRI";
+    let mut first = [0; PREFACE.len()];
+    loop {
+        let n = stream.peek(&mut first).await?;
+        let begun = first.get(..n).unwrap_or_default();
+        if begun == PREFACE {
+            return Ok(Protocol::Http2);
+        }
+        if begun.is_empty() || !PREFACE.starts_with(begun) {
+            return Ok(Protocol::Http1);
+        }
+        // One byte or two: a client by hand, or one that means no good.
+        tokio::time::sleep(BYTE_BY_BYTE).await;
+    }
+}
+
+/// How often a connection that sends single bytes is looked at.
+const BYTE_BY_BYTE: Duration = Duration::from_millis(20);
+
+fn service(
+    router: Router,
+    activity: Arc<Activity>,
+    peer: Peer,
+) -> impl Service<http::Request<Incoming>, Response = http::Response<Counted>, Error = Infallible, Future: Send>
+{
+    let router = TowerToHyperService::new(router);
+    service_fn(move |mut request: http::Request<Incoming>| {
         let under_way = activity.request(request.version());
         request.extensions_mut().insert(peer);
         let response = router.call(request);
         async move { response.await.map(|response| response.map(|body| Counted { body, _under_way: under_way })) }
-    });
-    let mut connection = pin!(shared.builder.serve_connection(io, service));
+    })
+}
+
+/// Serves requests until the connection ends, is told to, or took too long.
+async fn drive<C>(connection: C, activity: &Activity, shared: &Shared)
+where
+    C: GracefulConnection<Error: Display>,
+{
+    let mut connection = pin!(connection);
     let mut look = pin!(sleep_until(Instant::now() + shared.limits.look_every()));
     let mut told = Phase::Serving;
     // Told to end by itself, it is cut when it has not by then.
     let mut cut_at: Option<Instant> = None;
     loop {
-        let mut changed = pin!(shared.phase_changed.notified());
-        let phase = shared.phase();
+        let mut changed = pin!(shared.stop.changed.notified());
+        let phase = shared.stop.phase();
         if phase == Phase::Cut {
             return;
         }
@@ -154,7 +226,8 @@ async fn serve(transport: Transport, peer: Peer, shared: Arc<Shared>) {
                 let has_changed = changed.as_mut().poll(context).is_ready();
                 return if is_over || has_changed { Poll::Ready(None) } else { Poll::Pending };
             }
-            if look.is_elapsed() || shared.phase() != told { Poll::Ready(None) } else { Poll::Pending }
+            let is_due = look.is_elapsed() || shared.stop.phase() != told;
+            if is_due { Poll::Ready(None) } else { Poll::Pending }
         });
         if let Some(ended) = ended.await {
             if let Err(error) = ended {
@@ -193,7 +266,7 @@ async fn serve(transport: Transport, peer: Peer, shared: Arc<Shared>) {
 }
 
 /// A body whose request is under way until it is through.
-struct Counted {
+pub(super) struct Counted {
     body: Body,
     _under_way: UnderWay,
 }

@@ -95,6 +95,9 @@ impl Certificates {
     }
 }
 
+/// HTTP/2 as ALPN calls it.
+pub(super) const HTTP2: &[u8] = b"h2";
+
 /// Each set of texts has its own tickets: a session that a withdrawn authority vouched for is not taken up again.
 fn config(texts: &Texts) -> Result<ServerConfig, TlsError> {
     let provider = Arc::new(ring::default_provider());
@@ -116,7 +119,7 @@ fn config(texts: &Texts) -> Result<ServerConfig, TlsError> {
         }
     };
     let mut config = builder.with_single_cert(chain, key).map_err(TlsError::Pair)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
     config.ticketer = ring::Ticketer::new().map_err(TlsError::Library)?;
     Ok(config)
 }

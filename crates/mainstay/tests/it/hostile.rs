@@ -1,4 +1,11 @@
-//! Connections that say nothing, too little, or it too slowly.
+//! What no client should send: connections that say nothing, too little, or it too slowly (here), HTTP/1 that can be read in
+//! two ways ([`http1`]), floods of HTTP/2 ([`http2`]), bodies without end ([`bodies`]). Each is answered or closed in time,
+//! while others are answered as ever ([`bystander`]).
+
+mod bodies;
+mod bystander;
+mod http1;
+mod http2;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,6 +17,11 @@ use crate::server::Start;
 
 const SETTINGS: &str = "schema = 1\n[server]\nheader_timeout = \"1s\"\nidle_timeout = \"2s\"\nbody_timeout = \"1s\"\n\
                         connections_max = 64\n";
+
+/// Short limits, and no model.
+fn settings() -> String {
+    format!("{SETTINGS}{EMBEDDED_TIER}")
+}
 
 /// Sends `bytes`, then nothing; what came back when the server closed, and after how long.
 fn linger(address: SocketAddr, bytes: &[u8]) -> (String, Duration) {
@@ -28,7 +40,7 @@ fn linger(address: SocketAddr, bytes: &[u8]) -> (String, Duration) {
 
 #[test]
 fn connections_that_do_not_ask_are_closed_and_hold_nobody_up() {
-    let config = Folder::with_settings(&format!("{SETTINGS}{EMBEDDED_TIER}"));
+    let config = Folder::with_settings(&settings());
     let server = Start::with(&config).serve();
     let address = server.address;
     let half_body = format!(
@@ -86,7 +98,7 @@ fn a_body_that_is_announced_too_large_is_not_asked_for() {
 
 #[test]
 fn a_header_sent_byte_by_byte_does_not_stay() {
-    let config = Folder::with_settings(&format!("{SETTINGS}{EMBEDDED_TIER}"));
+    let config = Folder::with_settings(&settings());
     let server = Start::with(&config).serve();
     let mut stream = TcpStream::connect(server.address).expect("it listens");
     let began = Instant::now();
@@ -100,35 +112,4 @@ fn a_header_sent_byte_by_byte_does_not_stay() {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(n_sent < 100, "after {:?} it still reads", began.elapsed());
-}
-
-#[test]
-fn requests_that_are_no_http_get_no_5xx() {
-    let server = Start::bare().serve();
-    let long = format!("GET /{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "a".repeat(200_000));
-    let many: String = (0..5_000).map(|n| format!("x-{n}: y\r\n")).collect();
-    let many = format!("GET /health/live HTTP/1.1\r\nhost: localhost\r\n{many}\r\n");
-    let smuggled =
-        "POST /query HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\ncontent-length: 9\r\n\r\nabcdefghi";
-    let table = [
-        ("noise", b"\x00\x01\x02\xff\xfe\r\n\r\n".to_vec()),
-        ("a TLS greeting", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".repeat(20)),
-        ("a long line", long.into_bytes()),
-        ("too many headers", many.into_bytes()),
-        ("two lengths", smuggled.as_bytes().to_vec()),
-        ("no host", b"GET /health/live HTTP/1.1\r\n\r\n".to_vec()),
-        ("another protocol", b"GET / HTTP/9.9\r\n\r\n".to_vec()),
-    ];
-    for (what, bytes) in table {
-        let mut stream = TcpStream::connect(server.address).expect("it listens");
-        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
-        // It may close before it has read everything.
-        let _ = stream.write_all(&bytes);
-        let _ = stream.shutdown(std::net::Shutdown::Write);
-        let mut got = Vec::new();
-        let _ = stream.read_to_end(&mut got);
-        let got = String::from_utf8_lossy(&got);
-        assert!(got.is_empty() || got.starts_with("HTTP/1.1 4"), "{what}: {got}");
-    }
-    assert_eq!(server.get("/health/live").expect("it lives").status, 200);
 }
