@@ -17,6 +17,7 @@ use crate::dialect::refusal::{Class, Refusal};
 use crate::limits;
 use crate::problem::Problem;
 use crate::router::Api;
+use crate::stopping;
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -97,7 +98,10 @@ async fn pass(admission: &Admission, mut request: Request, next: Next) -> Respon
 /// The port opens before the keys are read.
 async fn wait_for_keys(admission: &Admission, until: Result<Option<Moment>, Problem>) -> Result<(), Problem> {
     match until? {
-        Some(deadline) => admission.api.gatekeeper(deadline).await.map(drop),
+        Some(deadline) => tokio::select! {
+            found = admission.api.gatekeeper(deadline) => found.map(drop),
+            () = admission.api.stop.over() => Err(stopping::problem()),
+        },
         None => Ok(()),
     }
 }

@@ -84,7 +84,7 @@ pub(crate) async fn watch(State(api): State<Arc<Api>>, request: Request, next: N
     response
 }
 
-fn problem() -> Problem {
+pub(crate) fn problem() -> Problem {
     Problem::stopping("the server is stopping and could not finish in time; ask again")
 }
 
