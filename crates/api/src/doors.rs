@@ -62,6 +62,7 @@ pub(crate) fn all() -> Vec<Door> {
         post("/feedback", May(GiveFeedback), Tenant, native::feedback::give),
         get("/feedback", May(ReadTurns), Tenant, native::feedback::list),
         post("/v1/chat/completions", May(Ask), Tenant, openai::chat::handle),
+        post("/v1/responses", May(Ask), Tenant, openai::responses::handle),
         get("/v1/models", May(Ask), Tenant, openai::models::list),
         get("/v1/models/{*id}", May(Ask), Tenant, openai::models::show),
         post("/v1/messages", May(Ask), Tenant, anthropic::messages::handle),

@@ -96,7 +96,10 @@ fn build_one(
     let origin = ports.client.origin(&origin);
     let origin = origin.map_err(|source| BuildError::Address { provider: provider.clone(), source })?;
     let protocol: Arc<dyn Protocol> = match config.kind {
-        Kind::Openai => Arc::new(ChatCompletions { limit_field: config.limit_field() }),
+        Kind::Openai => {
+            let (limit_field, responses) = (config.limit_field(), config.responses());
+            Arc::new(ChatCompletions { limit_field, responses })
+        }
         Kind::Anthropic => Arc::new(Messages),
     };
     let (clock, ids) = (Arc::clone(&ports.clock), Arc::clone(&ports.ids));

@@ -31,6 +31,10 @@ pub struct Config {
     /// Default: `max_completion_tokens` for OpenAI itself, else `max_tokens`.
     #[serde(default)]
     pub token_limit_field: Option<wire::openai::chat::LimitField>,
+    /// Whether it has OpenAI's `/responses`, so that those requests are passed on as they are; else they are translated
+    /// into chat completions. Default: `true` for OpenAI itself.
+    #[serde(default)]
+    pub responses: Option<bool>,
     /// Every place where its own address may process requests, as `["us"]`. One that names none is never called for a
     /// request with a residency.
     #[serde(default)]
@@ -145,10 +149,21 @@ impl Config {
         }
     }
 
+    pub(crate) fn responses(&self) -> wire::openai::chat::Endpoint {
+        use wire::openai::chat::Endpoint;
+        match self.responses.unwrap_or_else(|| self.is_openai()) {
+            true => Endpoint::There,
+            false => Endpoint::Missing,
+        }
+    }
+
+    fn is_openai(&self) -> bool {
+        self.base_url().starts_with("https://api.openai.com/")
+    }
+
     pub(crate) fn limit_field(&self) -> wire::openai::chat::LimitField {
         use wire::openai::chat::LimitField;
-        let is_openai = self.base_url().starts_with("https://api.openai.com/");
-        let default = if is_openai { LimitField::MaxCompletionTokens } else { LimitField::MaxTokens };
+        let default = if self.is_openai() { LimitField::MaxCompletionTokens } else { LimitField::MaxTokens };
         self.token_limit_field.unwrap_or(default)
     }
 }

@@ -22,6 +22,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::failure;
+use super::responses::Responses;
 use crate::face::{About, Face};
 use crate::protocol::{Call, OwnDialect, Place, Protocol, Reply};
 use crate::stream::{EventReader, EventWriter, StreamError};
@@ -49,6 +50,18 @@ pub struct Unreadable;
 pub struct ChatCompletions {
     /// The field that carries the token limit.
     pub limit_field: LimitField,
+    /// Whether the provider takes responses, too.
+    pub responses: Endpoint,
+}
+
+/// Whether a provider has an endpoint beside chat completions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Endpoint {
+    /// It has.
+    There,
+    /// It has not: what is asked there is translated.
+    #[default]
+    Missing,
 }
 
 impl Protocol for ChatCompletions {
@@ -81,7 +94,11 @@ impl Protocol for ChatCompletions {
     }
 
     fn own_dialect(&self, relayed: &Relayed, _model: &str) -> Option<&dyn OwnDialect> {
-        (relayed.dialect == Dialect::OpenAiChat).then_some(self)
+        match relayed.dialect {
+            Dialect::OpenAiChat => Some(self),
+            Dialect::OpenAiResponses if self.responses == Endpoint::There => Some(&Responses),
+            _ => None,
+        }
     }
 }
 

@@ -190,6 +190,16 @@ fn waiting(kind: Kind, wait: Option<Duration>) -> Fault {
     Fault { retry: wait.map_or(fault.retry, Retry::After), ..fault }
 }
 
+/// Whether a body is an error, whatever its status.
+#[must_use]
+pub fn is_error(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Body {
+        error: Option<serde::de::IgnoredAny>,
+    }
+    serde_json::from_slice::<Body>(body).is_ok_and(|body| body.error.is_some())
+}
+
 /// What the body's codes say, and the status that some servers repeat in it.
 fn said(body: &[u8]) -> (Said, Option<u16>) {
     let body: ErrorBody = serde_json::from_slice(body).unwrap_or_default();

@@ -295,7 +295,8 @@ mod tests {
         ] {
             assert_eq!(patched(body, TAMED), want);
         }
-        let newer = ChatCompletions { limit_field: LimitField::MaxCompletionTokens };
+        let newer =
+            ChatCompletions { limit_field: LimitField::MaxCompletionTokens, ..ChatCompletions::default() };
         let asked = read(Bytes::from_static(br#"{"model":"x"}"#)).expect("valid");
         assert_eq!(
             newer.patch(&asked, TAMED),

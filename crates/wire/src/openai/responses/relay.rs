@@ -1,0 +1,180 @@
+//! A caller's own request passed on byte for byte, with only what must change patched in place.
+
+use bytes::Bytes;
+use domain::chat::{Delivery, Dialect, Done, FieldSpan, Finish, Relayed, Tools, UsageFrame};
+use domain::token::{TokenCount, Usage};
+use serde::Deserialize;
+
+use crate::json::{self, Field};
+use crate::openai::failure;
+use crate::openai::relay::{LIMITS, RequestError};
+use crate::patch::{Edit, apply, slice};
+use crate::protocol::Call;
+use crate::stream::StreamError;
+
+pub(super) mod stream;
+
+const MODEL: &str = "model";
+const STREAM: &str = "stream";
+const MAX_TOKENS: &str = "max_output_tokens";
+const TEMPERATURE: &str = "temperature";
+const KNOWN: [&str; 4] = [MODEL, STREAM, MAX_TOKENS, TEMPERATURE];
+/// Fields that let a model, or its provider, do more than answer.
+const TOOLS: [&str; 2] = ["tools", "background"];
+
+/// Reads `body` in one scan, which also checks depth, keys and surrogates.
+///
+/// # Errors
+/// [`RequestError`] for the first thing that is wrong. What Mainstay need not know is left to the provider.
+pub fn read(body: Bytes) -> Result<Relayed, RequestError> {
+    let found = json::fields(&body, LIMITS)?;
+    let known = |field: &Field<'_>| {
+        let name = KNOWN.into_iter().find(|known| *known == field.key)?;
+        Some(FieldSpan { name, value: field.value.clone() })
+    };
+    let fields: Vec<FieldSpan> = found.iter().filter_map(known).collect();
+    let value = |name| fields.iter().find(|field| field.name == name).map(|field| slice(&body, &field.value));
+    let model = value(MODEL).and_then(|raw| serde_json::from_slice::<String>(raw).ok());
+    let model = model.filter(|model| !model.is_empty());
+    let model = model.ok_or(RequestError::Field { field: MODEL, expected: "the name of a model" })?;
+    let delivery = match value(STREAM) {
+        None | Some(b"null" | b"false") => Delivery::Whole,
+        Some(b"true") => Delivery::Streamed,
+        Some(_) => return Err(RequestError::Field { field: STREAM, expected: "true or false" }),
+    };
+    let names_tools = found.iter().any(|field| TOOLS.contains(&&*field.key));
+    Ok(Relayed {
+        dialect: Dialect::OpenAiResponses,
+        model,
+        fields,
+        delivery,
+        usage: UsageFrame::Wanted,
+        tools: if names_tools { Tools::Named } else { Tools::None },
+        body: body.clone(),
+        headers: Vec::new(),
+    })
+}
+
+/// The body with what `call` says set; every other byte stays as it is.
+pub(super) fn patch(relayed: &Relayed, call: Call<'_>) -> Bytes {
+    let mut edits = Vec::with_capacity(3);
+    let mut added = String::new();
+    let field = |name| relayed.fields.iter().find(|field| field.name == name);
+    if let Some(field) = field(MODEL) {
+        edits.push(Edit::new(field.value.clone(), serde_json::Value::from(call.model).to_string()));
+    }
+    if let Some(most) = call.overrides.max_tokens {
+        match field(MAX_TOKENS) {
+            Some(field) => {
+                let asked = serde_json::from_slice::<u64>(slice(&relayed.body, &field.value));
+                // Also where the caller left it open with a null.
+                if asked.map_or(true, |asked| asked > u64::from(most)) {
+                    edits.push(Edit::new(field.value.clone(), most.to_string()));
+                }
+            }
+            None => added.push_str(&format!(",\"{MAX_TOKENS}\":{most}")),
+        }
+    }
+    if let Some(temperature) = call.overrides.temperature {
+        match field(TEMPERATURE) {
+            Some(field) => edits.push(Edit::new(field.value.clone(), temperature.to_string())),
+            None => added.push_str(&format!(",\"{TEMPERATURE}\":{temperature}")),
+        }
+    }
+    if !added.is_empty() {
+        // The object is not empty: it holds the model.
+        edits.push(Edit::at_the_end(&relayed.body, added));
+    }
+    apply(&relayed.body, edits)
+}
+
+/// A response, as far as it says how it ended.
+#[derive(Deserialize)]
+pub(super) struct Response {
+    #[serde(default)]
+    status: Option<String>,
+    #[serde(default)]
+    incomplete_details: Option<Details>,
+    #[serde(default)]
+    usage: Option<Counted>,
+    #[serde(default)]
+    output: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+struct Details {
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    #[serde(default, rename = "type")]
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct Counted {
+    input_tokens: u64,
+    output_tokens: u64,
+    #[serde(default)]
+    input_tokens_details: Option<InputDetails>,
+    #[serde(default)]
+    output_tokens_details: Option<OutputDetails>,
+}
+
+#[derive(Deserialize)]
+struct InputDetails {
+    #[serde(default)]
+    cached_tokens: u64,
+}
+
+#[derive(Deserialize)]
+struct OutputDetails {
+    #[serde(default)]
+    reasoning_tokens: u64,
+}
+
+impl Response {
+    /// How it ended; `None` when it has not, or failed.
+    pub(super) fn done(&self) -> Option<Done> {
+        let has_calls = self.output.iter().any(|item| item.kind == "function_call");
+        let reason = self.incomplete_details.as_ref().and_then(|details| details.reason.as_deref());
+        let finish = match self.status.as_deref() {
+            Some("completed") if has_calls => Finish::ToolUse,
+            Some("completed") => Finish::Stop,
+            Some("incomplete") if reason == Some("content_filter") => Finish::ContentFilter,
+            Some("incomplete") => Finish::Length,
+            // A request that goes on in the background was accepted: that is its answer.
+            Some("queued" | "in_progress") => Finish::Stop,
+            _ => return None,
+        };
+        let count = |n: u64| TokenCount(u32::try_from(n).unwrap_or(u32::MAX));
+        let usage = self.usage.as_ref().map(|used| Usage {
+            cached_input: count(
+                used.input_tokens_details.as_ref().map_or(0, |details| details.cached_tokens),
+            ),
+            reasoning_output: count(
+                used.output_tokens_details.as_ref().map_or(0, |details| details.reasoning_tokens),
+            ),
+            ..Usage::of(count(used.input_tokens), count(used.output_tokens))
+        });
+        Some(Done { finish, usage })
+    }
+}
+
+/// Reads how a whole answer ended.
+///
+/// # Errors
+/// [`StreamError`] when it is none, or not whole.
+pub(super) fn whole(body: &[u8]) -> Result<Done, StreamError> {
+    if body.trim_ascii().is_empty() {
+        return Err(StreamError::Empty);
+    }
+    let response: Response = serde_json::from_slice(body).map_err(|_| StreamError::Malformed)?;
+    match response.done() {
+        Some(done) => Ok(done),
+        None if response.status.is_none() && !failure::is_error(body) => Err(StreamError::Malformed),
+        None => Err(StreamError::Refused(failure::classify_event(body))),
+    }
+}
