@@ -13,6 +13,7 @@ mod bucket;
 mod budget;
 mod meter;
 mod own;
+mod refusals;
 mod settings;
 #[cfg(test)]
 mod tests;

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use access::denied::Denied;
+use access::limits::BudgetReading;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use domain::interaction::{Interaction, Outcome};
+use domain::limit::Level;
 use domain::model::{Cost, Tier};
 use domain::signal::metric;
 use http::header;
@@ -96,6 +98,10 @@ pub struct Calling {
     pub hedges: hedge::Reading,
     /// Records that were to follow their replies and could not be written, since the start.
     pub records_lost: u64,
+    /// Requests that limits refused, since the start, by level and reason.
+    pub limited: Vec<((&'static str, &'static str), u64)>,
+    /// What is left of budgets.
+    pub budgets: Vec<(Level, BudgetReading)>,
 }
 
 /// Everything that is counted.

@@ -71,6 +71,10 @@ pub mod metric {
     pub const ROUTE_WAITING: &str = "mainstay_route_waiting";
     /// Requests that were turned away, by reason and class.
     pub const SHED: &str = "mainstay_shed";
+    /// Requests that were refused for want of a rate, of places, of money or of a price, by level and reason.
+    pub const LIMITED: &str = "mainstay_limited";
+    /// What is left of budgets: of the server's, of each tenant's, and of the key's that has least left.
+    pub const BUDGET_REMAINING: &str = "mainstay_budget_remaining_usd";
     /// Memory in use that cannot be taken back.
     pub const MEMORY_USED: &str = "mainstay_memory_used_bytes";
     /// Memory that may be used.

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use access::limits::Now;
 use api::health::{Checkup, Part, PartState};
 use api::metrics::{Calling, Gauges};
 use domain::ports::{BoxFuture, Clock};
@@ -45,9 +46,15 @@ impl Gauges for ServerCheckup {
             targets: assembly.router.health(),
             hedges: assembly.router.hedges(),
             records_lost: assembly.pipeline.records_lost(),
+            limited: assembly.pipeline.limits().refused(),
+            budgets: assembly.pipeline.limits().remaining(now(assembly)),
         };
         self.assembly.get().map(calling).unwrap_or_default()
     }
+}
+
+fn now(assembly: &Assembly) -> Now {
+    Now { moment: assembly.clock.now(), wall: assembly.clock.wall() }
 }
 
 /// All parts as they are now.

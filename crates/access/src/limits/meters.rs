@@ -1,6 +1,6 @@
 //! The gate that every request passes: the limits of its key, its tenant and the server, looked at and taken at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,9 @@ use tokio::sync::broadcast;
 use super::alert::{Alert, Alerts};
 use super::allowance::{Account, Allowance, KeepsBudget};
 use super::bucket::BucketReading;
+use super::budget::BudgetReading;
 use super::meter::{Begins, LevelReading, Limit, Meter, Now, Settled, Wanted};
+use super::refusals::Refusals;
 use super::settings::{Config, InvalidLimit, KeyLimitsConfig, LimitsConfig, Unpriced};
 
 /// All meters, by whose they are.
@@ -33,6 +35,7 @@ pub struct Meters {
     /// Keys that were named by [`Meters::set_key`] or have asked for something.
     keys: RwLock<HashMap<KeyId, Arc<Meter>>>,
     alerts: Alerts,
+    refusals: Refusals,
 }
 
 /// The meters of one request: its key's, its tenant's and the server's. Always locked in this order.
@@ -194,6 +197,7 @@ impl Meters {
             tenants: config.tenants.iter().map(tenant).collect::<Result<_, InvalidLimit>>()?,
             keys: RwLock::default(),
             alerts: Alerts::default(),
+            refusals: Refusals::default(),
         })
     }
 
@@ -225,11 +229,17 @@ impl Meters {
         let is_refused = self.unpriced == Unpriced::Refuse && matches!(worst, Worst::Unpriced(_));
         if is_refused && let Some(meter) = chain.iter().find(|meter| meter.lock().has_budget()) {
             let (level, standing) = (meter.level().clone(), Standing::default());
-            return Err(Box::new(Refusal { level, why: Why::Unpriced, retry_after: None, standing }));
+            let refusal = Refusal { level, why: Why::Unpriced, retry_after: None, standing };
+            self.refusals.count(&refusal.level, refusal.why);
+            return Err(Box::new(refusal));
         }
         let wanted = Wanted { begins: Begins::Now, amounts, began: now.wall };
-        let Granted { keeps_budget, standing } =
-            chain.take(now.moment, &wanted).map_err(|refused| Box::new(self.told(*refused)))?;
+        let taken = chain.take(now.moment, &wanted);
+        let Granted { keeps_budget, standing } = taken.map_err(|refused| {
+            let refusal = self.told(*refused);
+            self.refusals.count(&refusal.level, refusal.why);
+            Box::new(refusal)
+        })?;
         let keeps_budget = match self.unpriced {
             Unpriced::Refuse => keeps_budget,
             Unpriced::Allow => KeepsBudget::No,
@@ -367,6 +377,30 @@ impl Meters {
     pub fn budgeted(&self) -> Vec<Level> {
         let all = self.all();
         all.iter().filter(|meter| meter.lock().has_budget()).map(|meter| meter.level().clone()).collect()
+    }
+
+    /// How many requests were refused, by level and reason.
+    #[must_use]
+    pub fn refused(&self) -> Vec<((&'static str, &'static str), u64)> {
+        self.refusals.read()
+    }
+
+    /// What is left of the budgets of the server, of each tenant, and of the key that has least left, by period.
+    #[must_use]
+    pub fn remaining(&self, now: Now) -> Vec<(Level, BudgetReading)> {
+        let mut least: BTreeMap<(Option<Level>, Period), (Level, BudgetReading)> = BTreeMap::new();
+        for meter in self.all() {
+            let LevelReading { level, budgets, .. } = meter.read(now);
+            let whose = (!matches!(level, Level::Key(_))).then(|| level.clone());
+            for budget in budgets {
+                let one =
+                    least.entry((whose.clone(), budget.period)).or_insert_with(|| (level.clone(), budget));
+                if budget.remaining < one.1.remaining {
+                    *one = (level.clone(), budget);
+                }
+            }
+        }
+        least.into_values().collect()
     }
 
     /// Tells of budgets that are half, mostly and wholly used, from now on.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use domain::limit::Level;
 use domain::signal::metric;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -38,6 +39,20 @@ struct RefusedLabels {
     reason: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitedLabels {
+    level: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BudgetLabels {
+    level: &'static str,
+    /// Of tenants, which the configuration names; keys would be too many to tell apart.
+    tenant: Arc<str>,
+    period: &'static str,
+}
+
 /// How the parts are that limit load.
 #[derive(Default)]
 pub(super) struct Load {
@@ -51,6 +66,8 @@ pub(super) struct Load {
     requests_max: Family<RouteLabels, Gauge>,
     waiting: Family<RouteLabels, Gauge>,
     shed: Family<ShedLabels, Counter>,
+    limited: Family<LimitedLabels, Counter>,
+    budgets: Family<BudgetLabels, Gauge<f64, std::sync::atomic::AtomicU64>>,
     memory_used: Gauge,
     memory_limit: Gauge,
 }
@@ -75,6 +92,9 @@ impl Load {
         registry.register(metric::ROUTE_REQUESTS_MAX, requests_max, self.requests_max.clone());
         registry.register(metric::ROUTE_WAITING, "Requests that wait for a place", self.waiting.clone());
         registry.register(metric::SHED, "Requests that were turned away", self.shed.clone());
+        registry.register(metric::LIMITED, "Requests that limits refused", self.limited.clone());
+        let left = "What is left of budgets, in US dollars; of keys, the one's that has least left";
+        registry.register(metric::BUDGET_REMAINING, left, self.budgets.clone());
         let used = "Memory in use that cannot be taken back, as far as the limit is about it";
         registry.register_with_unit(
             metric::MEMORY_USED.trim_end_matches("_bytes"),
@@ -97,6 +117,7 @@ impl Load {
         for (result, n) in [("won", won), ("lost", lost), ("failed", failed), ("capped", capped)] {
             self.hedges.get_or_create(&HedgeLabels { result }).inner().store(n, Ordering::Relaxed);
         }
+        self.take_over_budgets(calling);
         for family in [&self.requests, &self.requests_max, &self.waiting] {
             family.clear();
         }
@@ -113,6 +134,23 @@ impl Load {
         let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         self.memory_used.set(bytes(gate.memory.used_bytes));
         self.memory_limit.set(bytes(gate.memory.limit_bytes));
+    }
+
+    fn take_over_budgets(&self, calling: &Calling) {
+        for ((level, reason), n) in &calling.limited {
+            self.limited.get_or_create(&LimitedLabels { level, reason }).inner().store(*n, Ordering::Relaxed);
+        }
+        self.budgets.clear();
+        for (level, budget) in &calling.budgets {
+            let tenant = match level {
+                Level::Tenant(tenant) => tenant.as_str().into(),
+                Level::Key(_) | Level::Server => "".into(),
+            };
+            let labels = BudgetLabels { level: level.name(), tenant, period: budget.period.name() };
+            #[expect(clippy::cast_precision_loss, reason = "a dashboard's figure, not the ledger")]
+            let dollars = budget.remaining.0 as f64 / 1e9;
+            self.budgets.get_or_create(&labels).set(dollars);
+        }
     }
 
     fn take_over_targets(&self, targets: &[TargetHealth]) {

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use aho_corasick::AhoCorasick;
 use domain::chat::{FieldSpan, Relayed, Tools};
 use domain::spending::{Input, Weight};
+use serde::Deserialize;
 
 /// Names, in any dialect, of what a provider fetches or runs itself: pictures and files, earlier answers, its own tools.
 /// What these add to the input is not in the body. Where a text only speaks of them, the bound is higher than it need be.
@@ -30,6 +31,16 @@ static FINDER: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| AhoCorasick::new
 /// Names of the field that limits an answer.
 const OUTPUT_LIMITS: [&str; 4] =
     ["max_tokens", "max_completion_tokens", "max_output_tokens", "max_tokens_to_sample"];
+/// Names of objects, in Bedrock's dialects, that hold that limit.
+const NESTED: [&str; 2] = ["inferenceConfig", "textGenerationConfig"];
+
+/// Such an object. Two names for one limit make it unreadable, so that nothing is taken for granted.
+#[derive(Deserialize)]
+struct Nested {
+    #[serde(rename = "maxTokens", alias = "max_new_tokens", alias = "maxTokenCount")]
+    most: Option<u64>,
+}
+
 /// The field that asks for more than one answer.
 const ANSWERS: &str = "n";
 /// What providers say to a model beside the body when it may call tools (Anthropic: up to 346 tokens, platform docs,
@@ -46,16 +57,26 @@ pub(super) fn of(relayed: &Relayed) -> Weight {
         let raw = relayed.body.get(field.value.clone())?;
         std::str::from_utf8(raw).ok()?.trim().parse::<u64>().ok()
     };
+    let nested = |field: &FieldSpan| {
+        let raw = relayed.body.get(field.value.clone())?;
+        serde_json::from_slice::<Nested>(raw).ok()?.most
+    };
+    let is_nested = |field: &&FieldSpan| NESTED.contains(&field.name);
+    let within = relayed.fields.iter().filter(is_nested).filter_map(nested).map(narrow).max();
     let named = |names: &[&str]| {
         let found = relayed.fields.iter().filter(|field| names.contains(&field.name)).filter_map(number);
         // Where two say it, the provider chooses: the larger one is the bound.
-        found.max().map(|number| u32::try_from(number).unwrap_or(u32::MAX))
+        found.max().map(narrow)
     };
     Weight {
         input: if is_fetched { Input::UpToContext(bytes) } else { Input::AtMost(bytes) },
-        output_max: named(&OUTPUT_LIMITS),
+        output_max: named(&OUTPUT_LIMITS).max(within),
         answers: named(&[ANSWERS]).unwrap_or(1).max(1),
     }
+}
+
+fn narrow(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -81,6 +102,21 @@ mod tests {
             assert!(usize::try_from(bytes).expect("small") >= body.len(), "{body}");
             assert_eq!(matches!(weight.input, Input::UpToContext(_)), is_fetched, "{body}");
             assert_eq!((weight.output_max, weight.answers), (output_max, answers), "{body}");
+        }
+    }
+
+    #[test]
+    fn limits_that_stand_deeper_are_found() {
+        for (body, want) in [
+            (r#"{"messages":[],"inferenceConfig":{"maxTokens":200,"topP":1}}"#, Some(200)),
+            (r#"{"messages":[],"inferenceConfig":{"topP":1}}"#, None),
+            (r#"{"messages":[],"inferenceConfig":{"maxTokens":200,"max_new_tokens":1}}"#, None),
+            (r#"{"messages":[{"maxTokens":5}]}"#, None),
+        ] {
+            let body = Bytes::from_static(body.as_bytes());
+            let model = ("x".to_owned(), domain::chat::Delivery::Whole);
+            let asked = wire::bedrock::converse::relay::read(body, model).expect("valid");
+            assert_eq!(of(&asked).output_max, want);
         }
     }
 }
