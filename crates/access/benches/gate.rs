@@ -15,8 +15,8 @@ use domain::spending::{Amounts, Spent, Worst};
 use domain::time::{Moment, Timestamp};
 use domain::token::{TokenCount, Usage};
 
-const ROUNDS: u32 = 200_000;
-const REPEATS: usize = 7;
+const ROUNDS: u32 = 5_000;
+const REPEATS: usize = 300;
 
 fn everything() -> LimitsConfig {
     LimitsConfig {

@@ -30,16 +30,16 @@ pub(crate) fn tell(response: &mut Response, path: &str, now: Timestamp) {
 
 /// As `x-ratelimit-reset-requests: 1m30.5s` (OpenAI platform docs, rate limits, 2026-11).
 fn openai(headers: &mut HeaderMap, (name, bucket): (&str, BucketReading)) {
-    put(headers, &format!("x-ratelimit-limit-{name}"), &bucket.limit.to_string());
-    put(headers, &format!("x-ratelimit-remaining-{name}"), &bucket.remaining.to_string());
-    put(headers, &format!("x-ratelimit-reset-{name}"), &span(bucket.full_in));
+    put(headers, &format!("x-ratelimit-limit-{name}"), &bucket.limit().to_string());
+    put(headers, &format!("x-ratelimit-remaining-{name}"), &bucket.remaining().to_string());
+    put(headers, &format!("x-ratelimit-reset-{name}"), &span(bucket.full_in()));
 }
 
 /// As `anthropic-ratelimit-requests-reset: 2026-11-21T12:00:00Z` (Anthropic API docs, rate limits, 2026-11).
 fn anthropic(headers: &mut HeaderMap, (name, bucket): (&str, BucketReading), now: Timestamp) {
-    put(headers, &format!("anthropic-ratelimit-{name}-limit"), &bucket.limit.to_string());
-    put(headers, &format!("anthropic-ratelimit-{name}-remaining"), &bucket.remaining.to_string());
-    let full = now.after(bucket.full_in + Duration::from_micros(999_999));
+    put(headers, &format!("anthropic-ratelimit-{name}-limit"), &bucket.limit().to_string());
+    put(headers, &format!("anthropic-ratelimit-{name}-remaining"), &bucket.remaining().to_string());
+    let full = now.after(bucket.full_in() + Duration::from_micros(999_999));
     let seconds = Timestamp(full.0.div_euclid(1_000_000) * 1_000_000).rfc3339();
     put(headers, &format!("anthropic-ratelimit-{name}-reset"), &seconds.replace(".000000Z", "Z"));
 }
@@ -69,6 +69,7 @@ fn span(span: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
+    use domain::limit::Rate;
 
     use super::*;
 
@@ -92,7 +93,7 @@ mod tests {
 
     #[test]
     fn each_dialect_has_its_own_names() {
-        let bucket = BucketReading { limit: 100, remaining: 99, full_in: Duration::from_millis(20) };
+        let bucket = BucketReading::holding(Rate { count: 50, per: Duration::from_secs(1), burst: 100 }, 99);
         let now = Timestamp::parse_rfc3339("2026-11-21T12:00:00Z").expect("a time");
         for (path, want) in [
             (

@@ -135,7 +135,6 @@ fn minus(from: Amounts, what: Amounts) -> Amounts {
 impl Drop for Account {
     fn drop(&mut self) {
         let free = std::mem::take(self.free.get_mut());
-        self.chain.settle(&self.meters, self.began, Settled { freed: free, spent: Amounts::default() });
-        self.chain.leave();
+        self.chain.leave(self.began, free);
     }
 }

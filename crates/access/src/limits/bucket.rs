@@ -12,45 +12,70 @@ use domain::time::Moment;
 #[derive(Debug, Clone)]
 pub(super) struct Bucket {
     rate: Rate,
+    /// Units of all that it holds when full.
+    full: i128,
     /// Below zero when more was used than was set aside.
     units: i128,
     at: Moment,
 }
 
-/// How a bucket is.
+/// How a bucket is. Read off only when somebody looks: dividing takes longer than all else that a request does here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BucketReading {
+    rate: Rate,
+    units: i128,
+}
+
+impl BucketReading {
+    /// Of a bucket of `rate` that holds `n`.
+    #[must_use]
+    pub fn holding(rate: Rate, n: u64) -> Self {
+        Self { rate, units: units_of(rate, n) }
+    }
+
     /// What it holds when full.
-    pub limit: u64,
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.rate.burst
+    }
+
     /// What it holds now, whole ones.
-    pub remaining: u64,
+    #[must_use]
+    pub fn remaining(&self) -> u64 {
+        u64::try_from((self.units / units_of(self.rate, 1).max(1)).max(0)).unwrap_or(u64::MAX)
+    }
+
     /// Until it is full.
-    pub full_in: Duration,
+    #[must_use]
+    pub fn full_in(&self) -> Duration {
+        wait(self.rate, units_of(self.rate, self.rate.burst) - self.units)
+    }
+
+    /// Whether it holds less than `other`, about.
+    pub(super) fn holds_less_than(&self, other: &Self) -> bool {
+        let about = |reading: &Self| reading.units as f64 / reading.rate.per.as_secs_f64();
+        about(self) < about(other)
+    }
 }
 
 impl Bucket {
     pub(super) fn new(rate: Rate, now: Moment) -> Self {
-        let mut bucket = Self { rate, units: 0, at: now };
-        bucket.units = bucket.full();
-        bucket
+        let full = units_of(rate, rate.burst);
+        Self { rate, full, units: full, at: now }
     }
 
     pub(super) fn rate(&self) -> Rate {
         self.rate
     }
 
-    fn full(&self) -> i128 {
-        self.units_of(self.rate.burst)
-    }
-
     fn units_of(&self, n: u64) -> i128 {
-        i128::from(n).saturating_mul(nanoseconds(self.rate.per).max(1))
+        units_of(self.rate, n)
     }
 
     /// What came until `now` is in it. A clock that stands or goes back adds nothing.
     fn fill(&mut self, now: Moment) {
-        let added = nanoseconds(now.since(self.at)).saturating_mul(i128::from(self.rate.count));
-        self.units = self.units.saturating_add(added).min(self.full());
+        let added = product(nanoseconds(now.since(self.at)), self.rate.count);
+        self.units = self.units.saturating_add(added).min(self.full);
         self.at = self.at.max(now);
     }
 
@@ -61,7 +86,7 @@ impl Bucket {
         if wanted <= self.units {
             return Ok(());
         }
-        Err((wanted <= self.full()).then(|| self.wait(wanted - self.units)))
+        Err((wanted <= self.full).then(|| wait(self.rate, wanted - self.units)))
     }
 
     /// Takes `n` out, whatever is in it.
@@ -72,26 +97,42 @@ impl Bucket {
     /// Puts `n` back that were taken and not used.
     pub(super) fn put_back(&mut self, n: u64) {
         // Filling first and capping then would give the same: both only add.
-        self.units = self.units.saturating_add(self.units_of(n)).min(self.full());
+        self.units = self.units.saturating_add(self.units_of(n)).min(self.full);
     }
 
     pub(super) fn read(&mut self, now: Moment) -> BucketReading {
         self.fill(now);
-        let one = self.units_of(1).max(1);
-        let remaining = u64::try_from((self.units / one).max(0)).unwrap_or(u64::MAX);
-        BucketReading { limit: self.rate.burst, remaining, full_in: self.wait(self.full() - self.units) }
+        self.reading()
     }
 
-    /// How long `units` take to come, rounded up.
-    fn wait(&self, units: i128) -> Duration {
-        let count = i128::from(self.rate.count.max(1));
-        let nanoseconds = units.max(0).saturating_add(count - 1) / count;
-        Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
+    /// How it was when it was filled last.
+    pub(super) fn reading(&self) -> BucketReading {
+        BucketReading { rate: self.rate, units: self.units }
     }
 }
 
-fn nanoseconds(span: Duration) -> i128 {
-    i128::try_from(span.as_nanos()).unwrap_or(i128::MAX)
+fn units_of(rate: Rate, n: u64) -> i128 {
+    product(nanoseconds(rate.per).max(1), n)
+}
+
+/// How long `units` take to come, rounded up.
+fn wait(rate: Rate, units: i128) -> Duration {
+    let count = i128::from(rate.count.max(1));
+    let nanoseconds = units.max(0).saturating_add(count - 1) / count;
+    Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
+}
+
+/// At most 292 years.
+fn nanoseconds(span: Duration) -> u64 {
+    span.as_secs()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(span.subsec_nanos().into())
+        .min(i64::MAX as u64)
+}
+
+/// One multiplication: it never overflows, as `nanoseconds` has 63 bits.
+fn product(nanoseconds: u64, n: u64) -> i128 {
+    i128::try_from(u128::from(nanoseconds) * u128::from(n)).unwrap_or(i128::MAX)
 }
 
 #[cfg(test)]
@@ -121,8 +162,9 @@ mod tests {
         now = now.after(Duration::from_micros(1));
         assert_eq!(take(&mut bucket, now, 1), Ok(()));
         let reading = bucket.read(now.after(Duration::from_secs(1)));
-        assert_eq!(reading, BucketReading { limit: 100, remaining: 50, full_in: Duration::from_secs(1) });
-        assert_eq!(bucket.read(now.after(Duration::from_hours(1))).remaining, 100);
+        let shown = (reading.limit(), reading.remaining(), reading.full_in());
+        assert_eq!(shown, (100, 50, Duration::from_secs(1)));
+        assert_eq!(bucket.read(now.after(Duration::from_hours(1))).remaining(), 100);
     }
 
     #[test]
@@ -139,7 +181,7 @@ mod tests {
         let now = Moment::default();
         let mut bucket = Bucket::new(rate(60, Duration::from_mins(1), 60), now);
         bucket.take(90);
-        assert_eq!(bucket.read(now).remaining, 0);
+        assert_eq!(bucket.read(now).remaining(), 0);
         assert_eq!(bucket.check(now, 1), Err(Some(Duration::from_secs(31))));
     }
 
@@ -152,8 +194,8 @@ mod tests {
         assert_eq!(take(&mut bucket, now, most), Ok(()));
         bucket.take(u64::MAX);
         bucket.put_back(u64::MAX);
-        assert_eq!(bucket.read(now).remaining, 0);
-        assert_eq!(bucket.read(Moment::MAX).remaining, most);
+        assert_eq!(bucket.read(now).remaining(), 0);
+        assert_eq!(bucket.read(Moment::MAX).remaining(), most);
     }
 
     proptest! {

@@ -126,15 +126,22 @@ impl Budget {
         window.set_aside.0 = window.set_aside.0.saturating_add(amount.0);
     }
 
+    /// What was set aside at `at` and not used.
+    pub(super) fn free(&mut self, at: Timestamp, freed: Nanos) {
+        let known = [Some(&mut self.current), self.previous.as_mut()];
+        if let Some(window) = known.into_iter().flatten().find(|window| window.span.holds(at)) {
+            window.set_aside.0 = window.set_aside.0.saturating_sub(freed.0).max(0);
+        }
+    }
+
     /// Of what was set aside at `at`, `freed` is no longer, and `spent` was spent. Says which shares that passed.
     pub(super) fn settle(&mut self, at: Timestamp, freed: Nanos, spent: Nanos) -> Told {
+        self.free(at, freed);
         // Two windows later nobody asks for that one any more.
         let known = [Some(&mut self.current), self.previous.as_mut()];
-        let Some(window) = known.into_iter().flatten().find(|window| window.span.holds(at)) else {
-            return Told::NOTHING;
-        };
-        window.set_aside.0 = window.set_aside.0.saturating_sub(freed.0).max(0);
-        window.spent.0 = window.spent.0.saturating_add(spent.0);
+        if let Some(window) = known.into_iter().flatten().find(|window| window.span.holds(at)) {
+            window.spent.0 = window.spent.0.saturating_add(spent.0);
+        }
         match self.current.span.holds(at) {
             true => self.tell(self.share()),
             false => Told::NOTHING,

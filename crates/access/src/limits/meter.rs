@@ -147,10 +147,19 @@ impl Meter {
         }
     }
 
-    /// A request has ended.
-    pub(super) fn leave(&self) {
+    /// A request has ended; `free` is what it had left.
+    pub(super) fn leave(&self, began: Timestamp, free: Amounts) {
         let mut state = self.lock();
         state.under_way = state.under_way.saturating_sub(1);
+        if free == Amounts::default() {
+            return;
+        }
+        if let Some(bucket) = &mut state.tokens {
+            bucket.put_back(free.tokens);
+        }
+        for budget in &mut state.budgets {
+            budget.free(began, free.money);
+        }
     }
 
     /// What was spent in `period` before this process began.
@@ -244,11 +253,13 @@ impl State {
         self.budgets.iter().any(|budget| budget.limit().is_some())
     }
 
-    pub(super) fn requests(&mut self, now: Moment) -> Option<BucketReading> {
-        self.requests.as_mut().map(|bucket| bucket.read(now))
+    /// As of the last look.
+    pub(super) fn requests(&self) -> Option<BucketReading> {
+        self.requests.as_ref().map(Bucket::reading)
     }
 
-    pub(super) fn tokens(&mut self, now: Moment) -> Option<BucketReading> {
-        self.tokens.as_mut().map(|bucket| bucket.read(now))
+    /// As of the last look.
+    pub(super) fn tokens(&self) -> Option<BucketReading> {
+        self.tokens.as_ref().map(Bucket::reading)
     }
 }

@@ -58,8 +58,8 @@ impl Chain {
         told.into_iter().for_each(|alert| meters.alerts.tell(alert));
     }
 
-    pub(super) fn leave(&self) {
-        self.iter().for_each(Meter::leave);
+    pub(super) fn leave(&self, began: Timestamp, free: Amounts) {
+        self.iter().for_each(|meter| meter.leave(began, free));
     }
 
     /// Takes `wanted` from all, or from none.
@@ -74,7 +74,7 @@ impl Chain {
                     Limit::Requests(_) | Limit::Tokens(_) | Limit::Parallel => Vec::new(),
                 };
                 let refusal = Refusal::of(meter.level().clone(), limit, wanted.began);
-                let standing = Standing { requests: state.requests(now), tokens: state.tokens(now) };
+                let standing = Standing { requests: state.requests(), tokens: state.tokens() };
                 return Err(Box::new((Refusal { standing, ..refusal }, alerts)));
             }
             if state.has_budget() {
@@ -85,8 +85,8 @@ impl Chain {
         for state in locked.iter_mut().flatten() {
             state.take(wanted);
             if wanted.begins == Begins::Now {
-                granted.standing.requests = tighter(granted.standing.requests, state.requests(now));
-                granted.standing.tokens = tighter(granted.standing.tokens, state.tokens(now));
+                granted.standing.requests = tighter(granted.standing.requests, state.requests());
+                granted.standing.tokens = tighter(granted.standing.tokens, state.tokens());
             }
         }
         Ok(granted)
@@ -110,7 +110,7 @@ pub struct Standing {
 
 fn tighter(one: Option<BucketReading>, other: Option<BucketReading>) -> Option<BucketReading> {
     match (one, other) {
-        (Some(one), Some(other)) => Some(if other.remaining < one.remaining { other } else { one }),
+        (Some(one), Some(other)) => Some(if other.holds_less_than(&one) { other } else { one }),
         (one, other) => one.or(other),
     }
 }

@@ -93,7 +93,7 @@ fn a_level_that_refuses_takes_nothing_of_the_others() {
         assert_eq!(why(refused), (Level::Server, Why::Limit(Limit::Parallel)));
     }
     let reading = meters.read(&Level::Key(KeyId::from("one")), now(NOON)).expect("a meter");
-    assert_eq!((reading.under_way, reading.tokens.map(|bucket| bucket.remaining)), (1, Some(900)));
+    assert_eq!((reading.under_way, reading.tokens.map(|bucket| bucket.remaining())), (1, Some(900)));
     drop(first);
     assert!(meters.admit(&asker("one"), now(NOON), worst(100, 0)).is_ok());
 }

@@ -146,7 +146,10 @@ async fn of_a_hundred_at_once_exactly_ten_begin_whatever_becomes_of_them() {
                     let attempts = usage.iter().flat_map(|turn| &turn.interaction.attempts);
                     let used = attempts.filter_map(|attempt| attempt.usage.or(attempt.estimate));
                     let used: u64 = used.map(|used| u64::from(used.input.0 + used.output.0)).sum();
-                    assert!(tokens.remaining >= tokens.limit - used, "{case}: what was not used came back");
+                    assert!(
+                        tokens.remaining() >= tokens.limit() - used,
+                        "{case}: what was not used came back"
+                    );
                 }
             }
         }
