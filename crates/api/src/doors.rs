@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use access::permission::Permission::{
-    self, Ask, GiveFeedback, OperateServer, ReadKeys, ReadServer, ReadTurns, WriteKeys,
+    self, Ask, GiveFeedback, OperateServer, ReadCosts, ReadKeys, ReadServer, ReadTurns, WriteBudgets,
+    WriteKeys,
 };
 use axum::handler::Handler;
 use axum::routing::{self, MethodRouter};
@@ -79,6 +80,10 @@ pub(crate) fn all() -> Vec<Door> {
         get("/admin/v1/keys/{id}", May(ReadKeys), Tenant, admin::keys::show),
         delete("/admin/v1/keys/{id}", May(WriteKeys), Tenant, admin::keys::revoke),
         post("/admin/v1/keys/{id}/rotate", May(WriteKeys), Tenant, admin::keys::rotate),
+        get("/admin/v1/budgets", May(ReadCosts), Tenant, admin::budgets::list),
+        get("/admin/v1/budgets/{level}/{id}", May(ReadCosts), Tenant, admin::budgets::show),
+        put("/admin/v1/budgets/{level}/{id}", May(WriteBudgets), Tenant, admin::budgets::set),
+        post("/admin/v1/budgets/{level}/{id}/reset", May(WriteBudgets), Tenant, admin::budgets::reset),
         get("/admin/v1/breakers", May(ReadServer), Server, admin::breakers::list),
         post("/admin/v1/breakers/{target}/reset", May(OperateServer), Server, admin::breakers::reset),
         post("/admin/v1/breakers/{provider}/{model}/reset", May(OperateServer), Server, admin::breakers::reset_by_model),
@@ -105,6 +110,7 @@ macro_rules! method {
 
 method!(get, GET);
 method!(post, POST);
+method!(put, PUT);
 method!(delete, DELETE);
 
 impl Door {

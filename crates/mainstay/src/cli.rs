@@ -3,6 +3,7 @@
 mod ask;
 mod bench;
 mod breakers;
+mod budgets;
 mod check;
 mod client;
 mod doctor;
@@ -54,6 +55,8 @@ enum Command {
     Breakers(breakers::Options),
     /// Make, list, rotate and revoke the keys of a running server.
     Keys(keys::Options),
+    /// List, set and reset limits and budgets of a running server.
+    Budgets(budgets::Options),
     /// Measure the assistant on a suite of questions.
     Bench(bench::Options),
     /// The inside of a model worker; started by the server.
@@ -130,6 +133,7 @@ fn run_command(cli: Cli) -> ExitCode {
             Command::Models(options) => Box::pin(models::run(options)).await,
             Command::Doctor(options) => Box::pin(doctor::run(options)).await,
             Command::Breakers(options) => Box::pin(breakers::run(options)).await,
+            Command::Budgets(options) => Box::pin(budgets::run(options)).await,
             Command::Keys(options) => Box::pin(keys::run(options)).await,
             Command::Bench(options) => Box::pin(bench::run(options)).await,
             Command::Worker => Ok(Found::Good),

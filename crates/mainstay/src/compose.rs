@@ -81,7 +81,7 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
         clock: Arc::clone(&clock) as _,
         ids: Arc::new(SystemIds::default()),
         current: Arc::clone(&current),
-        limits: open_limits(&config.limits, &clock_port, &store).await?,
+        limits: open_limits(&config.limits, &clock_port, (&store, &keeper)).await?,
         gate: Arc::clone(&gate),
         router: Arc::clone(&router),
         retriever: Arc::clone(&library) as _,
@@ -118,14 +118,17 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
 async fn open_limits(
     config: &access::limits::Config,
     clock: &Arc<dyn Clock>,
-    store: &Arc<Store>,
+    (store, keeper): (&Arc<Store>, &Arc<Gatekeeper>),
 ) -> anyhow::Result<Arc<Meters>> {
     let now = Now { moment: clock.now(), wall: clock.wall() };
     let meters = Meters::new(config, now).context("[limits]")?;
     meters.adopt(&store.keys().await?.keys, now);
     // Without it, what was spent before would be forgotten: then nothing is served at all.
     meters.catch_up(store.as_ref(), now).await.context("could not read what was spent of the budgets")?;
-    Ok(Arc::new(meters))
+    meters.rest_on(Arc::clone(store) as _);
+    let meters = Arc::new(meters);
+    keeper.govern(Arc::clone(&meters));
+    Ok(meters)
 }
 
 async fn restore(breakers: &Breakers, store: &Store) {

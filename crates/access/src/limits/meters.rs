@@ -1,12 +1,13 @@
 //! The gate that every request passes: the limits of its key, its tenant and the server, looked at and taken at once.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use domain::id::{KeyId, TenantId};
 use domain::limit::{Level, Limits, Period};
 use domain::money::Nanos;
+use domain::ports::Spending;
 use domain::principal::Asker;
 use domain::spending::{Amounts, Assumed, Worst};
 use domain::time::{Moment, Timestamp};
@@ -36,6 +37,7 @@ pub struct Meters {
     keys: RwLock<HashMap<KeyId, Arc<Meter>>>,
     alerts: Alerts,
     refusals: Refusals,
+    ledger: OnceLock<Arc<dyn Spending>>,
 }
 
 /// The meters of one request: its key's, its tenant's and the server's. Always locked in this order.
@@ -198,6 +200,7 @@ impl Meters {
             keys: RwLock::default(),
             alerts: Alerts::default(),
             refusals: Refusals::default(),
+            ledger: OnceLock::new(),
         })
     }
 
@@ -290,6 +293,17 @@ impl Meters {
     /// From now on `key` has these limits; `None` for those of a key without its own. What it used stays used.
     pub fn set_key(&self, key: &KeyId, limits: Option<&Limits>, now: Now) {
         self.key(key, now).configure(limits.unwrap_or(&self.key_limits), now);
+    }
+
+    /// From now on the past of budgets is read from `ledger`, and their resets are kept there.
+    pub fn rest_on(&self, ledger: Arc<dyn Spending>) {
+        let _ = self.ledger.set(ledger);
+    }
+
+    /// Where the past of budgets is read; `None` while nobody said.
+    #[must_use]
+    pub fn ledger(&self) -> Option<&dyn Spending> {
+        self.ledger.get().map(AsRef::as_ref)
     }
 
     pub(super) fn key_defaults(&self) -> &KeyLimitsConfig {

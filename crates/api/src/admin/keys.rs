@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::gatekeeper::Gatekeeper;
+use access::limits::Own;
 use access::minting::{MintError, Minted, Wanted};
 use axum::Json;
 use axum::body::Body;
@@ -18,7 +19,7 @@ use domain::residency::{Place, Residency};
 use domain::time::Timestamp;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::body::read_json;
 use crate::caller::Caller;
@@ -40,6 +41,8 @@ struct KeyBody {
     residency: Option<Vec<String>>,
     expires: Option<String>,
     expires_in: Option<String>,
+    /// Limits of its own, as in `[limits.key]`.
+    limits: Option<Map<String, Value>>,
 }
 
 /// How long a rotated key goes on beside its successor, unless the caller says otherwise.
@@ -156,6 +159,8 @@ fn wanted(body: KeyBody, now: Timestamp) -> Result<Wanted, Problem> {
         (None, Some(text)) => Some(now.after(duration("field `expires_in`", &text)?)),
         (Some(_), Some(_)) => return Err(Problem::bad_field("send `expires` or `expires_in`, not both")),
     };
+    let own = Own::default().with(body.limits.unwrap_or_default());
+    let own = own.map_err(|error| Problem::bad_field(format!("field `limits`: {error}")))?;
     Ok(Wanted {
         name: body.name,
         tenant: body.tenant.map(TenantId::from),
@@ -166,8 +171,8 @@ fn wanted(body: KeyBody, now: Timestamp) -> Result<Wanted, Problem> {
         addresses: addresses.transpose()?,
         residency: residency.transpose()?,
         expires,
-        limits: None,
-        budget: None,
+        limits: own.limits,
+        budget: own.budget,
     })
 }
 
@@ -224,6 +229,7 @@ fn entry(key: &Key, now: Timestamp) -> Value {
         "created_by": key.created_by.as_str(),
         "expires": key.expires.map(Timestamp::rfc3339),
         "revoked": key.revoked.map(Timestamp::rfc3339),
+        "limits": Own::of(key).fields().filter(|fields| !fields.is_empty()),
         "replaces": key.replaces.as_ref().map(KeyId::as_str),
     })
 }

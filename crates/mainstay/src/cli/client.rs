@@ -115,6 +115,26 @@ impl Server {
         self.call(Request { method: Method::POST, ..request }, is_key).await
     }
 
+    /// Levels that have a budget.
+    pub(crate) async fn budgets(&self) -> Result<Vec<Value>, ClientError> {
+        let page = self.call(Request::get(BUDGETS), |page| page["budgets"].is_array()).await?;
+        Ok(page["budgets"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// Lays `changes` over the limits that a key has of its own; returns how they are then.
+    pub(crate) async fn set_limits(&self, key: &str, changes: &Value) -> Result<Value, ClientError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let (path, body) = (format!("{BUDGETS}/key/{}", encoded(key)), Bytes::from(changes.to_string()));
+        self.call(Request { method: Method::PUT, path, headers, body }, is_limits).await
+    }
+
+    /// Lets the budgets of a level begin anew; returns how they are then.
+    pub(crate) async fn reset_budget(&self, level: &str, id: &str) -> Result<Value, ClientError> {
+        let request = Request::get(&format!("{BUDGETS}/{}/{}/reset", encoded(level), encoded(id)));
+        self.call(Request { method: Method::POST, ..request }, is_limits).await
+    }
+
     /// Takes a key back; returns it as it is then.
     pub(crate) async fn revoke_key(&self, id: &str) -> Result<Value, ClientError> {
         let request = Request::get(&format!("{KEYS}/{}", encoded(id)));
@@ -234,6 +254,13 @@ const KEYS: &str = "/admin/v1/keys";
 
 fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+/// The path of limits and budgets.
+const BUDGETS: &str = "/admin/v1/budgets";
+
+fn is_limits(limits: &Value) -> bool {
+    limits["level"].is_string() && limits["budgets"].is_array()
 }
 
 fn is_key(key: &Value) -> bool {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
+use crate::cli::budgets::Limits;
 use crate::cli::reach::Reach;
 use crate::cli::{Form, Found, terminal};
 use crate::clock::SystemClock;
@@ -81,6 +82,8 @@ struct CreateOptions {
     #[arg(long, value_name = "TIME")]
     expires_in: Option<String>,
     #[command(flatten)]
+    limits: Limits,
+    #[command(flatten)]
     place: Place,
 }
 
@@ -133,6 +136,10 @@ fn body(options: &CreateOptions) -> Value {
         if !list.is_empty() {
             put(name, Value::from(list.as_slice()));
         }
+    }
+    let limits = options.limits.fields();
+    if !limits.is_empty() {
+        body.insert("limits".to_owned(), Value::Object(limits));
     }
     Value::Object(body)
 }
