@@ -27,6 +27,8 @@ use hedge::Standing;
 
 mod hedge;
 #[cfg(test)]
+mod residency;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;

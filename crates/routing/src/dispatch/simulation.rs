@@ -18,7 +18,7 @@ use crate::attempt::AttemptLog;
 use crate::scripted::{Act, FOREVER, Scripted, Seeded, read};
 
 /// What a model does in one call: more often something bad than something good.
-fn script(rng: &Seeded) -> Vec<Act> {
+pub(super) fn script(rng: &Seeded) -> Vec<Act> {
     let wait = Duration::from_millis(chance::below(rng, 20_000));
     let kinds = [
         Kind::Transient,
