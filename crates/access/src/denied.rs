@@ -1,6 +1,7 @@
 //! Why a request is not let in.
 
 use crate::permission::Permission;
+use crate::sigv4::SignatureError;
 
 /// Why not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -23,6 +24,9 @@ pub enum Denied {
     /// The key was taken back.
     #[error("this key was revoked")]
     Revoked,
+    /// A signed request whose signature does not hold.
+    #[error("the request's signature is not accepted: {0}")]
+    Signature(SignatureError),
     /// A signed token that does not hold.
     #[error("this token is not accepted: {0}")]
     Token(&'static str),
@@ -48,6 +52,7 @@ impl Denied {
             Self::Unknown => "unknown",
             Self::Expired => "expired",
             Self::Revoked => "revoked",
+            Self::Signature(_) => "signature",
             Self::Token(_) => "token",
             Self::IssuerAway => "issuer_away",
             Self::Address => "address",

@@ -25,7 +25,7 @@ const SKEW_MAX: Duration = Duration::from_mins(5);
 const HEADERS_MAX: usize = 100;
 
 /// The signature is none, or does not hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum SignatureError {
     /// The header `authorization` is not of this kind.
     #[error("the authorization header holds no AWS4-HMAC-SHA256 signature")]

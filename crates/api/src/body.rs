@@ -44,6 +44,16 @@ pub(crate) async fn read_json_bytes(
 ) -> Result<Bytes, Problem> {
     check_media_type(headers)?;
     check_encoding(headers)?;
+    read_any_bytes(headers, body, limits, clock).await
+}
+
+/// Reads a body, whatever it is.
+pub(crate) async fn read_any_bytes(
+    headers: &HeaderMap,
+    body: Body,
+    limits: BodyLimits,
+    clock: &dyn Clock,
+) -> Result<Bytes, Problem> {
     check_announced(headers, limits.bytes_max)?;
     tokio::select! {
         biased;

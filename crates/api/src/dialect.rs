@@ -25,6 +25,7 @@ use resilience::shedding::Class;
 use crate::allowed;
 use crate::anthropic::headers::is_anthropic;
 use crate::anthropic::manner::Anthropic;
+use crate::bedrock::manner::Bedrock;
 use crate::body::read_json_bytes;
 use crate::dialect::manner::Manner;
 use crate::dialect::refusal::Refusal;
@@ -63,6 +64,7 @@ pub(crate) fn manner_of(path: &str, headers: &HeaderMap) -> Option<&'static dyn 
         _ if path.starts_with("/anthropic/") || path.starts_with("/v1/messages") => Some(&Anthropic),
         // Two dialects have lists of models at the same path.
         _ if path.starts_with("/v1/models") && is_anthropic(headers) => Some(&Anthropic),
+        _ if path.starts_with("/model/") => Some(&Bedrock),
         _ if path.starts_with("/v1/") => Some(&openai::manner::OpenAi),
         _ => None,
     }

@@ -13,7 +13,7 @@ use axum::routing::{self, MethodRouter};
 use http::Method;
 
 use crate::router::Api;
-use crate::{admin, anthropic, health, metrics, native, openai, openapi};
+use crate::{admin, anthropic, bedrock, health, metrics, native, openai, openapi};
 
 /// What it takes to pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +72,10 @@ pub(crate) fn all() -> Vec<Door> {
         post("/anthropic/v1/messages/count_tokens", May(Ask), Tenant, anthropic::count::handle),
         get("/anthropic/v1/models", May(Ask), Tenant, anthropic::models::list),
         get("/anthropic/v1/models/{*id}", May(Ask), Tenant, anthropic::models::show),
+        post("/model/{id}/converse", May(Ask), Tenant, bedrock::converse),
+        post("/model/{id}/converse-stream", May(Ask), Tenant, bedrock::converse_stream),
+        post("/model/{id}/invoke", May(Ask), Tenant, bedrock::invoke),
+        post("/model/{id}/invoke-with-response-stream", May(Ask), Tenant, bedrock::invoke_with_response_stream),
         get("/openapi.json", AnyKey, Server, openapi::document),
         get("/admin/v1/interactions", May(ReadTurns), Tenant, admin::interactions::list),
         get("/admin/v1/interactions/{id}", May(ReadTurns), Tenant, admin::interactions::show),

@@ -9,6 +9,7 @@ use domain::time::Moment;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::admission::Admission;
+use crate::bedrock::signed;
 use crate::caller::Caller;
 use crate::cors;
 use crate::dialect;
@@ -80,6 +81,15 @@ async fn pass(admission: &Admission, mut request: Request, next: Next) -> Respon
     }
     if let Some((keeper, token)) = admission.to_prepare(&request) {
         keeper.prepare(&token).await;
+    }
+    if signed::is_signed(&request) {
+        if let Err(problem) = check_memory(&admission.api, &request) {
+            return problem.into_response();
+        }
+        request = match signed::prove(&admission.api, request).await {
+            Ok(request) => request,
+            Err(refusal) => return refusal.into_response(),
+        };
     }
     let admitted = admission.admit(&request).and_then(|admitted| {
         check_memory(&admission.api, &request)?;

@@ -3,7 +3,7 @@
 //! Reading order: [`router`] (settings, and what handlers need), `doors` (which path does what, and who may), `entry` (what comes before
 //! any handler), `admission` (who is let in: `local`, `credential`, `client_address`, [`cors`]), `caller` (who asks), `allowed` (what
 //! it may use), `limits` (what limits say), `body` (JSON in), `parameters`
-//! (the query string), `native` (our own doors), `dialect` (what the doors of vendors' SDKs have in common), `openai` and `anthropic` (those doors), `openapi` (what there is),
+//! (the query string), `native` (our own doors), `dialect` (what the doors of vendors' SDKs have in common), `openai`, `anthropic` and `bedrock` (those doors), `openapi` (what there is),
 //! `admin`, `stream` (event streams), [`problem`] (errors out), [`health`], [`metrics`],
 //! [`serve`] (connections), [`stopping`] (how they end).
 
@@ -11,6 +11,7 @@ mod admin;
 mod admission;
 mod allowed;
 mod anthropic;
+mod bedrock;
 mod body;
 mod caller;
 mod client_address;

@@ -108,7 +108,11 @@ impl Clients {
                 (None, _) => {}
             }
         }
-        Ok(None)
+        // The ARN of a model, as AWS's SDKs take it too, ends with its id.
+        match name.strip_prefix("arn:").and_then(|arn| arn.rsplit_once('/')) {
+            Some((_, id)) => self.route(id),
+            None => Ok(None),
+        }
     }
 }
 
@@ -200,6 +204,7 @@ mod tests {
             ("two/org/gamma", "two/org/gamma"),
             ("alpha", "one/alpha"),
             ("org/gamma", "two/org/gamma"),
+            ("arn:aws:bedrock:eu-west-1::foundation-model/alpha", "one/alpha"),
             ("embedded/default", "embedded/default"),
             ("default", "embedded/default"),
             ("agent:general", "general@1.0"),

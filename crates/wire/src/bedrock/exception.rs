@@ -37,6 +37,23 @@ pub enum Exception {
     Validation,
 }
 
+/// All of them.
+const ALL: [Exception; 13] = [
+    Exception::AccessDenied,
+    Exception::UnrecognizedClient,
+    Exception::InvalidSignature,
+    Exception::InternalServer,
+    Exception::ModelError,
+    Exception::ModelNotReady,
+    Exception::ModelStreamError,
+    Exception::ModelTimeout,
+    Exception::ResourceNotFound,
+    Exception::ServiceQuotaExceeded,
+    Exception::ServiceUnavailable,
+    Exception::Throttling,
+    Exception::Validation,
+];
+
 impl Exception {
     /// Its name, for the header `x-amzn-errortype` and the field `__type`.
     #[must_use]
@@ -56,6 +73,12 @@ impl Exception {
             Self::Throttling => "ThrottlingException",
             Self::Validation => "ValidationException",
         }
+    }
+
+    /// The exception of this name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        ALL.into_iter().find(|exception| exception.name() == name)
     }
 
     /// Its HTTP status.

@@ -1,0 +1,127 @@
+//! How Bedrock's replies look: an exception's name in `x-amzn-errortype` and `{"message": …}`; streams of frames.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use wire::bedrock::exception::Exception;
+
+use crate::dialect::manner::Manner;
+use crate::dialect::refusal::{Class, Refusal};
+
+/// Bedrock's manner.
+pub(crate) struct Bedrock;
+
+const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+impl Manner for Bedrock {
+    fn error(&self, refusal: &Refusal, _request_id: &str) -> Response {
+        let exception = exception(refusal);
+        let status = StatusCode::from_u16(exception.status()).unwrap_or(refusal.status);
+        let headers = [
+            (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+            (ERROR_TYPE, HeaderValue::from_static(exception.name())),
+        ];
+        (status, headers, Body::from(exception.body(&message(refusal)))).into_response()
+    }
+
+    fn broken(&self, refusal: &Refusal) -> Bytes {
+        let exception = match refusal.class {
+            // A stream that began is not whole, whatever the reason.
+            Class::Api | Class::Timeout | Class::Overloaded => Exception::ModelStreamError,
+            _ => exception(refusal),
+        };
+        exception.frame(&message(refusal))
+    }
+
+    fn request_id_header(&self) -> Option<&'static str> {
+        Some("x-amzn-requestid")
+    }
+
+    fn comment(&self, _text: &str) -> Option<Bytes> {
+        None
+    }
+
+    fn stream(&self, body: Body) -> Response {
+        let json = HeaderValue::from_static("application/json");
+        let headers = [
+            (header::CONTENT_TYPE, HeaderValue::from_static("application/vnd.amazon.eventstream")),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+            // What is in the chunks of InvokeModelWithResponseStream.
+            (HeaderName::from_static("x-amzn-bedrock-content-type"), json),
+        ];
+        (headers, body).into_response()
+    }
+}
+
+/// Exceptions have no field for the place of a mistake: the message names it.
+fn message(refusal: &Refusal) -> String {
+    match &refusal.parameter {
+        Some(parameter) if !refusal.message.contains(parameter.as_str()) => {
+            format!("{parameter}: {}", refusal.message)
+        }
+        _ => refusal.message.clone(),
+    }
+}
+
+fn exception(refusal: &Refusal) -> Exception {
+    let own = refusal.vendor_kind.as_deref().and_then(Exception::of_name);
+    own.unwrap_or_else(|| match refusal.class {
+        Class::Invalid | Class::TooLarge => Exception::Validation,
+        Class::Authentication => Exception::UnrecognizedClient,
+        Class::Permission => Exception::AccessDenied,
+        Class::NotFound => Exception::ResourceNotFound,
+        Class::RateLimit => Exception::Throttling,
+        Class::Quota => Exception::ServiceQuotaExceeded,
+        Class::Timeout => Exception::ModelTimeout,
+        Class::Overloaded => Exception::ServiceUnavailable,
+        Class::Api => Exception::of_status(refusal.status.as_u16()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::bedrock::frame::{self, Kind};
+
+    use super::*;
+
+    fn refusal(status: u16, class: Class) -> Refusal {
+        let status = StatusCode::from_u16(status).expect("a status");
+        Refusal::new(status, class, ("a_code", "no".to_owned()))
+    }
+
+    #[test]
+    fn errors_are_exceptions_with_the_statuses_of_aws() {
+        for (status, class, want) in [
+            (400, Class::Invalid, (400, "ValidationException")),
+            (401, Class::Authentication, (403, "UnrecognizedClientException")),
+            (403, Class::Permission, (403, "AccessDeniedException")),
+            (404, Class::NotFound, (404, "ResourceNotFoundException")),
+            (413, Class::TooLarge, (400, "ValidationException")),
+            (429, Class::RateLimit, (429, "ThrottlingException")),
+            (429, Class::Quota, (400, "ServiceQuotaExceededException")),
+            (500, Class::Api, (500, "InternalServerException")),
+            (502, Class::Api, (424, "ModelErrorException")),
+            (503, Class::Api, (503, "ServiceUnavailableException")),
+            (503, Class::Timeout, (408, "ModelTimeoutException")),
+            (503, Class::Overloaded, (503, "ServiceUnavailableException")),
+        ] {
+            let response = Bedrock.error(&refusal(status, class), "1");
+            let name = response.headers().get(ERROR_TYPE).and_then(|name| name.to_str().ok());
+            assert_eq!((response.status().as_u16(), name), (want.0, Some(want.1)), "{class:?}");
+        }
+        let own = |word: &str| Refusal { vendor_kind: Some(word.to_owned()), ..refusal(400, Class::Invalid) };
+        assert_eq!(exception(&own("ModelNotReadyException")), Exception::ModelNotReady);
+        assert_eq!(exception(&own("rate_limit_error")), Exception::Validation, "another dialect's word");
+        assert_eq!(message(&Refusal::field("messages", "one at least")), "messages: one at least");
+    }
+
+    #[test]
+    fn a_broken_stream_ends_with_an_exception() {
+        let read = |refusal| frame::read(Bedrock.broken(&refusal)).expect("a frame").kind;
+        let broken = Kind::Exception("modelStreamErrorException".into());
+        assert_eq!(read(refusal(502, Class::Api)), broken);
+        assert_eq!(read(refusal(504, Class::Timeout)), broken);
+        assert_eq!(read(refusal(429, Class::RateLimit)), Kind::Exception("throttlingException".into()));
+    }
+}
