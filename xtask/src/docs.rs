@@ -24,7 +24,7 @@ use source::Sources;
 const CONFIG_PAGE: &str = "docs/CONFIG.md";
 
 /// Files of a configuration folder with the struct that reads each.
-const FILES: [File; 7] = [
+const FILES: [File; 8] = [
     File {
         name: "mainstay.toml",
         root: "mainstay::config::Config",
@@ -62,6 +62,12 @@ const FILES: [File; 7] = [
         name: "models.toml",
         root: "embedded::catalogue::Catalogue",
         intro: "Models that Mainstay can run itself. A model is its SHA-256: whatever a source delivers is verified.",
+    },
+    File {
+        name: "catalogue.toml",
+        root: "registry::catalogue::Catalogue",
+        intro: "What is known of the models of well-known providers: prices by day, limits, abilities, lifecycle. A folder \
+                without this file uses the one in the binary; `[models]` of `mainstay.toml` overrides it.",
     },
 ];
 

@@ -16,6 +16,7 @@ use domain::ports::{SecretError, Secrets};
 use domain::secret::{Secret, SecretRef};
 use embedded::catalogue::{Catalogue, CatalogueError};
 use knowledge::{LoadError, SourceFile};
+use registry::catalogue::CATALOGUE_FILE;
 use registry::folder::{Folder, toml_problem};
 use registry::problem::{Problem, Problems};
 use registry::routes::{DefaultsConfig, ModelConfig, OtherRegions, ProviderPlaces, RouteConfig, Settings};
@@ -199,11 +200,16 @@ fn load(folder: Folder, environment: Option<&str>) -> Result<Loaded, Problems> {
             defaults: config.defaults.clone(),
             routes: config.routes.clone(),
             providers: config.providers.iter().map(places).collect(),
+            ..Settings::default()
         },
         file: SETTINGS_FILE.to_owned(),
         session_ttl: config.sessions.ttl,
     };
     let mut built = folder.clone();
+    if !built.contains(CATALOGUE_FILE) {
+        // A folder of its own need not keep up with prices.
+        built.insert_shipped(CATALOGUE_FILE, crate::files::CATALOGUE);
+    }
     if let Some(environment) = environment {
         // No file of a folder has this name. With it, one folder is another snapshot in each environment.
         built.insert(".environment", environment.as_bytes());

@@ -11,6 +11,9 @@ use rust_embed::RustEmbed;
 #[folder = "../../config/"]
 struct Shipped;
 
+/// What is known of well-known models, for folders that do not say so themselves.
+pub(crate) const CATALOGUE: &[u8] = include_bytes!("../../../config/catalogue.toml");
+
 /// Most bytes that a configuration folder may hold.
 const BYTES_MAX: u64 = 256 << 20;
 /// Folders below folders, at most.

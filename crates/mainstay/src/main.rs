@@ -18,6 +18,7 @@ mod embedded_slot;
 mod fetching;
 mod files;
 mod keeper;
+mod lifetimes;
 mod logging;
 mod memory;
 mod models;

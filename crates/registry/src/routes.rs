@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use domain::id::{ModelId, ProviderName, RegionName, RouteName};
-use domain::model::{Model, PriceList, Prices, Quality, Route};
-use domain::money::Nanos;
+use domain::model::{Model, Quality, Route};
 use domain::residency::Place;
 use serde::Deserialize;
 
+use crate::catalogue::{CapabilityName, Catalogue, PriceConfig};
 use crate::clients::AGENT_PREFIX;
 
 mod ladder;
@@ -18,17 +18,38 @@ mod ladder;
 pub(crate) use ladder::target_of;
 
 /// Settings of one catalogue entry.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct ModelConfig {
-    /// US dollars for each million input tokens. A model without prices is reported as unpriced.
+    /// Takes what `catalogue.toml` says of another model, as `"openai/gpt-4o-mini"` for a deployment with a name of its
+    /// own. When left out, what it says of the model of this name, if anything.
+    pub like: Option<String>,
+    /// US dollars for each million input tokens, in the place of the catalogue's prices. A model without prices is
+    /// reported as unpriced.
     pub price_input_per_million: Option<f64>,
     /// US dollars for each million output tokens.
     pub price_output_per_million: Option<f64>,
+    /// US dollars for each million input tokens read from the provider's cache; else as input.
+    pub price_cached_input_per_million: Option<f64>,
+    /// US dollars for each million input tokens written to the provider's cache; else as input.
+    pub price_cache_write_per_million: Option<f64>,
+    /// US dollars for each million input tokens written to the provider's cache for its longer time (an hour at
+    /// Anthropic, twelve at OpenAI); else as `price_cache_write_per_million`.
+    pub price_cache_write_hour_per_million: Option<f64>,
+    /// US dollars for each million output tokens that the model says to itself; else as output.
+    pub price_reasoning_per_million: Option<f64>,
     /// The day the prices were read.
     pub price_as_of: Option<toml::value::Datetime>,
+    /// Prices by day and for long prompts, in the form of `catalogue.toml` and in the place of its own.
+    pub prices: Vec<PriceConfig>,
     /// Context window in tokens.
     pub context: Option<u32>,
+    /// Most tokens of an answer.
+    pub output_max: Option<u32>,
+    /// What it can do.
+    pub capabilities: Option<Vec<CapabilityName>>,
+    /// The first day on which its provider does not serve it any more.
+    pub end_of_life: Option<toml::value::Datetime>,
     /// A call whose first text takes longer than this many milliseconds counts as slow for the breaker. Unset, calls
     /// are never slow; models that Mainstay runs itself have none.
     pub slow_ms: Option<u64>,
@@ -229,6 +250,8 @@ pub struct Settings {
     pub routes: BTreeMap<String, RouteConfig>,
     /// `[providers]`, as far as routes go; `embedded` always is one.
     pub providers: BTreeMap<String, ProviderPlaces>,
+    /// What is known of models beside.
+    pub catalogue: Catalogue,
 }
 
 /// Where a provider is.
@@ -326,39 +349,13 @@ impl Routes {
 fn catalogue_entry(id: &str, config: &ModelConfig, settings: &Settings) -> Result<Model, String> {
     let id = ModelId::from(id);
     check_provider(&id, settings).map_err(|reason| format!("[models.\"{id}\"]: {reason}"))?;
-    let prices = match (config.price_input_per_million, config.price_output_per_million) {
-        (None, None) => None,
-        (Some(input), Some(output)) => {
-            let nanos = |name: &str, usd: f64| {
-                price_nanos(usd).ok_or_else(|| {
-                    format!("[models.\"{id}\"] {name}: {usd} is no price (0 to 1,000,000 USD)")
-                })
-            };
-            Some(Prices::flat(
-                "configured",
-                nanos("price_input_per_million", input)?,
-                nanos("price_output_per_million", output)?,
-            ))
-        }
-        _ => {
-            return Err(format!(
-                "[models.\"{id}\"]: give both price_input_per_million and price_output_per_million, or neither"
-            ));
-        }
-    };
-    let prices = prices.map(PriceList::from).unwrap_or_default();
+    let wrong = |reason: String| format!("[models.\"{}\"] {reason}", id.as_str());
     let quality = match config.quality {
-        Some(quality) if quality > 100 => {
-            return Err(format!("[models.\"{id}\"] quality: must be 0 to 100"));
-        }
+        Some(quality) if quality > 100 => return Err(wrong("quality: must be 0 to 100".to_owned())),
         quality => quality.map(Quality),
     };
-    Ok(Model { prices, context: config.context, quality, ..Model::unknown(id) })
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "bounded to 10^15 the line before, far inside i64")]
-fn price_nanos(usd: f64) -> Option<Nanos> {
-    (0.0..=1_000_000.0).contains(&usd).then(|| Nanos((usd * 1e9).round() as i64))
+    let model = settings.catalogue.model(id.clone(), config).map_err(wrong)?;
+    Ok(Model { quality, ..model })
 }
 
 fn check_provider(id: &ModelId, settings: &Settings) -> Result<(), String> {

@@ -10,6 +10,7 @@ use domain::model::{Model, Route};
 use guardrails::{Guard, Policy};
 
 use crate::agents::{self, Loaded, References};
+use crate::catalogue::{CATALOGUE_FILE, Catalogue};
 use crate::clients::Clients;
 use crate::folder::Folder;
 use crate::intents::Intents;
@@ -69,7 +70,9 @@ impl Snapshot {
         let mut problems = Vec::new();
         let contact: Result<Contact, Problem> = folder.toml(CONTACT_FILE);
         let disclaimers = Disclaimers::read(folder);
-        let routes = Routes::build(&settings.routes).map_err(|reasons| {
+        let catalogue = keep(&mut problems, read_catalogue(folder)).unwrap_or_default();
+        let with_catalogue = Settings { catalogue, ..settings.routes.clone() };
+        let routes = Routes::build(&with_catalogue).map_err(|reasons| {
             reasons.into_iter().map(|reason| Problem::of_file(&settings.file, reason)).collect::<Vec<_>>()
         });
         let intents = Intents::read(folder);
@@ -131,6 +134,23 @@ impl Snapshot {
         names.sort();
         names.dedup();
         names
+    }
+}
+
+/// A folder may do without: then nothing is known of models but what `mainstay.toml` says.
+fn read_catalogue(folder: &Folder) -> Result<Catalogue, Vec<Problem>> {
+    if !folder.contains(CATALOGUE_FILE) {
+        return Ok(Catalogue::default());
+    }
+    let catalogue: Catalogue = folder.toml(CATALOGUE_FILE).map_err(|problem| vec![problem])?;
+    let text = folder.text(CATALOGUE_FILE).unwrap_or_default();
+    let at = |reason: String| {
+        let section = reason.split_once("]:").map_or("", |(section, _)| section);
+        Problem::at(CATALOGUE_FILE, text, text.find(section).unwrap_or(0), reason)
+    };
+    match catalogue.problems() {
+        reasons if reasons.is_empty() => Ok(catalogue),
+        reasons => Err(reasons.into_iter().map(at).collect()),
     }
 }
 

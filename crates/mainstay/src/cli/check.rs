@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use domain::ports::Secrets;
+use domain::ports::{Clock, Secrets};
 use domain::secret::SecretRef;
 use serde_json::json;
 
 use crate::certificates;
 use crate::cli::{Found, terminal};
+use crate::clock::SystemClock;
 use crate::config::{Source, SystemSecrets};
+use crate::lifetimes::{self, Told};
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -54,6 +56,10 @@ pub(super) fn run(options: Options) -> anyhow::Result<Found> {
     // Nor are the files of a certificate.
     if let Some(Err(error)) = loaded.config.server.tls.clone().map(certificates::Files::open) {
         terminal::remark(format!("{error} (here)"));
+    }
+    for (model, told) in lifetimes::told(&loaded.snapshot.models, SystemClock::new().wall().day()) {
+        let (Told::Ended(text) | Told::Aging(text)) = told;
+        terminal::remark(format!("[models.\"{model}\"]: {text}"));
     }
     let calibration = loaded.snapshot.intents.calibration();
     if options.json {

@@ -16,6 +16,7 @@ use crate::cli::reach::Reach;
 use crate::cli::{Form, Found, Places, terminal};
 use crate::clock::SystemClock;
 use crate::config::{Loaded, SystemSecrets, sqlite_path};
+use crate::lifetimes::{self, Told};
 use crate::models::MODELS_FOLDER;
 use crate::{data, fetching};
 
@@ -125,6 +126,15 @@ fn look_at_configuration(places: &Places, clock: &Arc<SystemClock>, at_server: &
     let mut findings = vec![finding("configuration", State::Works, valid)];
     findings.extend(look_at_keys(&loaded, at_server));
     findings.extend(look_at_models(&loaded, places, clock));
+    findings.extend(lifetimes::told(&loaded.snapshot.models, clock.wall().day()).into_iter().map(
+        |(model, told)| {
+            let name = format!("model `{model}`");
+            match told {
+                Told::Ended(text) => finding(name, State::Broken, text),
+                Told::Aging(text) => finding(name, State::Degraded, text),
+            }
+        },
+    ));
     findings
 }
 

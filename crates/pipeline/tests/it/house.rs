@@ -54,10 +54,8 @@ pub(crate) fn snapshot(tiers: &[Vec<String>], extras: Extras) -> Snapshot {
         let config = ModelConfig {
             price_input_per_million: input,
             price_output_per_million: output,
-            price_as_of: None,
-            context: None,
             slow_ms: extras.slow_ms,
-            quality: None,
+            ..ModelConfig::default()
         };
         (model.clone(), config)
     };
