@@ -2,5 +2,6 @@
 
 pub(crate) mod breakers;
 pub(crate) mod budgets;
+pub(crate) mod costs;
 pub(crate) mod interactions;
 pub(crate) mod keys;

@@ -88,6 +88,7 @@ pub(crate) fn all() -> Vec<Door> {
         get("/admin/v1/budgets/{level}/{id}", May(ReadCosts), Tenant, admin::budgets::show),
         put("/admin/v1/budgets/{level}/{id}", May(WriteBudgets), Tenant, admin::budgets::set),
         post("/admin/v1/budgets/{level}/{id}/reset", May(WriteBudgets), Tenant, admin::budgets::reset),
+        get("/admin/v1/costs", May(ReadCosts), Tenant, admin::costs::show),
         get("/admin/v1/breakers", May(ReadServer), Server, admin::breakers::list),
         post("/admin/v1/breakers/{target}/reset", May(OperateServer), Server, admin::breakers::reset),
         post("/admin/v1/breakers/{provider}/{model}/reset", May(OperateServer), Server, admin::breakers::reset_by_model),

@@ -255,7 +255,9 @@ impl Observer for Metrics {
         for (kind, count) in [
             ("input", interaction.usage.input),
             ("cached_input", interaction.usage.cached_input),
+            ("cache_write_input", interaction.usage.cache_write_input),
             ("output", interaction.usage.output),
+            ("reasoning_output", interaction.usage.reasoning_output),
         ] {
             self.tokens.get_or_create(&KindLabels { kind }).inc_by(u64::from(count.0));
         }

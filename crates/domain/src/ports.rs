@@ -230,6 +230,8 @@ pub trait Records: Send + Sync {
     ) -> BoxFuture<'a, Result<Option<Interaction>, StoreError>>;
     /// Interactions, newest first.
     fn interactions(&self, filter: InteractionFilter) -> BoxFuture<'_, Result<Vec<Interaction>, StoreError>>;
+    /// The cost ledger: the calls of turns, oldest first, as [`Self::record`] wrote them with their turns.
+    fn entries(&self, page: Page) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>>;
     /// Keeps feedback; `Ok(false)` when its interaction is not known, or not the tenant's (`None`: anyone's).
     fn add_feedback<'a>(
         &'a self,
@@ -242,12 +244,6 @@ pub trait Records: Send + Sync {
     fn expire(&self, now: Timestamp) -> BoxFuture<'_, Result<u64, StoreError>>;
     /// Proves that writing works now (health check).
     fn probe(&self) -> BoxFuture<'_, Result<(), StoreError>>;
-}
-
-/// The cost ledger: what [`Records`] writes of the calls of each turn, in the same transaction.
-pub trait Ledger: Send + Sync {
-    /// Entries, oldest first.
-    fn entries(&self, page: Page) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>>;
 }
 
 /// What was spent of budgets, as the ledger says it.

@@ -6,6 +6,7 @@ mod breakers;
 mod budgets;
 mod check;
 mod client;
+mod costs;
 mod doctor;
 mod init;
 mod keys;
@@ -57,6 +58,8 @@ enum Command {
     Keys(keys::Options),
     /// List, set and reset limits and budgets of a running server.
     Budgets(budgets::Options),
+    /// Show what calls of models cost, by model, agent, key, tenant or day.
+    Costs(costs::Options),
     /// Measure the assistant on a suite of questions.
     Bench(bench::Options),
     /// The inside of a model worker; started by the server.
@@ -135,6 +138,7 @@ fn run_command(cli: Cli) -> ExitCode {
             Command::Breakers(options) => Box::pin(breakers::run(options)).await,
             Command::Budgets(options) => Box::pin(budgets::run(options)).await,
             Command::Keys(options) => Box::pin(keys::run(options)).await,
+            Command::Costs(options) => Box::pin(costs::run(options)).await,
             Command::Bench(options) => Box::pin(bench::run(options)).await,
             Command::Worker => Ok(Found::Good),
         }

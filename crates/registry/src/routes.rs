@@ -418,6 +418,7 @@ fn slow(id: &str, slow_ms: Option<u64>) -> Result<Option<Duration>, String> {
 #[cfg(test)]
 mod tests {
     use domain::model::{Hedge, Tier};
+    use domain::money::Nanos;
 
     use super::*;
 

@@ -17,15 +17,12 @@ pub(crate) mod turns;
 
 use std::sync::Arc;
 
-use domain::ports::{BreakerLog, Keys, Ledger, PassageStore, Records, Sessions, Spending};
+use domain::ports::{BreakerLog, Keys, PassageStore, Records, Sessions, Spending};
 
 /// All ports of a store.
-pub(crate) trait Ports:
-    Sessions + Records + PassageStore + BreakerLog + Keys + Ledger + Spending
-{
-}
+pub(crate) trait Ports: Sessions + Records + PassageStore + BreakerLog + Keys + Spending {}
 
-impl<T: Sessions + Records + PassageStore + BreakerLog + Keys + Ledger + Spending> Ports for T {}
+impl<T: Sessions + Records + PassageStore + BreakerLog + Keys + Spending> Ports for T {}
 
 /// An engine with one empty database.
 pub(crate) trait Engine {

@@ -93,6 +93,46 @@ impl Server {
         self.call(Request::get("/admin/v1/breakers"), is_own).await
     }
 
+    /// What calls cost, as the text that the server sent: its amounts have more digits than a number here.
+    pub(crate) async fn costs(&self, path: &str) -> Result<String, ClientError> {
+        let deadline = self.clock.now().after(PATIENCE);
+        let response = self.send(Request::get(path)).await?;
+        let status = response.status;
+        let body = response.body.whole(REPLY_BYTES_MAX, deadline).await.map_err(broken)?;
+        if !status.is_success() {
+            return Err(self.refused(&body));
+        }
+        self.own(&body, |costs| costs["total"]["calls"].is_u64())?;
+        String::from_utf8(body.to_vec()).map_err(|_| self.foreign())
+    }
+
+    /// What calls cost as comma-separated values, told in parts as they come.
+    pub(crate) async fn costs_csv(&self, path: &str, mut tell: impl FnMut(&str)) -> Result<(), ClientError> {
+        let deadline = self.clock.now().after(PATIENCE);
+        let mut request = Request::get(path);
+        request.headers.insert(header::ACCEPT, HeaderValue::from_static("text/csv"));
+        let response = self.send(request).await?;
+        if !response.status.is_success() {
+            let body = response.body.whole(REPLY_BYTES_MAX, deadline).await.map_err(broken)?;
+            return Err(self.refused(&body));
+        }
+        let kind = response.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        if !kind.is_some_and(|kind| kind.starts_with("text/csv")) {
+            return Err(self.foreign());
+        }
+        let mut body = response.body;
+        // A character may be cut where a part ends.
+        let mut pending = Vec::new();
+        while let Some(part) = body.chunk(deadline).await.map_err(broken)? {
+            pending.extend_from_slice(&part);
+            let whole = pending.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            tell(&String::from_utf8_lossy(pending.get(..whole).unwrap_or_default()));
+            pending.drain(..whole);
+        }
+        tell(&String::from_utf8_lossy(&pending));
+        Ok(())
+    }
+
     /// Closes the breaker of `target`; returns how it is then.
     pub(crate) async fn reset_breaker(&self, target: &str) -> Result<Value, ClientError> {
         let path = format!("/admin/v1/breakers/{}/reset", encoded(target));

@@ -23,6 +23,8 @@ mod clock;
 #[cfg(test)]
 mod configuration;
 #[cfg(test)]
+mod costs;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod database;

@@ -281,10 +281,7 @@ fn snapshot(tiers: &[TierName], unknown_use_case: UnknownUseCase) -> Snapshot {
     let prices = |input| ModelConfig {
         price_input_per_million: Some(input),
         price_output_per_million: Some(1.0),
-        price_as_of: None,
-        context: None,
-        slow_ms: None,
-        quality: None,
+        ..ModelConfig::default()
     };
     let mut routes = Settings {
         models: BTreeMap::from([

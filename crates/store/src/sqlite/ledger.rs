@@ -1,13 +1,11 @@
-//! The port `Ledger`, and the rows of a turn's calls.
+//! The cost ledger: the rows of a turn's calls.
 
 use domain::interaction::{Attempt, Interaction};
 use domain::ledger::{Entry, Page};
-use domain::ports::{BoxFuture, Ledger, StoreError};
 use domain::token::{TokenCount, Usage};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, Transaction, params};
 
-use super::Store;
 use super::connection::Failure;
 use super::listing::Listing;
 use crate::stored::attempt::AttemptRow;
@@ -79,21 +77,18 @@ pub(super) fn of_turn(
     Ok(attempts)
 }
 
-impl Ledger for Store {
-    fn entries(&self, page: Page) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
-        Box::pin(self.read(move |transaction| {
-            let after = page.after.map(|place| {
-                [Value::from(place.at.0), place.interaction.as_str().to_owned().into(), place.n.into()]
-            });
-            let rows: Vec<AttemptRow> = Listing::new("SELECT * FROM attempts")
-                .matching("tenant = ?", page.tenant.map(|id| id.as_str().to_owned()))
-                .matching("at >= ?", page.from.map(|from| from.0))
-                .matching("at < ?", page.until.map(|until| until.0))
-                .behind("(at, interaction, n) > (?, ?, ?)", after)
-                .rows(transaction, ("at, interaction, n", page.limit), read)?;
-            Ok(rows.into_iter().map(Entry::try_from).collect::<Result<_, _>>()?)
-        }))
-    }
+/// A page of the ledger.
+pub(super) fn entries(transaction: &Transaction<'_>, page: Page) -> Result<Vec<Entry>, Failure> {
+    let after = page
+        .after
+        .map(|place| [Value::from(place.at.0), place.interaction.as_str().to_owned().into(), place.n.into()]);
+    let rows: Vec<AttemptRow> = Listing::new("SELECT * FROM attempts")
+        .matching("tenant = ?", page.tenant.map(|id| id.as_str().to_owned()))
+        .matching("at >= ?", page.from.map(|from| from.0))
+        .matching("at < ?", page.until.map(|until| until.0))
+        .behind("(at, interaction, n) > (?, ?, ?)", after)
+        .rows(transaction, ("at, interaction, n", page.limit), read)?;
+    Ok(rows.into_iter().map(Entry::try_from).collect::<Result<_, _>>()?)
 }
 
 /// Reads a row of `SELECT * FROM attempts`.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use domain::feedback::{Feedback, FeedbackFilter};
 use domain::id::{InteractionId, TenantId};
 use domain::interaction::{FinishedTurn, Interaction, InteractionFilter};
+use domain::ledger::{Entry, Page};
 use domain::ports::{BoxFuture, Records, StoreError};
 use domain::time::Timestamp;
 use futures_util::future::join_all;
@@ -12,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::connection::Failure;
 use super::listing::Listing;
-use super::{Store, turns};
+use super::{Store, ledger, turns};
 use crate::stored::interaction::InteractionRow;
 use crate::stored::{integer, names};
 
@@ -75,6 +76,10 @@ impl Records for Store {
                 .rows(transaction, ("created DESC, id DESC", filter.limit), turns::read)?;
             rows.into_iter().map(|row| turns::whole(transaction, row)).collect()
         }))
+    }
+
+    fn entries(&self, page: Page) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
+        Box::pin(self.read(move |transaction| ledger::entries(transaction, page)))
     }
 
     fn add_feedback<'a>(

@@ -7,6 +7,7 @@ use domain::document::{Retrieved, Search};
 use domain::feedback::{Feedback, FeedbackFilter};
 use domain::id::{InteractionId, SessionId, TenantId};
 use domain::interaction::{FinishedTurn, Interaction, InteractionFilter};
+use domain::ledger::{Entry, Page};
 use domain::ports::{BoxFuture, Records, Retriever, SearchError, Sessions, StoreError};
 use domain::session::{Session, SessionRequest, SessionTurn};
 use domain::time::Timestamp;
@@ -160,6 +161,10 @@ impl Records for Ledger {
 
     fn interactions(&self, _: InteractionFilter) -> BoxFuture<'_, Result<Vec<Interaction>, StoreError>> {
         unreachable!("the pipeline lists no records")
+    }
+
+    fn entries(&self, _: Page) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
+        unreachable!("the pipeline reads no ledger")
     }
 
     fn add_feedback<'a>(

@@ -11,6 +11,7 @@ use std::time::Duration;
 use domain::feedback::{Feedback, FeedbackFilter};
 use domain::id::{InteractionId, SessionId, TenantId};
 use domain::interaction::{FinishedTurn, Interaction, InteractionFilter};
+use domain::ledger::{Entry, Page};
 use domain::ports::{BoxFuture, BreakerEntry, BreakerLog, Clock, Records, Sessions, StoreError};
 use domain::session::{Session, SessionRequest};
 use domain::time::{Moment, Timestamp};
@@ -380,6 +381,10 @@ impl Records for Store {
 
     fn interactions(&self, _: InteractionFilter) -> BoxFuture<'_, Result<Vec<Interaction>, StoreError>> {
         unreachable!("the pipeline lists no records")
+    }
+
+    fn entries(&self, _: Page) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
+        unreachable!("the pipeline reads no ledger")
     }
 
     fn add_feedback<'a>(
