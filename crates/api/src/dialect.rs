@@ -65,7 +65,7 @@ pub(crate) fn manner_of(path: &str, headers: &HeaderMap) -> Option<&'static dyn 
         // Two dialects have lists of models at the same path.
         _ if path.starts_with("/v1/models") && is_anthropic(headers) => Some(&Anthropic),
         _ if path.starts_with("/model/") => Some(&Bedrock),
-        _ if path.starts_with("/v1/") => Some(&openai::manner::OpenAi),
+        _ if path.starts_with("/v1/") || path.starts_with("/openai/") => Some(&openai::manner::OpenAi),
         _ => None,
     }
 }

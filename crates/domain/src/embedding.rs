@@ -25,12 +25,17 @@ impl Vectors {
     /// the same length and of numbers.
     #[must_use]
     pub fn checked(vectors: Vec<Vec<f32>>, n_texts: usize, input_tokens: Option<u32>) -> Option<Self> {
-        let length = vectors.first().map_or(0, Vec::len);
-        let is_whole = vectors.len() == n_texts && length > 0;
-        let are_alike =
-            vectors.iter().all(|vector| vector.len() == length && vector.iter().all(|x| x.is_finite()));
+        let are_numbers = vectors.iter().flatten().all(|number| number.is_finite());
         let usage = input_tokens.map(|tokens| Usage::of(TokenCount(tokens), TokenCount(0)));
-        (is_whole && are_alike).then_some(Self { vectors, usage })
+        let made = Self { vectors, usage };
+        (made.vectors.len() == n_texts && are_numbers && made.are_alike()).then_some(made)
+    }
+
+    /// Whether there are any, all of the same length, which is not zero.
+    #[must_use]
+    pub fn are_alike(&self) -> bool {
+        let length = self.vectors.first().map_or(0, Vec::len);
+        length > 0 && self.vectors.iter().all(|vector| vector.len() == length)
     }
 
     /// Adds those of the texts that follow. What they used is known only as long as each part said it.

@@ -122,6 +122,10 @@ pub trait Embedder: Send + Sync {
     fn embed(&self, texts: Vec<String>) -> BoxFuture<'_, Result<Vec<Vec<f32>>, EmbedError>>;
     /// Tokens of `text` by the embedder's own tokenizer, special tokens not counted.
     fn count_tokens(&self, text: &str) -> usize;
+    /// Most tokens that are read of a text, counted so; what follows them is left out.
+    fn tokens_max(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// Nothing could be searched.

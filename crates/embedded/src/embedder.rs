@@ -275,6 +275,11 @@ impl Embedder for SentenceEmbedder {
     fn count_tokens(&self, text: &str) -> usize {
         self.shared.encoder.tokenizer.encode_fast(text, false).map_or(text.len(), |encoding| encoding.len())
     }
+
+    fn tokens_max(&self) -> usize {
+        // Two are its first and its last, which mean something to it alone.
+        self.shared.encoder.tokens_max.saturating_sub(2)
+    }
 }
 
 /// The model and its tokenizer.

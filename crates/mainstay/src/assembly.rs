@@ -24,6 +24,7 @@ use crate::cli::terminal;
 use crate::clock::SystemClock;
 use crate::config::{Loaded, collection_files};
 use crate::embedded_slot::EmbeddedSlot;
+use crate::embedder_slot::EmbedderSlot;
 use crate::memory;
 use crate::provider_clients::{Clients, ProviderClients};
 use crate::store_health::StoreHealth;
@@ -41,6 +42,7 @@ pub(crate) struct Assembly {
     pub(crate) keeper: Arc<Gatekeeper>,
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) slot: Arc<EmbeddedSlot>,
+    pub(crate) sentences: Arc<EmbedderSlot>,
     pub(crate) embedder: Mutex<EmbedderState>,
     pub(crate) startup: Arc<Startup>,
     pub(crate) folder: Mutex<Folder>,

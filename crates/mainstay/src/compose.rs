@@ -25,6 +25,7 @@ use crate::assembly::{Assembly, EmbedderState, load_knowledge, targets};
 use crate::clock::{SystemClock, SystemIds, SystemRng};
 use crate::config::{Loaded, sqlite_path};
 use crate::embedded_slot::EmbeddedSlot;
+use crate::embedder_slot::EmbedderSlot;
 use crate::keeper;
 use crate::models;
 use crate::provider_clients::{Clients, ProviderClients};
@@ -45,8 +46,7 @@ pub(crate) struct Ground {
 /// Joins everything that needs no embedded model; those come later, in `models.rs`.
 pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Arc<Assembly>> {
     let Ground { clock, data, startup, gate, access, shutdown } = ground;
-    let Loaded { config, folder, snapshot, catalogue: _ } = loaded;
-    let rng = Arc::new(SystemRng);
+    let Loaded { config, folder, snapshot, catalogue } = loaded;
     let tasks = TaskTracker::new();
     startup.progress("opening the store");
     let path = sqlite_path(&config.storage.url, &data).context("[storage] url: write `sqlite:PATH`")?;
@@ -61,18 +61,18 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
     // Its text holds its cause already.
     let made = provider_clients.make(&config.providers).map_err(|error| anyhow::anyhow!("{error}"))?;
     provider_clients.use_now(config.providers);
-    let chat_models = with_embedded(made, &clock_port, &slot);
+    let sentences = EmbedderSlot::new(catalogue.embedder.as_deref());
     let guards = (config.resilience.breaker, config.resilience.bulkhead);
-    let breakers = Breakers::with_bulkheads(guards, Arc::clone(&clock) as _, Arc::clone(&rng) as _);
+    let breakers = Breakers::with_bulkheads(guards, Arc::clone(&clock) as _, Arc::new(SystemRng));
     breakers.watch(targets(&snapshot));
     restore(&breakers, &store).await;
     let router = Arc::new(Router::new(routing::Parts {
         clock: Arc::clone(&clock) as _,
-        rng,
+        rng: Arc::new(SystemRng),
         breakers: breakers.clone(),
         policy: config.resilience.policy,
     }));
-    router.provide(chat_models);
+    router.provide(with_embedded(made, &clock_port, (&slot, &sentences)));
     startup.progress("reading the knowledge");
     let library = Arc::new(Library::new(Arc::clone(&store) as _, None));
     load_knowledge(&library, &folder, &snapshot).await?;
@@ -103,6 +103,7 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
         keeper,
         pipeline,
         slot,
+        sentences,
         embedder: Mutex::new(EmbedderState::Coming("not looked for yet".to_owned())),
         startup,
         folder: Mutex::new(folder),
@@ -148,10 +149,15 @@ async fn open_store(path: PathBuf) -> anyhow::Result<Arc<Store>> {
 }
 
 /// `clients`, and the one of the models that run here.
-fn with_embedded(mut clients: Clients, clock: &Arc<dyn Clock>, slot: &Arc<EmbeddedSlot>) -> Clients {
+fn with_embedded(
+    mut clients: Clients,
+    clock: &Arc<dyn Clock>,
+    (slot, sentences): (&Arc<EmbeddedSlot>, &Arc<EmbedderSlot>),
+) -> Clients {
     // It takes texts only; relayed requests are read as such.
     let ids = Arc::new(SystemIds::default());
     let embedded = providers::Translated::new(Arc::clone(slot) as _, Arc::clone(clock), ids);
+    let embedded = providers::WithSentences::new(Arc::new(embedded), Arc::clone(sentences) as _);
     let embedded: Arc<dyn ChatModel> = Arc::new(embedded);
     clients.insert(ProviderName::from(registry::routes::EMBEDDED), embedded);
     clients

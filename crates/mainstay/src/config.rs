@@ -19,7 +19,9 @@ use knowledge::{LoadError, SourceFile};
 use registry::catalogue::CATALOGUE_FILE;
 use registry::folder::{Folder, toml_problem};
 use registry::problem::{Problem, Problems};
-use registry::routes::{DefaultsConfig, ModelConfig, OtherRegions, ProviderPlaces, RouteConfig, Settings};
+use registry::routes::{
+    DefaultsConfig, EMBEDDED, ModelConfig, OtherRegions, ProviderPlaces, RouteConfig, Settings,
+};
 use registry::snapshot::{BuildSettings, Snapshot};
 use resilience::InvalidSetting;
 use serde::Deserialize;
@@ -193,9 +195,14 @@ fn load(folder: Folder, environment: Option<&str>) -> Result<Loaded, Problems> {
     if let Err(reason) = check_embedded_model(&catalogue, &config.embedded.model) {
         return Err(layers.problem(&["embedded", "model"], format!("[embedded] model: {reason}")).into());
     }
+    let mut models = config.models.clone();
+    // The sentence encoder can be named like any other model.
+    if let Some(name) = &catalogue.embedder {
+        models.entry(format!("{EMBEDDED}/{name}")).or_default();
+    }
     let settings = BuildSettings {
         routes: Settings {
-            models: config.models.clone(),
+            models,
             aliases: config.aliases.clone(),
             defaults: config.defaults.clone(),
             routes: config.routes.clone(),
@@ -232,7 +239,10 @@ fn places((name, provider): (&String, &providers::Config)) -> (String, ProviderP
         residency: provider.residency.clone(),
         regions: provider.regions.iter().map(region).collect(),
         other_regions: match provider.kind {
-            providers::Kind::Openai | providers::Kind::Anthropic => OtherRegions::None,
+            providers::Kind::Openai
+            | providers::Kind::Anthropic
+            | providers::Kind::Azure
+            | providers::Kind::Gemini => OtherRegions::None,
         },
     };
     (name.clone(), places)

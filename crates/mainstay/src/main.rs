@@ -15,6 +15,7 @@ mod config;
 mod data;
 mod descriptors;
 mod embedded_slot;
+mod embedder_slot;
 mod fetching;
 mod files;
 mod keeper;

@@ -148,7 +148,9 @@ async fn bring_embedder(assembly: &Arc<Assembly>, wanted: &Wanted) -> anyhow::Re
     let model = wanted.catalogue.model(&name).context("the embedder is not in the catalogue")?;
     let config = embedder::Config::new(embedder_files(&files), model.identity());
     let embedder = tokio::task::spawn_blocking(move || SentenceEmbedder::open(config)).await??;
-    assembly.library.set_embedder(Arc::new(embedder));
+    let embedder = Arc::new(embedder);
+    assembly.sentences.put(Arc::clone(&embedder) as _);
+    assembly.library.set_embedder(embedder);
     let progress = |progress: knowledge::Progress| {
         let what = format!("computing vectors: {} of {}", progress.done, progress.total);
         assembly.startup.progress(what.clone());

@@ -8,6 +8,9 @@ use domain::secret::Secret;
 use http::header::{AUTHORIZATION, HeaderName};
 use outbound::{Client, OriginConfig, OriginError, SecretForm};
 use wire::anthropic::Messages;
+use wire::azure::{Addresses, Azure};
+use wire::gemini::Gemini;
+use wire::gemini::embedding::Embeddings;
 use wire::openai::chat::ChatCompletions;
 use wire::protocol::Protocol;
 
@@ -89,22 +92,30 @@ fn build_one(
     let key = reference.map(|reference| ports.secrets.resolve(&reference)).transpose();
     let key = key.map_err(|source| BuildError::Key { provider: provider.clone(), source })?;
     let origin = OriginConfig {
-        base_url: config.base_url().to_owned(),
+        base_url: config.base_url().map_err(wrong)?.to_owned(),
         allow_private: config.allow_private,
         secret: key.map(|key| secret(config.kind, key)),
     };
     let origin = ports.client.origin(&origin);
     let origin = origin.map_err(|source| BuildError::Address { provider: provider.clone(), source })?;
+    let chat = ChatCompletions { limit_field: config.limit_field(), responses: config.responses() };
     let protocol: Arc<dyn Protocol> = match config.kind {
-        Kind::Openai => {
-            let (limit_field, responses) = (config.limit_field(), config.responses());
-            Arc::new(ChatCompletions { limit_field, responses })
-        }
+        Kind::Openai => Arc::new(chat),
         Kind::Anthropic => Arc::new(Messages),
+        Kind::Azure => {
+            let addresses = config.api_version.clone().map_or(Addresses::One, Addresses::ByDeployment);
+            Arc::new(Azure::new(chat, &addresses))
+        }
+        Kind::Gemini => Arc::new(Gemini),
     };
     let (clock, ids) = (Arc::clone(&ports.clock), Arc::clone(&ports.ids));
     let parts = Parts { provider: provider.clone(), origin, protocol, signer: None, clock, ids };
-    Ok(Arc::new(Remote::new(parts)))
+    let remote = Remote::new(parts);
+    Ok(match config.kind {
+        Kind::Gemini => Arc::new(remote.with_embeddings(Arc::new(Embeddings))),
+        // OpenAI's embeddings are passed on; Anthropic has none.
+        Kind::Openai | Kind::Azure | Kind::Anthropic => Arc::new(remote),
+    })
 }
 
 /// Where a key stands in a request.
@@ -112,5 +123,7 @@ fn secret(kind: Kind, key: Secret) -> (HeaderName, SecretForm) {
     match kind {
         Kind::Openai => (AUTHORIZATION, SecretForm::Bearer(key)),
         Kind::Anthropic => (HeaderName::from_static("x-api-key"), SecretForm::Plain(key)),
+        Kind::Azure => (HeaderName::from_static("api-key"), SecretForm::Plain(key)),
+        Kind::Gemini => (HeaderName::from_static("x-goog-api-key"), SecretForm::Plain(key)),
     }
 }

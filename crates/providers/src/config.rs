@@ -10,6 +10,8 @@ use serde::Deserialize;
 pub const OPENAI_URL: &str = "https://api.openai.com/v1";
 /// Where Anthropic is.
 pub const ANTHROPIC_URL: &str = "https://api.anthropic.com";
+/// Where Gemini is.
+pub const GEMINI_URL: &str = "https://generativelanguage.googleapis.com/v1beta";
 
 /// Settings of one provider.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -17,8 +19,9 @@ pub const ANTHROPIC_URL: &str = "https://api.anthropic.com";
 pub struct Config {
     /// What it speaks.
     pub kind: Kind,
-    /// Its address. OpenAI's includes the version, Anthropic's need not. The defaults are `https://api.openai.com/v1` and
-    /// `https://api.anthropic.com`.
+    /// Its address. OpenAI's and Gemini's include the version, Anthropic's need not. The defaults are
+    /// `https://api.openai.com/v1`, `https://api.anthropic.com` and `https://generativelanguage.googleapis.com/v1beta`;
+    /// Azure's has none: it is that of the resource, as `https://NAME.openai.azure.com`.
     #[serde(default)]
     pub base_url: Option<String>,
     /// Where its key is found (`env::NAME`, `file::PATH`); left out for servers that need none.
@@ -28,13 +31,17 @@ pub struct Config {
     #[serde(default)]
     pub allow_private: bool,
     /// The request field that carries the token limit; OpenAI's reasoning models refuse `max_tokens`.
-    /// Default: `max_completion_tokens` for OpenAI itself, else `max_tokens`.
+    /// Default: `max_completion_tokens` for OpenAI itself and Azure, else `max_tokens`.
     #[serde(default)]
     pub token_limit_field: Option<wire::openai::chat::LimitField>,
     /// Whether it has OpenAI's `/responses`, so that those requests are passed on as they are; else they are translated
     /// into chat completions. Default: `true` for OpenAI itself.
     #[serde(default)]
     pub responses: Option<bool>,
+    /// Only for Azure: the date of the interface, as `2024-10-21`. With it calls go to
+    /// `/openai/deployments/NAME/…?api-version=…`, without it to the newer `/openai/v1/…`.
+    #[serde(default)]
+    pub api_version: Option<String>,
     /// Every place where its own address may process requests, as `["us"]`. One that names none is never called for a
     /// request with a residency.
     #[serde(default)]
@@ -80,6 +87,10 @@ pub enum Kind {
     Openai,
     /// Anthropic's messages.
     Anthropic,
+    /// OpenAI's formats at a resource of Azure; models are its deployments.
+    Azure,
+    /// Google's Gemini API.
+    Gemini,
 }
 
 /// A section that cannot be used.
@@ -91,6 +102,17 @@ pub enum ConfigError {
     /// The address cannot be called.
     #[error(transparent)]
     Address(#[from] outbound::OriginError),
+    /// There is no address, and none that is usual.
+    #[error("`base_url` is missing: write that of the resource, as `https://NAME.openai.azure.com`")]
+    NoAddress,
+    /// A setting of another kind of provider.
+    #[error("`{field}` is only for `kind = \"{kind}\"`")]
+    NotForThisKind {
+        /// The setting.
+        field: &'static str,
+        /// Whose it is.
+        kind: &'static str,
+    },
     /// One of its regions cannot be called.
     #[error("regions.{region}: {source}")]
     Region {
@@ -112,8 +134,11 @@ impl Config {
             self.in_region(region).validate().map_err(wrong)?;
         }
         self.key_reference()?;
+        if self.api_version.is_some() && self.kind != Kind::Azure {
+            return Err(ConfigError::NotForThisKind { field: "api_version", kind: "azure" });
+        }
         Ok(outbound::OriginConfig {
-            base_url: self.base_url().to_owned(),
+            base_url: self.base_url()?.to_owned(),
             allow_private: self.allow_private,
             secret: None,
         }
@@ -136,16 +161,23 @@ impl Config {
     }
 
     /// Its address, or the usual one of its kind.
-    pub(crate) fn base_url(&self) -> &str {
+    pub(crate) fn base_url(&self) -> Result<&str, ConfigError> {
         match (&self.base_url, self.kind) {
-            (Some(url), Kind::Openai) => url,
+            // Both are at the resource; which one a call takes is the format's.
+            (Some(url), Kind::Azure) => {
+                let url = url.trim_end_matches('/');
+                Ok(url.strip_suffix("/openai/v1").or_else(|| url.strip_suffix("/openai")).unwrap_or(url))
+            }
             // The version is part of each path there.
             (Some(url), Kind::Anthropic) => {
                 let url = url.trim_end_matches('/');
-                url.strip_suffix("/v1").unwrap_or(url)
+                Ok(url.strip_suffix("/v1").unwrap_or(url))
             }
-            (None, Kind::Openai) => OPENAI_URL,
-            (None, Kind::Anthropic) => ANTHROPIC_URL,
+            (Some(url), Kind::Openai | Kind::Gemini) => Ok(url),
+            (None, Kind::Openai) => Ok(OPENAI_URL),
+            (None, Kind::Anthropic) => Ok(ANTHROPIC_URL),
+            (None, Kind::Gemini) => Ok(GEMINI_URL),
+            (None, Kind::Azure) => Err(ConfigError::NoAddress),
         }
     }
 
@@ -158,12 +190,13 @@ impl Config {
     }
 
     fn is_openai(&self) -> bool {
-        self.base_url().starts_with("https://api.openai.com/")
+        self.base_url().is_ok_and(|url| url.starts_with("https://api.openai.com/"))
     }
 
     pub(crate) fn limit_field(&self) -> wire::openai::chat::LimitField {
         use wire::openai::chat::LimitField;
-        let default = if self.is_openai() { LimitField::MaxCompletionTokens } else { LimitField::MaxTokens };
+        let is_newer = self.is_openai() || self.kind == Kind::Azure;
+        let default = if is_newer { LimitField::MaxCompletionTokens } else { LimitField::MaxTokens };
         self.token_limit_field.unwrap_or(default)
     }
 }
@@ -181,7 +214,7 @@ mod tests {
     #[test]
     fn sections_are_read_with_defaults() {
         let config = read("kind = \"openai\"\nkey = \"env::OPENAI_API_KEY\"").expect("readable");
-        assert_eq!((config.base_url(), config.allow_private), (OPENAI_URL, false));
+        assert_eq!((config.base_url(), config.allow_private), (Ok(OPENAI_URL), false));
         assert_eq!(config.validate(), Ok(()));
         assert_eq!(config.limit_field(), LimitField::MaxCompletionTokens);
         let own = read("kind = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\nallow_private = true")
@@ -194,8 +227,24 @@ mod tests {
         ] {
             let config = read(&format!("kind = \"anthropic\"\nkey = \"env::ANTHROPIC_API_KEY\"\n{url}"));
             let config = config.expect("readable");
-            assert_eq!((config.validate(), config.base_url()), (Ok(()), want));
+            assert_eq!((config.validate(), config.base_url()), (Ok(()), Ok(want)));
         }
+        let gemini = read("kind = \"gemini\"\nkey = \"env::GEMINI_API_KEY\"").expect("readable");
+        assert_eq!((gemini.validate(), gemini.base_url()), (Ok(()), Ok(GEMINI_URL)));
+        for (url, want) in [
+            ("https://a.openai.azure.com", "https://a.openai.azure.com"),
+            ("https://a.openai.azure.com/openai/v1/", "https://a.openai.azure.com"),
+            ("https://gate.example/azure/openai", "https://gate.example/azure"),
+        ] {
+            let azure =
+                read(&format!("kind = \"azure\"\nbase_url = \"{url}\"\napi_version = \"2024-10-21\""));
+            let azure = azure.expect("readable");
+            assert_eq!((azure.validate(), azure.base_url()), (Ok(()), Ok(want)));
+            assert_eq!(azure.limit_field(), LimitField::MaxCompletionTokens);
+        }
+        assert_eq!(read("kind = \"azure\"").expect("readable").validate(), Err(ConfigError::NoAddress));
+        let odd = read("kind = \"gemini\"\napi_version = \"2024-10-21\"").expect("readable");
+        assert!(matches!(odd.validate(), Err(ConfigError::NotForThisKind { field: "api_version", .. })));
         for text in ["", "kind = \"magic\"", "kind = \"openai\"\nkeys = \"env::A\""] {
             assert!(read(text).is_err(), "{text}");
         }

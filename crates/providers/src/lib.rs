@@ -2,16 +2,19 @@
 //! say exactly what came of it.
 //!
 //! Reading order: [`config`] (`[providers.NAME]`), [`build()`] (configuration to client), `regional` (a client for each
-//! region), [`remote`] (one call of any provider), [`translated`] (models that take texts only, as the one that runs here).
+//! region), [`remote`] (one call of any provider), [`translated`] (models that take texts only, as the one that runs here),
+//! [`sentences`] (embeddings made here).
 #![deny(missing_docs)]
 
 mod build;
 pub mod config;
 mod regional;
 pub mod remote;
+pub mod sentences;
 pub mod translated;
 
 pub use build::{BuildError, Ports, build};
 pub use config::{Config, ConfigError, Kind};
 pub use remote::Remote;
+pub use sentences::{Sentences, WithSentences};
 pub use translated::Translated;

@@ -1,9 +1,10 @@
 //! A model provider over the network, whatever its format: one call, and exactly what came of it.
 //!
 //! Reading order: this file (the call and its refusal), `attempt` (the state machine of an accepted call), `intake`
-//! (what is made of its bytes).
+//! (what is made of its bytes), `embed` (embeddings).
 
 mod attempt;
+mod embed;
 mod intake;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderVal
 use http::{HeaderMap, Method};
 use outbound::{BodyStream, OutboundError, Request, Response};
 use wire::between::Between;
+use wire::embedding::EmbeddingProtocol;
 use wire::face::About;
 use wire::protocol::{Call, OwnDialect, Place, Protocol, Reply};
 use wire::stream::{Before, Portions, StreamError};
@@ -94,6 +96,7 @@ pub struct Parts {
 pub struct Remote {
     parts: Parts,
     waits: Waits,
+    embeddings: Option<Arc<dyn EmbeddingProtocol>>,
 }
 
 /// A request on its way out.
@@ -115,7 +118,7 @@ impl Remote {
     /// A client.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self { parts, waits: Waits::default() }
+        Self { parts, waits: Waits::default(), embeddings: None }
     }
 
     /// The same with other limits of waiting.
@@ -144,6 +147,7 @@ impl Remote {
         let model = call.model.name_at_provider();
         match self.parts.protocol.own_dialect(&call.relayed, model) {
             Some(own) => self.pass_on(&call, own).await,
+            None if call.relayed.dialect == Dialect::OpenAiEmbeddings => self.embed(&call).await,
             None => self.translate(&call).await,
         }
     }

@@ -3,12 +3,13 @@
 //! Reading order: [`face`] and [`faces`] (what callers speak), [`protocol`] (what providers speak), [`stream`] (streams
 //! of either), [`translation`] (what cannot be carried), [`between`] (a provider's events as a caller's frames),
 //! [`texts`] (conversations of plain text), [`embedding`] (texts to vectors); then the formats: [`openai`],
-//! [`anthropic`], [`bedrock`], [`gemini`]; and what they are made with: [`json`] (a scan of untrusted JSON before it is
+//! [`azure`], [`anthropic`], [`bedrock`], [`gemini`]; and what they are made with: [`json`] (a scan of untrusted JSON before it is
 //! parsed), [`object`] (its fields one by one), [`patch`], [`sse`] (event streams), [`frames`] (event streams that are
 //! passed on), [`blocks`], [`retry_after`] (how long to wait), [`words`] (what a provider said).
 #![deny(missing_docs)]
 
 pub mod anthropic;
+pub mod azure;
 pub mod bedrock;
 pub mod between;
 pub mod blocks;

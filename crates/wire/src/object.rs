@@ -91,6 +91,14 @@ impl<'a> Value<'a> {
         self.parse("a whole number")
     }
 
+    /// A whole number of 64 bits.
+    ///
+    /// # Errors
+    /// [`ReadError::Invalid`] when it is none.
+    pub fn whole(&self) -> Result<i64, ReadError> {
+        self.parse("a whole number")
+    }
+
     /// Any number.
     ///
     /// # Errors

@@ -18,6 +18,8 @@ use wire::openai::chat::ChatCompletions;
 use super::*;
 use crate::{Config, Ports, build};
 
+mod embeddings;
+mod gemini;
 mod relayed;
 
 const KEY: &str = "sk-live-canary-0123456789";
@@ -30,6 +32,10 @@ struct Bench {
 
 impl Bench {
     fn new(behaviour: Behaviour) -> Self {
+        Self::speaking(behaviour, Arc::new(ChatCompletions::default()))
+    }
+
+    fn speaking(behaviour: Behaviour, protocol: Arc<dyn Protocol>) -> Self {
         let upstream = Upstream::start(behaviour);
         let clock = ManualClock::new();
         let port: Arc<dyn Clock> = Arc::new(clock.clone());
@@ -43,7 +49,7 @@ impl Bench {
         let model = Remote::new(Parts {
             provider: ProviderName::from("mock"),
             origin: origin.expect("an origin"),
-            protocol: Arc::new(ChatCompletions::default()),
+            protocol,
             signer: None,
             clock: port,
             ids: Arc::new(CountingIds::default()),

@@ -73,8 +73,6 @@ impl EventReader for Reader {
             Shape::Events(decoder) => {
                 if let Some(last) = decoder.finish() {
                     match self.frame(&last, events) {
-                        // What a cut left of a frame is no harm when the answer was complete before it.
-                        Err(StreamError::Malformed) if self.finish.is_some() => {}
                         Err(StreamError::Malformed) => return Err(StreamError::Cut),
                         other => drop(other?),
                     }
@@ -110,8 +108,12 @@ impl Reader {
         if data.is_empty() || data == b"[DONE]" {
             return Ok(false);
         }
-        let piece = answer::piece(data)?;
-        self.take(piece, events);
+        match answer::piece(data) {
+            Ok(piece) => self.take(piece, events),
+            // The answer is complete: only its usage may still come.
+            Err(StreamError::Malformed) if self.finish.is_some() => return Ok(false),
+            Err(error) => return Err(error),
+        }
         Ok(true)
     }
 
@@ -130,7 +132,11 @@ impl Reader {
 
     /// What one frame says, as events.
     fn take(&mut self, mut piece: Piece, events: &mut Vec<Event>) {
-        let said = std::mem::take(&mut piece.said);
+        let mut said = std::mem::take(&mut piece.said);
+        if self.finish.is_some() {
+            // Nothing belongs to an answer after the reason for its end.
+            said.clear();
+        }
         self.usage = piece.usage.or(self.usage);
         self.finish = piece.finish.or(self.finish);
         self.begin(piece, events);

@@ -370,6 +370,7 @@ fn only_a_whole_answer_ends_well() {
         (format!("{hi}{stop}"), Ok(Finish::Stop)),
         (frame("Hi", "STOP"), Ok(Finish::Stop)),
         (format!("{hi}{stop}data: {{\"usa"), Ok(Finish::Stop)),
+        (format!("{hi}{stop}{}data: what is this\n\n", frame("And more.", "")), Ok(Finish::Stop)),
         (format!("{hi}{stop}").trim_end().to_owned(), Ok(Finish::Stop)), // no blank line
         (frame("Hi", "MAX_TOKENS"), Ok(Finish::Length)),
         (frame("", "MAX_TOKENS"), Ok(Finish::Length)),
@@ -535,6 +536,22 @@ proptest! {
             Err(error) => {
                 prop_assert!(words.is_empty());
                 prop_assert_eq!(error, StreamError::Empty);
+            }
+        }
+    }
+
+    /// Whatever can be said is JSON, and holds every word of the person.
+    #[test]
+    fn any_conversation_is_said_or_refused(conversation in crate::sampled::conversation(), third: bool) {
+        let model = if third { "gemini-3-pro" } else { "gemini-2.5-pro" };
+        if let Ok(body) = Gemini.request(&conversation, call(model, Delivery::Streamed)) {
+            let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+            let said = body["contents"].to_string();
+            for part in conversation.turns.iter().flat_map(|turn| &turn.parts) {
+                if let Part::Text(text) = part {
+                    let text = serde_json::Value::from(text.as_str()).to_string();
+                    prop_assert!(said.contains(&text), "{text} in {said}");
+                }
             }
         }
     }

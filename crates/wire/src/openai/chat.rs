@@ -21,6 +21,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::completions::Completions;
+use super::embeddings::Embeddings;
 use super::failure;
 use super::responses::Responses;
 use crate::face::{About, Face};
@@ -97,6 +99,8 @@ impl Protocol for ChatCompletions {
         match relayed.dialect {
             Dialect::OpenAiChat => Some(self),
             Dialect::OpenAiResponses if self.responses == Endpoint::There => Some(&Responses),
+            Dialect::OpenAiCompletions => Some(&Completions),
+            Dialect::OpenAiEmbeddings => Some(&Embeddings),
             _ => None,
         }
     }
@@ -178,7 +182,7 @@ pub(super) fn usage(raw: &RawValue) -> Option<Usage> {
     })
 }
 
-fn reason(finish: Finish) -> &'static str {
+pub(super) fn reason(finish: Finish) -> &'static str {
     match finish {
         Finish::Stop | Finish::StopText => "stop",
         Finish::ToolUse => "tool_calls",
@@ -187,7 +191,7 @@ fn reason(finish: Finish) -> &'static str {
     }
 }
 
-fn usage_body(usage: Usage) -> Value {
+pub(super) fn usage_body(usage: Usage) -> Value {
     json!({
         "prompt_tokens": usage.input.0,
         "completion_tokens": usage.output.0,

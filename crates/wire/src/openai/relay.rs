@@ -15,14 +15,14 @@ use crate::patch::{Edit, apply, slice};
 use crate::protocol::{Call, OwnDialect, Place};
 use crate::stream::{Portions, StreamError};
 
-mod meaning;
+pub(super) mod meaning;
 pub mod stream;
 
 /// How deep relayed JSON may nest and how many keys it may hold: tool schemas are large.
 pub const LIMITS: json::Limits = json::Limits { depth_max: 64, keys_max: 100_000 };
 
 /// Fields whose meaning Mainstay knows.
-const MODEL: &str = "model";
+pub(super) const MODEL: &str = "model";
 const STREAM: &str = "stream";
 const STREAM_OPTIONS: &str = "stream_options";
 const INCLUDE_USAGE: &str = "include_usage";
@@ -51,6 +51,20 @@ pub enum RequestError {
         /// What it must be.
         expected: &'static str,
     },
+}
+
+/// `body` with `model` as its model, where it names none: the path does that at Azure.
+///
+/// # Errors
+/// [`RequestError`] when it is no object.
+pub fn with_model(body: Bytes, model: &str) -> Result<Bytes, RequestError> {
+    let found = json::fields(&body, LIMITS)?;
+    if found.iter().any(|field| field.key == MODEL) {
+        return Ok(body);
+    }
+    let comma = if found.is_empty() { "" } else { "," };
+    let added = format!("{comma}\"{MODEL}\":{}", serde_json::Value::from(model));
+    Ok(apply(&body, vec![Edit::at_the_end(&body, added)]))
 }
 
 /// Reads `body` in one scan, which also checks depth, keys and surrogates.
@@ -126,7 +140,7 @@ impl OwnDialect for ChatCompletions {
 
 /// The body with what `call` says set; every other byte stays as it is. A stream is always asked for its usage.
 #[must_use]
-fn patch(relayed: &Relayed, (call, limit_field): (Call<'_>, LimitField)) -> Bytes {
+pub(super) fn patch(relayed: &Relayed, (call, limit_field): (Call<'_>, LimitField)) -> Bytes {
     let mut edits = Vec::with_capacity(4);
     let mut added = String::new();
     let field = |name| relayed.fields.iter().find(|field| field.name == name);
@@ -265,6 +279,19 @@ mod tests {
         ] {
             let asked = read(Bytes::from_static(body.as_bytes())).expect("valid");
             assert_eq!(asked.tools, want, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_model_is_added_where_there_is_none() {
+        for (body, want) in [
+            (r#"{"model":"m","a":1}"#, Ok(r#"{"model":"m","a":1}"#)),
+            ("{}", Ok(r#"{"model":"o/\"g\""}"#)),
+            (" { \"a\" : 1.50 } \n", Ok(" { \"a\" : 1.50 ,\"model\":\"o/\\\"g\\\"\"} \n")),
+            ("[]", Err(())),
+        ] {
+            let found = with_model(Bytes::from_static(body.as_bytes()), "o/\"g\"");
+            assert_eq!(found.as_deref().map_err(drop), want.map(str::as_bytes), "{body}");
         }
     }
 

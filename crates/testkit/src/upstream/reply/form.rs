@@ -103,6 +103,16 @@ fn event(data: &str) -> Vec<u8> {
     format!("data: {data}\n\n").into_bytes()
 }
 
+/// Half a surrogate pair, which no JSON library reads or writes, and what stands for it while one does.
+const HALF: &str = "\\ud83d";
+const STAND_IN: &str = "HALF-A-PAIR";
+
+/// `data` as `convert` says it; as it is when that is `None`.
+fn said_as(data: &str, convert: impl Fn(&Said) -> Value) -> Option<String> {
+    let said = Said::of(&data.replace(HALF, STAND_IN))?;
+    Some(convert(&said).to_string().replace(STAND_IN, HALF))
+}
+
 /// What a chunk or a body of chat completions says.
 struct Said {
     text: Option<String>,

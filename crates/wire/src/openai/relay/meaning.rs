@@ -37,6 +37,9 @@ struct Body<'a> {
 struct Choice<'a> {
     #[serde(default, alias = "delta")]
     message: Option<Content>,
+    /// What completions of a prompt have in place of a message.
+    #[serde(default, borrow)]
+    text: Option<&'a RawValue>,
     #[serde(default, borrow)]
     finish_reason: Option<&'a RawValue>,
 }
@@ -104,6 +107,8 @@ pub(super) fn frame(data: &[u8]) -> Result<Option<Meaning>, Unreadable> {
     };
     for choice in body.choices {
         meaning.said = meaning.said.saturating_add(choice.message.map_or(0, |Content(said)| said));
+        let text = choice.text.map_or(Ok(0), |raw| size(raw.get())).map_err(|_| Unreadable)?;
+        meaning.said = meaning.said.saturating_add(text);
         let reason = choice.finish_reason.map(|raw| serde_json::from_str::<String>(raw.get()));
         let reason = reason.transpose().map_err(|_| Unreadable)?.filter(|reason| !reason.is_empty());
         meaning.finish = reason.map(|reason| chat::finish(&reason)).transpose()?.or(meaning.finish);
@@ -115,7 +120,7 @@ pub(super) fn frame(data: &[u8]) -> Result<Option<Meaning>, Unreadable> {
 ///
 /// # Errors
 /// [`StreamError`] when it is an error body, unreadable, or holds no choice that is complete.
-pub(super) fn whole(body: &[u8]) -> Result<Done, StreamError> {
+pub(in crate::openai) fn whole(body: &[u8]) -> Result<Done, StreamError> {
     if body.trim_ascii().is_empty() {
         return Err(StreamError::Empty);
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Asked, Form, Said, event};
+use super::{Asked, Form, Said, event, said_as};
 use crate::upstream::Received;
 
 pub(super) struct Completions;
@@ -14,11 +14,11 @@ impl Form for Completions {
     }
 
     fn frame(&self, data: &str, asked: &Asked) -> Vec<u8> {
-        Said::of(data).map_or_else(|| event(data), |said| event(&completion(&said, asked).to_string()))
+        said_as(data, |said| completion(said, asked)).map_or_else(|| event(data), |frame| event(&frame))
     }
 
     fn whole(&self, body: &str, asked: &Asked) -> String {
-        Said::of(body).map_or_else(|| body.to_owned(), |said| completion(&said, asked).to_string())
+        said_as(body, |said| completion(said, asked)).unwrap_or_else(|| body.to_owned())
     }
 }
 

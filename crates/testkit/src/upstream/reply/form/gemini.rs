@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Asked, Form, Said, event};
+use super::{Asked, Form, Said, event, said_as};
 use crate::upstream::Received;
 
 pub(super) struct Gemini;
@@ -24,8 +24,8 @@ impl Form for Gemini {
     }
 
     fn frame(&self, data: &str, asked: &Asked) -> Vec<u8> {
-        match Said::of(data) {
-            Some(said) => event(&piece(&said, asked).to_string()),
+        match said_as(data, |said| piece(said, asked)) {
+            Some(piece) => event(&piece),
             // There is no end marker.
             None if data == "[DONE]" => Vec::new(),
             None => event(data),
@@ -33,7 +33,7 @@ impl Form for Gemini {
     }
 
     fn whole(&self, body: &str, asked: &Asked) -> String {
-        Said::of(body).map_or_else(|| body.to_owned(), |said| piece(&said, asked).to_string())
+        said_as(body, |said| piece(said, asked)).unwrap_or_else(|| body.to_owned())
     }
 }
 

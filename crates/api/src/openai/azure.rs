@@ -1,0 +1,47 @@
+//! `POST /openai/deployments/{model}/…`: where Azure's clients find OpenAI's doors. The deployment is a model as at
+//! `/v1/…`, and may hold slashes; `api-version` says nothing here.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use bytes::Bytes;
+use domain::chat::Relayed;
+use http::HeaderMap;
+use wire::openai::relay::{self, RequestError};
+use wire::openai::{completions, embeddings};
+
+use crate::caller::Caller;
+use crate::dialect;
+use crate::dialect::refusal::Refusal;
+use crate::openai::manner::OpenAi;
+use crate::problem::Problem;
+use crate::router::Api;
+
+type Read = fn(Bytes) -> Result<Relayed, RequestError>;
+
+/// What is done with a deployment, by the end of the path.
+const DOORS: [(&str, Read); 3] = [
+    ("/chat/completions", relay::read),
+    ("/completions", completions::read),
+    ("/embeddings", embeddings::read),
+];
+
+pub(crate) async fn handle(
+    State(api): State<Arc<Api>>,
+    path: Result<Path<String>, PathRejection>,
+    Caller(principal): Caller,
+    (headers, body): (HeaderMap, Body),
+) -> Result<Response, Refusal> {
+    let Path(path) = path.map_err(Problem::from)?;
+    let door = DOORS.into_iter().find_map(|(end, read)| Some((path.strip_suffix(end)?, read)));
+    let (deployment, read) = door.filter(|(deployment, _)| !deployment.is_empty()).ok_or_else(|| {
+        Problem::not_found("a deployment has /chat/completions, /completions and /embeddings here")
+    })?;
+    let deployment = deployment.to_owned();
+    let understand = move |body| read(relay::with_model(body, &deployment)?);
+    let asked = dialect::read(&api, (&headers, body), understand).await?;
+    dialect::respond(api, principal, (asked, &OpenAi)).await
+}

@@ -1,0 +1,25 @@
+//! `POST /v1/completions`: the older completions of a prompt.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use http::HeaderMap;
+use wire::openai::completions;
+
+use crate::caller::Caller;
+use crate::dialect;
+use crate::dialect::refusal::Refusal;
+use crate::openai::manner::OpenAi;
+use crate::router::Api;
+
+pub(crate) async fn handle(
+    State(api): State<Arc<Api>>,
+    Caller(principal): Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let asked = dialect::read(&api, (&headers, body), completions::read).await?;
+    dialect::respond(api, principal, (asked, &OpenAi)).await
+}

@@ -1,0 +1,109 @@
+//! Embeddings: passed on, translated for Gemini, and what fails.
+
+use wire::gemini::Gemini;
+use wire::gemini::embedding::Embeddings;
+
+use super::*;
+
+async fn embed(model: &Remote, body: &str) -> Result<serde_json::Value, RelayError> {
+    let relayed = wire::openai::embeddings::read(Bytes::copy_from_slice(body.as_bytes())).expect("valid");
+    let call = RelayCall {
+        model: ModelId::from("mock/embed-1"),
+        relayed: Arc::new(relayed),
+        overrides: Overrides::default(),
+        region: None,
+        deadline: Moment(Duration::from_secs(60)),
+    };
+    let mut stream = model.relay(call).await?;
+    let portion = stream.next().await.expect("an answer")?;
+    assert!(portion.done.is_some() && stream.next().await.is_none(), "one portion");
+    Ok(serde_json::from_slice(&portion.bytes).expect("JSON"))
+}
+
+fn gemini(behaviour: Behaviour) -> (Bench, Remote) {
+    let bench = Bench::speaking(behaviour, Arc::new(Gemini));
+    let Parts { provider, origin, protocol, clock, ids, .. } = &bench.model.parts;
+    let parts = Parts {
+        provider: provider.clone(),
+        origin: origin.clone(),
+        protocol: Arc::clone(protocol),
+        signer: None,
+        clock: Arc::clone(clock),
+        ids: Arc::clone(ids),
+    };
+    let model = Remote::new(parts).with_embeddings(Arc::new(Embeddings));
+    (bench, model)
+}
+
+#[tokio::test]
+async fn openais_own_pass_unchanged() {
+    let bench = Bench::new(Behaviour::default());
+    let body = r#"{ "input":["a b",[1, 2]], "model":"x","future":1.50,"encoding_format":"base64" }"#;
+    let answer = embed(&bench.model, body).await.expect("vectors");
+    assert_eq!((&answer["model"], &answer["usage"]["prompt_tokens"]), (&"embed-1".into(), &3.into()));
+    let received = bench.upstream.received().remove(0);
+    assert_eq!(received.line, "POST /v1/embeddings");
+    assert_eq!(String::from_utf8_lossy(&received.body), body.replace("\"x\"", "\"embed-1\""));
+}
+
+#[tokio::test]
+async fn geminis_come_in_openais_shape_from_as_many_calls_as_it_needs() {
+    let (bench, model) = gemini(Behaviour::default());
+    let texts: Vec<String> = (0..250).map(|n| format!("text {n}")).collect();
+    let asked = |encoding: &str| {
+        serde_json::json!({"model": "x", "input": texts, "dimensions": 3, "encoding_format": encoding})
+            .to_string()
+    };
+    let floats = embed(&model, &asked("float")).await.expect("vectors");
+    assert_eq!(bench.upstream.calls(), 3, "100, 100 and 50");
+    assert_eq!(
+        (&floats["model"], &floats["object"], &floats["usage"]),
+        (&"x".into(), &"list".into(), &serde_json::Value::Null)
+    );
+    // The same texts, asked for at OpenAI: the same vectors, in the same order.
+    let openai = Bench::new(Behaviour::default());
+    let direct = embed(&openai.model, &asked("float")).await.expect("vectors");
+    let numbers = |answer: &serde_json::Value| -> Vec<Vec<f32>> {
+        let entries = answer["data"].as_array().expect("a list").iter();
+        entries.map(|entry| serde_json::from_value(entry["embedding"].clone()).expect("numbers")).collect()
+    };
+    assert!(numbers(&floats) == numbers(&direct), "the same numbers in the same order");
+    let base64 = embed(&model, &asked("base64")).await.expect("vectors");
+    let direct = embed(&openai.model, &asked("base64")).await.expect("vectors");
+    assert!(base64["data"] == direct["data"], "to the last bit");
+}
+
+#[tokio::test]
+async fn what_fails_is_one_fault() {
+    let asked = r#"{"model":"x","input":["a","b"]}"#;
+    for (behaviour, want) in [
+        (Behaviour::status(503), Kind::Transient),
+        (Behaviour::throttled(RetryAfter::Seconds(7)), Kind::Throttled),
+        (Behaviour::status(401), Kind::RouteFatal),
+        (Behaviour::Cut(30), Kind::Transient),
+        (Behaviour::Empty, Kind::Transient),
+        (Behaviour::Malformed(0), Kind::Transient),
+        (Behaviour::HtmlError(502), Kind::Transient),
+        (Behaviour::NoHttp, Kind::Transient),
+    ] {
+        let (bench, model) = gemini(behaviour.clone());
+        let error = embed(&model, asked).await.expect_err("no vectors");
+        assert_eq!(error.error.fault.kind, want, "{behaviour:?}");
+        assert_eq!(
+            bench.upstream.calls().min(1),
+            usize::from(behaviour != Behaviour::NoHttp || bench.upstream.calls() > 0)
+        );
+        let openai = Bench::new(behaviour.clone());
+        let error = embed(&openai.model, asked).await.expect_err("no vectors");
+        assert_eq!(error.error.fault.kind, want, "{behaviour:?}");
+    }
+    let (bench, model) = gemini(Behaviour::default());
+    let error = embed(&model, r#"{"model":"x","input":[1,2]}"#).await.expect_err("tokens");
+    assert_eq!((error.error.fault.kind, error.error.fault.retry), (Kind::Caller, Retry::Elsewhere));
+    assert_eq!(error.reply.expect("words").parameter.as_deref(), Some("input"));
+    assert_eq!(bench.upstream.calls(), 0);
+    // A format without embeddings lets another target try.
+    let chat_only = Bench::speaking(Behaviour::default(), Arc::new(Gemini));
+    let error = embed(&chat_only.model, asked).await.expect_err("none");
+    assert_eq!((error.error.fault.kind, error.error.fault.retry), (Kind::RouteFatal, Retry::Elsewhere));
+}
