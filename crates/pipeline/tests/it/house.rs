@@ -10,7 +10,7 @@ use domain::ports::{BoxFuture, Retriever, SearchError};
 use pipeline::relay::Observer;
 use registry::folder::Folder;
 use registry::routes::{
-    HedgeName, ModelConfig, OverridesConfig, ProviderPlaces, RouteConfig, Settings, StrategyName,
+    HedgeName, ModelConfig, OverridesConfig, ProviderPlaces, RouteConfig, Settings, StrategyName, TakesName,
     TargetConfig, TierConfig, TierName,
 };
 use registry::snapshot::{BuildSettings, Snapshot};
@@ -27,23 +27,36 @@ pub(crate) struct Extras {
     /// From when on a call counts as slow; not for the model that runs here.
     pub(crate) slow_ms: Option<u64>,
     pub(crate) hedge: HedgeName,
+    /// In which order the targets of each tier are called, and what makes one cheaper or better than another.
+    pub(crate) strategy: StrategyName,
 }
 
 /// Agents `general` (with knowledge) and `chat` (without), on one route whose tiers have these models; the last tier
 /// may be `embedded/default`.
 pub(crate) fn snapshot(tiers: &[Vec<String>], extras: Extras) -> Snapshot {
-    let target = |model: &String| TargetConfig::of(model.as_str());
+    // A single target needs no strategy, and some need two.
+    let strategy =
+        |models: &[String]| if models.len() < 2 { StrategyName::Priority } else { extras.strategy };
+    let targets = |models: &[String]| -> Vec<TargetConfig> {
+        let is_told_apart = strategy(models) == StrategyName::ByDifficulty;
+        let takes = [TakesName::Easy, TakesName::Hard].into_iter().cycle();
+        let target = |(model, takes): (&String, TakesName)| TargetConfig {
+            takes: is_told_apart.then_some(takes),
+            ..TargetConfig::of(model.as_str())
+        };
+        models.iter().zip(takes).map(target).collect()
+    };
     let tier = |(index, models): (usize, &Vec<String>)| TierConfig {
         name: match models.first().map(String::as_str) {
             Some("embedded/default") => TierName::Embedded,
             _ if index == 0 => TierName::Primary,
             _ => TierName::Fallback,
         },
-        strategy: StrategyName::Weighted,
-        quality_min: None,
+        strategy: strategy(models),
+        quality_min: (strategy(models) == StrategyName::QualityFloor).then_some(50),
         sticky: None,
         prefer: None,
-        targets: models.iter().map(target).collect(),
+        targets: targets(models),
         overrides: OverridesConfig::default(),
     };
     let provider = |model: &String| model.split('/').next().expect("a provider").to_owned();
@@ -55,6 +68,7 @@ pub(crate) fn snapshot(tiers: &[Vec<String>], extras: Extras) -> Snapshot {
             price_input_per_million: input,
             price_output_per_million: output,
             slow_ms: extras.slow_ms,
+            quality: Some(60),
             ..ModelConfig::default()
         };
         (model.clone(), config)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pipeline::parts::{Durability, OnFailure, RecordsConfig};
-use registry::routes::HedgeName;
+use registry::routes::{HedgeName, StrategyName};
 use resilience::{backoff, breaker, budget, bulkhead, hedge, policy, shedding};
 use testkit::SeededRng;
 
@@ -119,6 +119,7 @@ impl Options {
         let extras = Extras {
             slow_ms: rng.percent(40).then(|| rng.between(200, 3_000)),
             hedge: if n_remote > 1 && rng.percent(50) { HedgeName::On } else { HedgeName::Off },
+            strategy: rng.pick(&STRATEGIES),
         };
         let n_models = u64::try_from(tiers.iter().flatten().count()).expect("few");
         Self {
@@ -148,6 +149,16 @@ impl Options {
         found.expect("each target is one of the options'")
     }
 }
+
+/// Of the tiers with two models.
+const STRATEGIES: [StrategyName; 6] = [
+    StrategyName::Priority,
+    StrategyName::Weighted,
+    StrategyName::LeastLatency,
+    StrategyName::LowestCost,
+    StrategyName::QualityFloor,
+    StrategyName::ByDifficulty,
+];
 
 /// One to three remote tiers of one or two models, some of the same provider, and often one that runs here.
 fn tiers(rng: &SeededRng) -> Vec<Vec<String>> {
