@@ -54,20 +54,22 @@ fn status(refusal: &Refusal) -> StatusCode {
 }
 
 fn kind(refusal: &Refusal) -> &'static str {
-    // A provider's own word for it is told only when it is one of this dialect.
-    let own = refusal.vendor_kind.as_deref().map(failure::status).filter(|status| *status != 500);
+    // A provider's own word for it is told only when it is one of this dialect for this status.
+    let own =
+        refusal.vendor_kind.as_deref().map(failure::status).filter(|own| *own == refusal.status.as_u16());
     match (own, refusal.class) {
-        (Some(status), _) => failure::kind(status),
-        (None, Class::Invalid) => "invalid_request_error",
-        (None, Class::Authentication) => "authentication_error",
-        (None, Class::Permission) => "permission_error",
-        (None, Class::NotFound) => "not_found_error",
-        (None, Class::TooLarge) => "request_too_large",
-        (None, Class::RateLimit) => "rate_limit_error",
-        (None, Class::Quota) => "billing_error",
-        (None, Class::Api) => "api_error",
-        (None, Class::Timeout) => "timeout_error",
-        (None, Class::Overloaded) => "overloaded_error",
+        (Some(status), _) if status != 500 => failure::kind(status),
+        // A model that is not there is an invalid request, too.
+        (_, Class::Invalid) => failure::kind(refusal.status.as_u16()),
+        (_, Class::Authentication) => "authentication_error",
+        (_, Class::Permission) => "permission_error",
+        (_, Class::NotFound) => "not_found_error",
+        (_, Class::TooLarge) => "request_too_large",
+        (_, Class::RateLimit) => "rate_limit_error",
+        (_, Class::Quota) => "billing_error",
+        (_, Class::Api) => "api_error",
+        (_, Class::Timeout) => "timeout_error",
+        (_, Class::Overloaded) => "overloaded_error",
     }
 }
 
@@ -84,6 +86,7 @@ mod tests {
     fn errors_have_the_types_and_statuses_that_sdks_know() {
         for (status, class, want) in [
             (400, Class::Invalid, (400, "invalid_request_error")),
+            (404, Class::Invalid, (404, "not_found_error")),
             (401, Class::Authentication, (401, "authentication_error")),
             (403, Class::Permission, (403, "permission_error")),
             (404, Class::NotFound, (404, "not_found_error")),
@@ -97,9 +100,15 @@ mod tests {
             let refusal = refusal(status, class);
             assert_eq!((self::status(&refusal).as_u16(), kind(&refusal)), want, "{class:?}");
         }
-        let own = |word: &str| Refusal { vendor_kind: Some(word.to_owned()), ..refusal(400, Class::Invalid) };
-        assert_eq!(kind(&own("billing_error")), "billing_error");
-        assert_eq!(kind(&own("tokens")), "invalid_request_error", "another dialect's word");
+        for (status, word, want) in [
+            (402, "billing_error", "billing_error"),
+            (400, "billing_error", "invalid_request_error"),
+            (400, "tokens", "invalid_request_error"), // another dialect's word
+            (429, "invalid_request_error", "rate_limit_error"),
+        ] {
+            let refusal = Refusal { vendor_kind: Some(word.to_owned()), ..refusal(status, Class::Invalid) };
+            assert_eq!(kind(&refusal), want, "{status} {word}");
+        }
     }
 
     #[test]

@@ -7,13 +7,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use domain::chat::Relayed;
 use domain::id::{AgentName, InteractionId, ProviderName};
 use domain::interaction::{Door, Outcome};
 use domain::ports::{ChatModel, Clock, Ids};
 use domain::principal::Principal;
 use domain::residency::Residency;
-use domain::secret::Secret;
 use domain::time::Moment;
 use futures_util::{FutureExt, StreamExt, stream};
 use pipeline::listener::Listener;
@@ -28,9 +27,14 @@ use resilience::shedding::{Class, Gate};
 use routing::Router;
 use testkit::{Behaviour, CountingIds, ManualClock, SeededRng, Upstream};
 use tokio_util::task::TaskTracker;
-use wire::openai::chat::ChatCompletions;
 
 use crate::house::{self, OnePassage, Unobserved};
+
+mod expected;
+mod vendor;
+
+use expected::{EXPECTED, alone};
+use vendor::{Pair, Vendor};
 
 /// The key that both providers are called with.
 const KEY: &str = "sk-live-canary-0123456789";
@@ -68,27 +72,26 @@ struct House {
     pipeline: Arc<Pipeline>,
     /// How long the first provider's clock may run fast for each of its calls, as the fault takes so long.
     stalls: Duration,
+    caller: Vendor,
     /// Of the database.
     _folder: tempfile::TempDir,
 }
 
 fn provider(
-    client: &outbound::Client,
+    (client, clock): (&outbound::Client, &ManualClock),
     name: &str,
-    base_url: String,
-    clock: &ManualClock,
+    (upstream, vendor): (&Upstream, Vendor),
 ) -> Arc<dyn ChatModel> {
-    let secret = outbound::SecretForm::Bearer(Secret::new(KEY.to_owned()));
     let origin = client.origin(&outbound::OriginConfig {
-        base_url,
+        base_url: vendor.base_url(upstream),
         allow_private: true,
-        secret: Some((http::header::AUTHORIZATION, secret)),
+        secret: Some(vendor.secret(KEY)),
     });
     let origin = origin.expect("an origin");
     Arc::new(Remote::new(remote::Parts {
         provider: ProviderName::from(name),
         origin,
-        protocol: Arc::new(ChatCompletions::default()),
+        protocol: vendor.protocol(),
         signer: None,
         clock: Arc::new(clock.clone()),
         ids: Arc::new(CountingIds::default()),
@@ -111,7 +114,7 @@ fn stalls(behaviour: &Behaviour, way: Way, below: Below) -> Duration {
 }
 
 impl House {
-    fn new(behaviour: &Behaviour, way: Way, below: Below) -> Self {
+    fn new(behaviour: &Behaviour, way: Way, (below, pair): (Below, Pair)) -> Self {
         let first = Upstream::start(behaviour.clone());
         let answers = Behaviour::Answer(testkit::upstream::Answer::of(SECOND));
         let second = (below == Below::Second).then(|| Upstream::start(answers));
@@ -123,12 +126,12 @@ impl House {
         let rng = Arc::new(SeededRng::new(7));
         let mut models = BTreeMap::from([(
             ProviderName::from("first"),
-            provider(&client, "first", first.base_url(), &clock),
+            provider((&client, &clock), "first", (&first, pair.provider)),
         )]);
         let mut tiers = vec![vec!["first/model".to_owned()]];
         if let Some(second) = &second {
-            models
-                .insert(ProviderName::from("second"), provider(&client, "second", second.base_url(), &clock));
+            let model = provider((&client, &clock), "second", (second, pair.provider));
+            models.insert(ProviderName::from("second"), model);
             tiers.push(vec!["second/model".to_owned()]);
         }
         let router = Router::new(routing::Parts {
@@ -157,7 +160,7 @@ impl House {
             tasks: TaskTracker::new(),
         }));
         let stalls = stalls(behaviour, way, below);
-        Self { first, second, clock, client, pipeline, stalls, _folder: folder }
+        Self { first, second, clock, client, pipeline, stalls, caller: pair.caller, _folder: folder }
     }
 
     /// Runs `work` while the clock runs: with real time, and fast while the first provider stalls.
@@ -187,10 +190,8 @@ impl House {
     async fn ask(&self, way: Way) -> (String, String) {
         match way {
             Way::Generate => self.generate().await,
-            Way::Streamed => {
-                self.relay(r#"{"model":"x","messages":[{"role":"user","content":"Hi"}],"stream":true}"#).await
-            }
-            Way::Whole => self.relay(r#"{"model":"x","messages":[{"role":"user","content":"Hi"}]}"#).await,
+            Way::Streamed => self.relay(self.caller.asked(true)).await,
+            Way::Whole => self.relay(self.caller.asked(false)).await,
         }
     }
 
@@ -222,15 +223,15 @@ impl House {
         (word, format!("{reply:?}"))
     }
 
-    async fn relay(&self, body: &'static str) -> (String, String) {
+    async fn relay(&self, relayed: Relayed) -> (String, String) {
         let snapshot = self.pipeline.current().pin();
         let turn = RelayTurn {
             interaction: InteractionId::from("int_1"),
             principal: Principal::open(),
             route: Arc::clone(&snapshot.default_agent.route),
             snapshot,
-            relayed: Arc::new(wire::openai::relay::read(Bytes::from_static(body.as_bytes())).expect("valid")),
-            request_hash: hash(body.as_bytes()),
+            request_hash: hash(&relayed.body),
+            relayed: Arc::new(relayed),
             deadline: self.deadline(),
             streams_until: Some(self.deadline()),
             residency: Residency::Anywhere,
@@ -268,9 +269,8 @@ impl House {
             }
         }
         let text = String::from_utf8_lossy(&bytes);
-        let has_marker = text.contains("data: [DONE]");
-        let words: String =
-            text.split("\"content\":\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let has_marker = text.contains(self.caller.end_marker());
+        let words = self.caller.words(&text);
         let word = match (&broken, words.as_str()) {
             (Some(_), _) if has_marker => "a clean end of a broken answer".to_owned(),
             (Some(_), _) if words.contains("This is ") || words.contains("more more") => "broken".to_owned(),
@@ -285,105 +285,6 @@ impl House {
     }
 }
 
-/// What comes of each behaviour with a second provider below: streamed, in one piece, and from `/generate`.
-///
-/// `first` and `second` are whole answers of that provider. `broken` is a part of the first one's, and then an error.
-/// `refused` is the provider's own 4xx, which is not tried elsewhere. What the first provider calls complete is passed
-/// on as it is: `cut` by its own limit or filter, `doubled`, or `empty`.
-const EXPECTED: [(&[&str], [&str; 3]); 13] = [
-    (
-        &[
-            "answer",
-            "slow",
-            "split",
-            "drip",
-            "html",
-            "no-done",
-            "no-usage",
-            "no-finish",
-            "never-closes",
-            "hang-after-finish",
-            "crlf",
-            "clutter",
-            "early-hints",
-            "close-after",
-            "brownout",
-        ],
-        ["first", "first", "first"],
-    ),
-    (&["json"], ["second", "first", "first"]),
-    (&["text-after-end"], ["first", "second", "first"]),
-    (&["length-too-long"], ["first", "second", "first"]),
-    (&["duplicate"], ["doubled", "first", "doubled"]),
-    (&["content-filter", "length"], ["cut", "cut", "degraded"]),
-    (&["no-words"], ["empty", "empty", "second"]),
-    (&["too-long", "filtered"], ["refused 400", "refused 400", "degraded"]),
-    (
-        &[
-            "down",
-            "html-error",
-            "redirect",
-            "echo-key",
-            "hang",
-            "hang-head",
-            "reset",
-            "reset-head",
-            "close",
-            "cut-first",
-            "malformed",
-            "error-first",
-            "empty",
-            "no-body",
-            "comments",
-            "huge-head",
-            "huge-frame",
-            "surrogate",
-            "invalid-utf8",
-            "gzip",
-            "no-http",
-        ],
-        ["second", "second", "second"],
-    ),
-    (&THROTTLED, ["second", "second", "second"]),
-    (&["cut"], ["second", "first", "second"]),
-    (
-        &[
-            "hang-mid",
-            "reset-mid",
-            "cut-frames",
-            "unfinished",
-            "malformed-mid",
-            "error-mid",
-            "length-too-short",
-        ],
-        ["broken", "second", "second"],
-    ),
-    // Its words never end, so its time does: long after its stream began.
-    (&["endless"], ["broken", "second", "second"]),
-];
-
-/// What these say of the waiting time is passed on when nobody else can be asked.
-const THROTTLED: [&str; 7] = [
-    "throttled",
-    "throttled-date",
-    "throttled-for-ever",
-    "throttled-in-the-past",
-    "throttled-nonsense",
-    "burst",
-    "no-credit",
-];
-
-/// What comes of it without a second provider.
-fn alone(name: &str, way: Way, with_second: &str) -> String {
-    match (with_second, way) {
-        ("second", Way::Generate) => "degraded",
-        ("second", _) if THROTTLED.contains(&name) => "refused 429",
-        ("second", _) => "unanswered",
-        (other, _) => other,
-    }
-    .to_owned()
-}
-
 /// Real time is short here: what takes its time is faster than its namesake.
 fn hurried(name: &str, behaviour: Behaviour) -> Behaviour {
     match name {
@@ -392,10 +293,10 @@ fn hurried(name: &str, behaviour: Behaviour) -> Behaviour {
     }
 }
 
-async fn check(name: &str, behaviour: &Behaviour, way: Way, below: Below) -> String {
-    let house = House::new(behaviour, way, below);
+async fn check(name: &str, behaviour: &Behaviour, way: Way, (below, pair): (Below, Pair)) -> String {
+    let house = House::new(behaviour, way, (below, pair));
     let (word, shown) = house.in_time(house.ask(way)).await;
-    let at = format!("{name} {way:?} {below:?}");
+    let at = format!("{name} {way:?} {below:?} {pair:?}");
     assert!(!shown.contains("canary"), "{at} shows the key: {shown}");
     assert!(!shown.contains(WORDS), "{at} shows the provider's words: {shown}");
     let (n_first, n_second) = (house.first.calls(), house.second.as_ref().map_or(0, Upstream::calls));
@@ -419,32 +320,59 @@ async fn check(name: &str, behaviour: &Behaviour, way: Way, below: Below) -> Str
     word
 }
 
-#[tokio::test]
-async fn every_fault_ends_in_the_right_answer_or_the_right_error() {
-    let expected: BTreeMap<&str, [&str; 3]> =
-        EXPECTED.iter().flat_map(|(names, wants)| names.iter().map(|name| (*name, *wants))).collect();
+/// Every behaviour on each of `ways`, with and without a second provider.
+async fn check_all(pair: Pair, ways: &[Way]) {
     let named = Behaviour::named();
+    let names: BTreeSet<&str> = EXPECTED.iter().flat_map(|(names, _)| names.iter().copied()).collect();
     assert!(
-        expected.keys().eq(named.iter().map(|(name, _)| name).collect::<BTreeSet<_>>()),
+        names.iter().copied().eq(named.iter().map(|(name, _)| *name).collect::<BTreeSet<_>>()),
         "one row for each"
     );
     let mut cases = Vec::new();
     for (name, behaviour) in named {
         let behaviour = hurried(name, behaviour);
-        for (way, want) in [Way::Streamed, Way::Whole, Way::Generate].into_iter().zip(expected[name]) {
-            let (behaviour, again) = (behaviour.clone(), behaviour.clone());
+        for way in ways.iter().copied() {
+            let (behaviour, want) = (behaviour.clone(), expected::of(name, way, pair));
             cases.push(
                 async move {
-                    assert_eq!(check(name, &behaviour, way, Below::Second).await, want, "{name} {way:?}");
-                    assert_eq!(
-                        check(name, &again, way, Below::Nobody).await,
-                        alone(name, way, want),
-                        "{name} {way:?} alone"
-                    );
+                    let got = check(name, &behaviour, way, (Below::Second, pair)).await;
+                    let got_alone = check(name, &behaviour, way, (Below::Nobody, pair)).await;
+                    let wants = (want.to_owned(), alone(name, way, want));
+                    ((got.clone(), got_alone.clone()) != wants)
+                        .then(|| format!("{name} {way:?}: {got:?} and {got_alone:?}, not {wants:?}"))
                 }
                 .boxed_local(),
             );
         }
     }
-    stream::iter(cases).for_each_concurrent(24, |case| case).await;
+    let wrong: Vec<String> =
+        stream::iter(cases).buffer_unordered(24).filter_map(async |wrong| wrong).collect().await;
+    assert!(wrong.is_empty(), "{pair:?}\n{}", wrong.join("\n"));
+}
+
+const OPENAI: Vendor = Vendor::OpenAi;
+const ANTHROPIC: Vendor = Vendor::Anthropic;
+
+#[tokio::test]
+async fn every_fault_ends_in_the_right_answer_or_the_right_error() {
+    let pair = Pair { caller: OPENAI, provider: OPENAI };
+    check_all(pair, &[Way::Streamed, Way::Whole, Way::Generate]).await;
+}
+
+#[tokio::test]
+async fn every_fault_of_an_anthropic_provider_does() {
+    let pair = Pair { caller: ANTHROPIC, provider: ANTHROPIC };
+    check_all(pair, &[Way::Streamed, Way::Whole, Way::Generate]).await;
+}
+
+#[tokio::test]
+async fn every_fault_does_when_openais_callers_are_translated_for_anthropic() {
+    let pair = Pair { caller: OPENAI, provider: ANTHROPIC };
+    check_all(pair, &[Way::Streamed, Way::Whole]).await;
+}
+
+#[tokio::test]
+async fn every_fault_does_when_anthropics_callers_are_translated_for_openai() {
+    let pair = Pair { caller: ANTHROPIC, provider: OPENAI };
+    check_all(pair, &[Way::Streamed, Way::Whole]).await;
 }

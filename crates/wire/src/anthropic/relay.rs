@@ -5,6 +5,8 @@
 use bytes::Bytes;
 use domain::chat::{Delivery, Dialect, FieldSpan, Relayed, Tools, UsageFrame};
 
+use super::messages::{VERSION, VERSION_HEADER};
+use super::model;
 use crate::json;
 use crate::openai::relay::RequestError;
 use crate::patch::{Edit, apply, slice};
@@ -85,7 +87,9 @@ pub(super) fn patch(relayed: &Relayed, call: Call<'_>) -> Bytes {
             None => added.push_str(&format!(",\"{MAX_TOKENS}\":{most}")),
         }
     }
-    if let Some(temperature) = call.overrides.temperature.filter(|_| !is_counted) {
+    if let Some(temperature) =
+        call.overrides.temperature.filter(|_| !is_counted && has_temperature(relayed, call.model))
+    {
         match field(TEMPERATURE) {
             Some(field) => edits.push(Edit::new(field.value.clone(), temperature.to_string())),
             None => added.push_str(&format!(",\"{TEMPERATURE}\":{temperature}")),
@@ -96,6 +100,12 @@ pub(super) fn patch(relayed: &Relayed, call: Call<'_>) -> Bytes {
         edits.push(Edit::at_the_end(&relayed.body, added));
     }
     apply(&relayed.body, edits)
+}
+
+/// Newer models have none, and the version of the format of 2026-10-21 has none for any.
+fn has_temperature(relayed: &Relayed, model: &str) -> bool {
+    let is_newer = |(name, value): &(&str, Box<str>)| *name == VERSION_HEADER && **value != *VERSION;
+    model::version(model) < model::UNSAMPLED && !relayed.headers.iter().any(is_newer)
 }
 
 #[cfg(test)]
@@ -110,7 +120,7 @@ mod tests {
 
     fn patched(body: &str, overrides: Overrides) -> String {
         let relayed = asked(body).expect(body);
-        let call = Call { model: "m", delivery: relayed.delivery, overrides, max_tokens: 9 };
+        let call = Call { model: "claude-3-5", delivery: relayed.delivery, overrides, max_tokens: 9 };
         String::from_utf8(patch(&relayed, call).to_vec()).expect("text")
     }
 
@@ -121,19 +131,23 @@ mod tests {
             (
                 " { \"mod\\u0065l\" : \"x\" , \"future\":{\"model\":\"x\",\"n\":1.50}, \"stream\":true } ",
                 Overrides::default(),
-                " { \"mod\\u0065l\" : \"m\" , \"future\":{\"model\":\"x\",\"n\":1.50}, \"stream\":true } ",
+                " { \"mod\\u0065l\" : \"claude-3-5\" , \"future\":{\"model\":\"x\",\"n\":1.50}, \"stream\":true } ",
             ),
-            (r#"{"model":"x","max_tokens":7}"#, tamed, r#"{"model":"m","max_tokens":7,"temperature":0.5}"#),
+            (
+                r#"{"model":"x","max_tokens":7}"#,
+                tamed,
+                r#"{"model":"claude-3-5","max_tokens":7,"temperature":0.5}"#,
+            ),
             (
                 r#"{"max_tokens":301,"temperature":1,"model":"x"}"#,
                 tamed,
-                r#"{"max_tokens":300,"temperature":0.5,"model":"m"}"#,
+                r#"{"max_tokens":300,"temperature":0.5,"model":"claude-3-5"}"#,
             ),
-            (r#"{"model":"x"}"#, tamed, r#"{"model":"m","max_tokens":300,"temperature":0.5}"#),
+            (r#"{"model":"x"}"#, tamed, r#"{"model":"claude-3-5","max_tokens":300,"temperature":0.5}"#),
             (
                 r#"{"model":"x","max_tokens":"many"}"#,
                 Overrides { max_tokens: Some(3), temperature: None },
-                r#"{"model":"m","max_tokens":"many"}"#,
+                r#"{"model":"claude-3-5","max_tokens":"many"}"#,
             ),
         ] {
             assert_eq!(patched(body, overrides), want);
@@ -142,6 +156,22 @@ mod tests {
         let relayed = read(body.clone(), Dialect::AnthropicCountTokens, Vec::new()).expect("valid");
         let call = Call { model: "m", delivery: Delivery::Whole, overrides: tamed, max_tokens: 9 };
         assert_eq!(patch(&relayed, call).as_ptr(), body.as_ptr(), "not even copied");
+    }
+
+    #[test]
+    fn a_temperature_is_forced_only_where_there_is_one() {
+        let body = Bytes::from_static(br#"{"model":"x"}"#);
+        let overrides = Overrides { max_tokens: None, temperature: Some(0.0) };
+        for (model, version, want) in [
+            ("claude-opus-4-6", "2023-06-01", r#"{"model":"claude-opus-4-6","temperature":0}"#),
+            ("claude-opus-4-6", "2026-10-21", r#"{"model":"claude-opus-4-6"}"#),
+            ("claude-opus-4-7", "2023-06-01", r#"{"model":"claude-opus-4-7"}"#),
+        ] {
+            let headers = vec![(VERSION_HEADER, version.into())];
+            let relayed = read(body.clone(), Dialect::AnthropicMessages, headers).expect("valid");
+            let call = Call { model, delivery: Delivery::Whole, overrides, max_tokens: 9 };
+            assert_eq!(patch(&relayed, call), want);
+        }
     }
 
     #[test]

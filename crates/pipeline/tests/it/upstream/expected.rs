@@ -1,0 +1,124 @@
+//! What comes of each behaviour.
+
+use super::Way;
+use super::vendor::{Pair, Vendor};
+
+/// What comes of each behaviour where nothing is translated with a second provider below: streamed, in one piece, and from `/generate`.
+///
+/// `first` and `second` are whole answers of that provider. `broken` is a part of the first one's, and then an error.
+/// `refused` is the provider's own 4xx, which is not tried elsewhere. What the first provider calls complete is passed
+/// on as it is: `cut` by its own limit or filter, `doubled`, or `empty`.
+pub(super) const EXPECTED: [(&[&str], [&str; 3]); 13] = [
+    (
+        &[
+            "answer",
+            "slow",
+            "split",
+            "drip",
+            "html",
+            "no-done",
+            "no-usage",
+            "no-finish",
+            "never-closes",
+            "hang-after-finish",
+            "crlf",
+            "clutter",
+            "early-hints",
+            "close-after",
+            "brownout",
+        ],
+        ["first", "first", "first"],
+    ),
+    (&["json"], ["second", "first", "first"]),
+    (&["text-after-end"], ["first", "second", "first"]),
+    (&["length-too-long"], ["first", "second", "first"]),
+    (&["duplicate"], ["doubled", "first", "doubled"]),
+    (&["content-filter", "length"], ["cut", "cut", "degraded"]),
+    (&["no-words"], ["empty", "empty", "second"]),
+    (&["too-long", "filtered"], ["refused 400", "refused 400", "degraded"]),
+    (
+        &[
+            "down",
+            "html-error",
+            "redirect",
+            "echo-key",
+            "hang",
+            "hang-head",
+            "reset",
+            "reset-head",
+            "close",
+            "cut-first",
+            "malformed",
+            "error-first",
+            "empty",
+            "no-body",
+            "comments",
+            "huge-head",
+            "huge-frame",
+            "surrogate",
+            "invalid-utf8",
+            "gzip",
+            "no-http",
+        ],
+        ["second", "second", "second"],
+    ),
+    (&THROTTLED, ["second", "second", "second"]),
+    (&["cut"], ["second", "first", "second"]),
+    (
+        &[
+            "hang-mid",
+            "reset-mid",
+            "cut-frames",
+            "unfinished",
+            "malformed-mid",
+            "error-mid",
+            "length-too-short",
+        ],
+        ["broken", "second", "second"],
+    ),
+    // Its words never end, so its time does: long after its stream began.
+    (&["endless"], ["broken", "second", "second"]),
+];
+
+/// What comes of it with a second provider below.
+pub(super) fn of(name: &str, way: Way, pair: Pair) -> &'static str {
+    let is_translated = pair.caller != pair.provider;
+    match (name, way) {
+        // Passed on are event streams only; what is read to be translated may be JSON, too.
+        ("json", Way::Streamed) if is_translated => return "first",
+        // A stream without a word is an answer only to those who see the provider's own bytes.
+        ("no-words", Way::Streamed) if is_translated => return "second",
+        // Only OpenAI's own bytes are taken for whole without a reason for their end.
+        ("no-finish", Way::Whole) if is_translated || pair.provider == Vendor::Anthropic => return "second",
+        _ => {}
+    }
+    let row = EXPECTED.iter().find(|(names, _)| names.contains(&name));
+    let [streamed, whole, generate] = row.expect("a row").1;
+    match way {
+        Way::Streamed => streamed,
+        Way::Whole => whole,
+        Way::Generate => generate,
+    }
+}
+
+/// What these say of the waiting time is passed on when nobody else can be asked.
+const THROTTLED: [&str; 7] = [
+    "throttled",
+    "throttled-date",
+    "throttled-for-ever",
+    "throttled-in-the-past",
+    "throttled-nonsense",
+    "burst",
+    "no-credit",
+];
+
+/// What comes of it without a second provider.
+pub(super) fn alone(name: &str, way: Way, with_second: &str) -> String {
+    match (with_second, way) {
+        ("second", Way::Generate) => "degraded",
+        ("second", _) if THROTTLED.contains(&name) => "refused 429",
+        ("second", _) => "unanswered",
+        (other, _) => other,
+    }
+    .to_owned()
+}
