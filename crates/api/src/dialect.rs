@@ -103,7 +103,7 @@ pub(crate) async fn respond(
 ) -> Result<Response, Refusal> {
     let pipeline = api.pipeline(asked.deadline).await?;
     let snapshot = pipeline.current().pin();
-    let named = snapshot.named(&asked.relayed.model)?;
+    let named = snapshot.named_among(&asked.relayed.model, manner.own_kinds())?;
     allowed::check(&principal, &asked.relayed.model, &named)?;
     match named {
         Named::Agent(serving) => {

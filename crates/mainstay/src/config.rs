@@ -207,6 +207,11 @@ fn load(folder: Folder, environment: Option<&str>) -> Result<Loaded, Problems> {
             defaults: config.defaults.clone(),
             routes: config.routes.clone(),
             providers: config.providers.iter().map(places).collect(),
+            kinds: config
+                .providers
+                .iter()
+                .map(|(name, provider)| (name.clone(), provider.kind.name()))
+                .collect(),
             ..Settings::default()
         },
         file: SETTINGS_FILE.to_owned(),

@@ -93,6 +93,19 @@ pub enum Kind {
     Gemini,
 }
 
+impl Kind {
+    /// Its word in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Openai => "openai",
+            Self::Anthropic => "anthropic",
+            Self::Azure => "azure",
+            Self::Gemini => "gemini",
+        }
+    }
+}
+
 /// A section that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {

@@ -19,6 +19,8 @@ pub struct Clients {
     aliases: BTreeMap<String, Arc<Route>>,
     /// Bare models by `<provider>/<model>`, with `@<region>` where a route names one: a route of one target each.
     models: BTreeMap<String, Arc<Route>>,
+    /// What providers speak.
+    kinds: BTreeMap<String, &'static str>,
 }
 
 /// What a name leads to.
@@ -62,7 +64,7 @@ pub enum NameError {
 
 impl Clients {
     /// Of checked routes.
-    pub(crate) fn new(routes: &Routes) -> Self {
+    pub(crate) fn new(routes: &Routes, kinds: &BTreeMap<String, &'static str>) -> Self {
         let shared: BTreeMap<&RouteName, Arc<Route>> =
             routes.routes.iter().map(|(name, route)| (name, Arc::new(route.clone()))).collect();
         let alias =
@@ -73,6 +75,7 @@ impl Clients {
         let targets = targets.map(|target| Target { weight: 1, takes: None, ..target.clone() });
         let alone = |target: Target| (target.id.to_string(), Arc::new(alone(target)));
         Self {
+            kinds: kinds.clone(),
             aliases: routes.aliases.iter().filter_map(alias).collect(),
             models: models.chain(targets).map(alone).collect(),
         }
@@ -83,15 +86,17 @@ impl Clients {
         self.aliases.values().chain(self.models.values()).map(Arc::as_ref)
     }
 
-    fn route(&self, name: &str) -> Result<Option<Arc<Route>>, NameError> {
+    fn route(&self, name: &str, own_kinds: &[&str]) -> Result<Option<Arc<Route>>, NameError> {
         if let Some(route) = self.aliases.get(name).or_else(|| self.models.get(name)) {
             return Ok(Some(Arc::clone(route)));
         }
-        // As client code has it: among the models of the dialect's own vendor first, then among all.
-        for own_vendor in [true, false] {
+        // As client code has it: among the models of the dialect's own vendor first, then among all others.
+        let is_own = |provider: &str| self.kinds.get(provider).is_some_and(|kind| own_kinds.contains(kind));
+        let is_remote = |provider: &str| provider != EMBEDDED;
+        for is_among in [&is_own as &dyn Fn(&str) -> bool, &is_remote, &|_| true] {
             let is_eligible = |model: &str| {
                 let (provider, bare) = model.split_once('/').unwrap_or((model, model));
-                bare == name && (!own_vendor || provider != EMBEDDED)
+                bare == name && is_among(provider)
             };
             let mut found = self.models.iter().filter(|(model, _)| is_eligible(model));
             match (found.next(), found.next()) {
@@ -110,7 +115,7 @@ impl Clients {
         }
         // The ARN of a model, as AWS's SDKs take it too, ends with its id.
         match name.strip_prefix("arn:").and_then(|arn| arn.rsplit_once('/')) {
-            Some((_, id)) => self.route(id),
+            Some((_, id)) => self.route(id, own_kinds),
             None => Ok(None),
         }
     }
@@ -135,6 +140,15 @@ impl Snapshot {
     /// # Errors
     /// [`NameError`] that lists what there is.
     pub fn named(&self, name: &str) -> Result<Named, NameError> {
+        self.named_among(name, &[])
+    }
+
+    /// The same where a bare id that several providers have means that of the provider whose `kind` is among
+    /// `own_kinds`, if there is one.
+    ///
+    /// # Errors
+    /// [`NameError`] that lists what there is.
+    pub fn named_among(&self, name: &str, own_kinds: &[&str]) -> Result<Named, NameError> {
         if let Some(agent) = name.strip_prefix(AGENT_PREFIX) {
             let (agent, version) =
                 agent.split_once('@').map_or((agent, None), |(agent, version)| (agent, Some(version)));
@@ -147,7 +161,7 @@ impl Snapshot {
                 None => Err(self.unknown(name)),
             };
         }
-        self.clients.route(name)?.map(Named::Route).ok_or_else(|| self.unknown(name))
+        self.clients.route(name, own_kinds)?.map(Named::Route).ok_or_else(|| self.unknown(name))
     }
 
     fn unknown(&self, name: &str) -> NameError {
@@ -218,6 +232,25 @@ mod tests {
             for known in ["there is no model", "`agent:general`", "`gpt`", "`two/beta`"] {
                 assert!(error.contains(known), "{name}: {error}");
             }
+        }
+    }
+
+    #[test]
+    fn a_bare_id_means_the_doors_own_vendor_first() {
+        let mut snapshot = with_routes(ROUTES, &["one", "two"]);
+        snapshot.clients.kinds =
+            BTreeMap::from([("one".to_owned(), "openai"), ("two".to_owned(), "anthropic")]);
+        for (own_kinds, want) in [
+            (&["anthropic"][..], Some("two/beta")),
+            (&["openai", "azure"], Some("one/beta")),
+            (&["gemini"], None),
+        ] {
+            let named = snapshot.named_among("beta", own_kinds);
+            let route = named.ok().map(|named| match named {
+                Named::Route(route) => route.name.to_string(),
+                Named::Agent(_) => panic!("a model"),
+            });
+            assert_eq!(route.as_deref(), want, "{own_kinds:?}");
         }
     }
 

@@ -252,6 +252,8 @@ pub struct Settings {
     pub providers: BTreeMap<String, ProviderPlaces>,
     /// What is known of models beside.
     pub catalogue: Catalogue,
+    /// What each of them speaks, as its `kind` says.
+    pub kinds: BTreeMap<String, &'static str>,
 }
 
 /// Where a provider is.

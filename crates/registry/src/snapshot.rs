@@ -119,7 +119,7 @@ impl Snapshot {
             agents: serving,
             default_agent,
             unknown_use_case: defaults.unknown_use_case,
-            clients: Clients::new(&routes),
+            clients: Clients::new(&routes, &settings.routes.kinds),
             models: routes.models,
             intents,
             contact,

@@ -27,6 +27,10 @@ impl Manner for Anthropic {
         Bytes::from(format!("event: error\ndata: {body}\n\n"))
     }
 
+    fn own_kinds(&self) -> &'static [&'static str] {
+        &["anthropic"]
+    }
+
     fn request_id_header(&self) -> Option<&'static str> {
         Some("request-id")
     }

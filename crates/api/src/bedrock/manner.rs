@@ -15,6 +15,10 @@ pub(crate) struct Bedrock;
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
 impl Manner for Bedrock {
+    fn own_kinds(&self) -> &'static [&'static str] {
+        &["bedrock"]
+    }
+
     fn error(&self, refusal: &Refusal, _request_id: &str) -> Response {
         let exception = exception(refusal);
         let status = StatusCode::from_u16(exception.status()).unwrap_or(refusal.status);

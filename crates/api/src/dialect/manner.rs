@@ -15,6 +15,9 @@ pub(crate) trait Manner: Send + Sync {
     /// What ends a stream that has begun and is not complete; no end marker follows it.
     fn broken(&self, refusal: &Refusal) -> Bytes;
 
+    /// The kinds of providers that speak it, whose models a bare id means first.
+    fn own_kinds(&self) -> &'static [&'static str];
+
     /// The header in which its SDKs look for the id of a request, beside `x-request-id`.
     fn request_id_header(&self) -> Option<&'static str> {
         None

@@ -19,6 +19,10 @@ impl Manner for OpenAi {
         (refusal.status, [(header::CONTENT_TYPE, json)], body).into_response()
     }
 
+    fn own_kinds(&self) -> &'static [&'static str] {
+        &["openai", "azure"]
+    }
+
     fn broken(&self, refusal: &Refusal) -> Bytes {
         encode::error_frame(&reply(refusal))
     }

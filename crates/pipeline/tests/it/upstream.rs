@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::chat::Relayed;
+use domain::chat::{Delivery, Relayed};
 use domain::id::{AgentName, InteractionId, ProviderName};
 use domain::interaction::{Door, Outcome};
 use domain::ports::{ChatModel, Clock, Ids};
@@ -190,8 +190,8 @@ impl House {
     async fn ask(&self, way: Way) -> (String, String) {
         match way {
             Way::Generate => self.generate().await,
-            Way::Streamed => self.relay(self.caller.asked(true)).await,
-            Way::Whole => self.relay(self.caller.asked(false)).await,
+            Way::Streamed => self.relay(self.caller.asked(Delivery::Streamed)).await,
+            Way::Whole => self.relay(self.caller.asked(Delivery::Whole)).await,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use domain::chat::{Dialect, Relayed};
+use domain::chat::{Delivery, Dialect, Relayed};
 use domain::secret::Secret;
 use http::header::{AUTHORIZATION, HeaderName};
 use outbound::SecretForm;
@@ -50,7 +50,8 @@ impl Vendor {
     }
 
     /// A request.
-    pub(super) fn asked(self, is_streamed: bool) -> Relayed {
+    pub(super) fn asked(self, delivery: Delivery) -> Relayed {
+        let is_streamed = delivery == Delivery::Streamed;
         let body = format!(
             r#"{{"model":"x","max_tokens":99,"messages":[{{"role":"user","content":"Hi"}}],"stream":{is_streamed}}}"#
         );
