@@ -247,7 +247,8 @@ fn places((name, provider): (&String, &providers::Config)) -> (String, ProviderP
             providers::Kind::Openai
             | providers::Kind::Anthropic
             | providers::Kind::Azure
-            | providers::Kind::Gemini => OtherRegions::None,
+            | providers::Kind::Gemini
+            | providers::Kind::Bedrock => OtherRegions::None,
         },
     };
     (name.clone(), places)

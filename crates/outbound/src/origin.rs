@@ -197,6 +197,17 @@ impl Origin {
         &self.parts.place.name
     }
 
+    /// The whole address of `path` below it, as it is sent: what is signed.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        let scheme = match self.parts.place.scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        let authority = self.parts.place.authority.to_str().unwrap_or_default();
+        format!("{scheme}://{authority}{}{path}", self.parts.base_path)
+    }
+
     /// What its connection pool did so far.
     #[must_use]
     pub fn pool(&self) -> PoolStats {

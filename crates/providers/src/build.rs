@@ -9,11 +9,14 @@ use http::header::{AUTHORIZATION, HeaderName};
 use outbound::{Client, OriginConfig, OriginError, SecretForm};
 use wire::anthropic::Messages;
 use wire::azure::{Addresses, Azure};
+use wire::bedrock::invoke::embedding::Embeddings as BedrockEmbeddings;
+use wire::bedrock::protocol::Bedrock;
 use wire::gemini::Gemini;
 use wire::gemini::embedding::Embeddings;
 use wire::openai::chat::ChatCompletions;
 use wire::protocol::Protocol;
 
+use crate::aws;
 use crate::config::{Config, ConfigError, Kind};
 use crate::regional::Regional;
 use crate::remote::{Parts, Remote};
@@ -91,8 +94,10 @@ fn build_one(
     let reference = config.key_reference().map_err(wrong)?;
     let key = reference.map(|reference| ports.secrets.resolve(&reference)).transpose();
     let key = key.map_err(|source| BuildError::Key { provider: provider.clone(), source })?;
+    let key = key.or_else(|| aws::bearer(config, ports));
+    let is_signed = config.kind == Kind::Bedrock && key.is_none();
     let origin = OriginConfig {
-        base_url: config.base_url().map_err(wrong)?.to_owned(),
+        base_url: config.address().map_err(wrong)?,
         allow_private: config.allow_private,
         secret: key.map(|key| secret(config.kind, key)),
     };
@@ -107,12 +112,18 @@ fn build_one(
             Arc::new(Azure::new(chat, &addresses))
         }
         Kind::Gemini => Arc::new(Gemini),
+        Kind::Bedrock => Arc::new(Bedrock),
     };
     let (clock, ids) = (Arc::clone(&ports.clock), Arc::clone(&ports.ids));
-    let parts = Parts { provider: provider.clone(), origin, protocol, signer: None, clock, ids };
+    let signer = match is_signed {
+        true => Some(aws::signer(provider, config, ports)?),
+        false => None,
+    };
+    let parts = Parts { provider: provider.clone(), origin, protocol, signer, clock, ids };
     let remote = Remote::new(parts);
     Ok(match config.kind {
         Kind::Gemini => Arc::new(remote.with_embeddings(Arc::new(Embeddings))),
+        Kind::Bedrock => Arc::new(remote.with_embeddings(Arc::new(BedrockEmbeddings))),
         // OpenAI's embeddings are passed on; Anthropic has none.
         Kind::Openai | Kind::Azure | Kind::Anthropic => Arc::new(remote),
     })
@@ -121,7 +132,7 @@ fn build_one(
 /// Where a key stands in a request.
 fn secret(kind: Kind, key: Secret) -> (HeaderName, SecretForm) {
     match kind {
-        Kind::Openai => (AUTHORIZATION, SecretForm::Bearer(key)),
+        Kind::Openai | Kind::Bedrock => (AUTHORIZATION, SecretForm::Bearer(key)),
         Kind::Anthropic => (HeaderName::from_static("x-api-key"), SecretForm::Plain(key)),
         Kind::Azure => (HeaderName::from_static("api-key"), SecretForm::Plain(key)),
         Kind::Gemini => (HeaderName::from_static("x-goog-api-key"), SecretForm::Plain(key)),

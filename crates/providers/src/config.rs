@@ -6,6 +6,8 @@ use std::fmt;
 use domain::secret::SecretRef;
 use serde::Deserialize;
 
+use crate::aws::config::AwsConfig;
+
 /// Where OpenAI itself is.
 pub const OPENAI_URL: &str = "https://api.openai.com/v1";
 /// Where Anthropic is.
@@ -49,6 +51,9 @@ pub struct Config {
     /// Its other regions by name: a target says `region = "NAME"`. Each is called with these settings, but for its own.
     #[serde(default)]
     pub regions: BTreeMap<String, RegionConfig>,
+    /// Only for Bedrock: how its calls are signed.
+    #[serde(default)]
+    pub aws: AwsConfig,
 }
 
 /// `[providers.NAME.regions.NAME]`.
@@ -91,6 +96,8 @@ pub enum Kind {
     Azure,
     /// Google's Gemini API.
     Gemini,
+    /// AWS's Bedrock.
+    Bedrock,
 }
 
 impl Kind {
@@ -102,6 +109,7 @@ impl Kind {
             Self::Anthropic => "anthropic",
             Self::Azure => "azure",
             Self::Gemini => "gemini",
+            Self::Bedrock => "bedrock",
         }
     }
 }
@@ -134,6 +142,12 @@ pub enum ConfigError {
         /// What is wrong.
         source: Box<ConfigError>,
     },
+    /// Nothing says in which region Bedrock is.
+    #[error("`aws.region` is missing: write that of Bedrock, as `eu-central-1`")]
+    NoAwsRegion,
+    /// Only one half of an access key.
+    #[error("`aws.access_key_id` and `aws.secret_access_key` go together")]
+    HalfAnAwsKey,
 }
 
 impl Config {
@@ -147,15 +161,26 @@ impl Config {
             self.in_region(region).validate().map_err(wrong)?;
         }
         self.key_reference()?;
+        self.aws.references()?;
         if self.api_version.is_some() && self.kind != Kind::Azure {
             return Err(ConfigError::NotForThisKind { field: "api_version", kind: "azure" });
         }
         Ok(outbound::OriginConfig {
-            base_url: self.base_url()?.to_owned(),
+            base_url: self.address()?,
             allow_private: self.allow_private,
             secret: None,
         }
         .validate()?)
+    }
+
+    /// Where it is.
+    pub(crate) fn address(&self) -> Result<String, ConfigError> {
+        if self.kind != Kind::Bedrock {
+            return self.base_url().map(str::to_owned);
+        }
+        let region = self.aws.region(self.base_url.as_deref())?;
+        let usual = || format!("https://bedrock-runtime.{region}.amazonaws.com");
+        Ok(self.base_url.clone().unwrap_or_else(usual))
     }
 
     /// The settings that one of its regions is called with.
@@ -186,11 +211,13 @@ impl Config {
                 let url = url.trim_end_matches('/');
                 Ok(url.strip_suffix("/v1").unwrap_or(url))
             }
-            (Some(url), Kind::Openai | Kind::Gemini) => Ok(url),
+            (Some(url), Kind::Openai | Kind::Gemini | Kind::Bedrock) => Ok(url),
             (None, Kind::Openai) => Ok(OPENAI_URL),
             (None, Kind::Anthropic) => Ok(ANTHROPIC_URL),
             (None, Kind::Gemini) => Ok(GEMINI_URL),
             (None, Kind::Azure) => Err(ConfigError::NoAddress),
+            // Its address is that of a region.
+            (None, Kind::Bedrock) => Err(ConfigError::NoAwsRegion),
         }
     }
 

@@ -6,6 +6,7 @@
 //! [`sentences`] (embeddings made here).
 #![deny(missing_docs)]
 
+pub mod aws;
 mod build;
 pub mod config;
 mod regional;

@@ -71,6 +71,7 @@ fn message(refusal: &Refusal) -> String {
 fn exception(refusal: &Refusal) -> Exception {
     let own = refusal.vendor_kind.as_deref().and_then(Exception::of_name);
     own.unwrap_or_else(|| match refusal.class {
+        Class::Invalid if refusal.status == StatusCode::NOT_FOUND => Exception::ResourceNotFound,
         Class::Invalid | Class::TooLarge => Exception::Validation,
         Class::Authentication => Exception::UnrecognizedClient,
         Class::Permission => Exception::AccessDenied,

@@ -1,0 +1,149 @@
+//! Credentials of AWS: found where they are, kept in memory, renewed before they expire and never for each request.
+
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use arc_swap::ArcSwapOption;
+use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::provider_config::ProviderConfig;
+use aws_credential_types::provider::ProvideCredentials;
+use aws_types::region::Region;
+use domain::ports::Clock;
+use domain::time::{Moment, Timestamp};
+use tokio::sync::{Mutex, OnceCell};
+
+use super::http::Http;
+
+/// What signs.
+pub(crate) type Pair = aws_credential_types::Credentials;
+
+/// How long before their end they are renewed.
+const RENEWED_BEFORE: Duration = Duration::from_mins(5);
+/// How long those are kept that name no end, as a profile's: the file may be changed.
+const KEPT: Duration = Duration::from_mins(15);
+
+/// Where credentials come from.
+pub(crate) enum Source {
+    /// They are written in the configuration.
+    Fixed(Pair),
+    /// AWS's own order: environment, profile (with SSO and roles), web identity, container, instance.
+    Chain {
+        /// The profile, where it is not that of the environment.
+        profile: Option<String>,
+        /// Where the services that give them are asked.
+        region: String,
+        /// How they are reached.
+        http: Http,
+    },
+}
+
+/// Finds and keeps credentials.
+pub(crate) struct Credentials {
+    source: Source,
+    chain: OnceCell<DefaultCredentialsChain>,
+    held: ArcSwapOption<Held>,
+    /// Held by whoever renews them.
+    renewing: Mutex<()>,
+    clock: Arc<dyn Clock>,
+}
+
+struct Held {
+    pair: Pair,
+    until: Timestamp,
+}
+
+impl Credentials {
+    pub(crate) fn new(source: Source, clock: Arc<dyn Clock>) -> Self {
+        let (chain, held, renewing) = (OnceCell::new(), ArcSwapOption::empty(), Mutex::new(()));
+        Self { source, chain, held, renewing, clock }
+    }
+
+    /// Credentials that are good now; waits for them at most until `until`.
+    pub(crate) async fn get(&self, until: Moment) -> Result<Pair, String> {
+        if let Source::Fixed(pair) = &self.source {
+            return Ok(pair.clone());
+        }
+        let held = self.held.load_full();
+        let left = held.as_ref().map_or(Duration::ZERO, |held| held.until.since(self.clock.wall()));
+        let good = held.filter(|_| !left.is_zero());
+        if let Some(good) = good.as_ref().filter(|_| left > RENEWED_BEFORE) {
+            return Ok(good.pair.clone());
+        }
+        match good {
+            // One renews them; for the others these are still good.
+            Some(good) => {
+                let Ok(_renewing) = self.renewing.try_lock() else { return Ok(good.pair.clone()) };
+                self.renew(until).await.or_else(|error| {
+                    tracing::warn!(
+                        error,
+                        "the credentials of AWS could not be renewed; those at hand are still good"
+                    );
+                    Ok(good.pair.clone())
+                })
+            }
+            None => {
+                let wait = async {
+                    let _renewing = self.renewing.lock().await;
+                    let held = self.held.load_full();
+                    let good = held.filter(|held| !held.until.since(self.clock.wall()).is_zero());
+                    match good {
+                        Some(good) => Ok(good.pair.clone()),
+                        None => self.renew(until).await,
+                    }
+                };
+                self.within(until, wait).await
+            }
+        }
+    }
+
+    async fn renew(&self, until: Moment) -> Result<Pair, String> {
+        let chain = self.chain.get_or_init(|| self.chain()).await;
+        let found = async { chain.provide_credentials().await.map_err(|error| whole(&error)) };
+        let pair = self.within(until, found).await?;
+        let end = pair.expiry().and_then(|end| end.duration_since(UNIX_EPOCH).ok());
+        let end = end.and_then(|end| i64::try_from(end.as_micros()).ok()).map(Timestamp);
+        let end = end.unwrap_or_else(|| self.clock.wall().after(KEPT + RENEWED_BEFORE));
+        self.held.store(Some(Arc::new(Held { pair: pair.clone(), until: end })));
+        Ok(pair)
+    }
+
+    async fn chain(&self) -> DefaultCredentialsChain {
+        let mut builder = DefaultCredentialsChain::builder();
+        if let Source::Chain { profile, region, http } = &self.source {
+            let region = Region::new(region.clone());
+            let config = ProviderConfig::without_region()
+                .with_region(Some(region.clone()))
+                .with_http_client(http.clone())
+                .with_time_source(http.clone());
+            builder = builder.configure(config).region(region);
+            if let Some(profile) = profile {
+                builder = builder.profile_name(profile);
+            }
+        }
+        builder.build().await
+    }
+
+    async fn within<T>(
+        &self,
+        until: Moment,
+        work: impl Future<Output = Result<T, String>>,
+    ) -> Result<T, String> {
+        tokio::select! {
+            biased;
+            outcome = work => outcome,
+            () = self.clock.sleep_until(until) => Err("the credentials of AWS did not come in time".to_owned()),
+        }
+    }
+}
+
+/// An error with its causes.
+fn whole(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
