@@ -18,7 +18,7 @@ pub(crate) fn note(response: &mut Response, standing: Standing) {
 pub(crate) fn tell(response: &mut Response, path: &str, now: Timestamp) {
     let Some(standing) = response.extensions_mut().remove::<Standing>() else { return };
     let headers = response.headers_mut();
-    let is_anthropic = path.starts_with("/v1/messages");
+    let is_anthropic = path.starts_with("/v1/messages") || path.starts_with("/anthropic/");
     for (name, bucket) in [("requests", standing.requests), ("tokens", standing.tokens)] {
         let Some(bucket) = bucket else { continue };
         match is_anthropic {

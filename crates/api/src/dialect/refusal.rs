@@ -166,6 +166,7 @@ impl From<NameError> for Refusal {
         let mut told = Self::invalid(Some("model"), ("model_not_found", error.to_string()));
         if matches!(error, NameError::Unknown { .. }) {
             told.status = StatusCode::NOT_FOUND;
+            told.class = Class::NotFound;
         }
         told
     }

@@ -31,6 +31,8 @@ impl Manner for OpenAi {
 fn reply(refusal: &Refusal) -> ErrorReply {
     // Classes that SDKs know.
     let kind = match refusal.class {
+        // What OpenAI itself says of a model that it does not have.
+        Class::NotFound if refusal.code == "model_not_found" => "invalid_request_error",
         Class::Invalid | Class::TooLarge => "invalid_request_error",
         Class::Authentication => "authentication_error",
         Class::Permission => "permission_error",
