@@ -76,7 +76,12 @@ impl Server {
     pub(crate) async fn health(&self, path: &str) -> Result<Value, ClientError> {
         let deadline = self.clock.now().after(PATIENCE);
         let response = self.send(Request::get(path)).await?;
+        // A server that is not ready says so with a 503; one that wants a key refuses.
+        let is_refused = response.status.is_client_error();
         let body = response.body.whole(REPLY_BYTES_MAX, deadline).await.map_err(broken)?;
+        if is_refused {
+            return Err(self.refused(&body));
+        }
         self.own(&body, |health| {
             let status = health["status"].as_str().unwrap_or_default();
             let is_deep = health["parts"].is_array() && health["version"].is_string();
