@@ -194,8 +194,8 @@ mod tests {
             ("[server]\ndialect_body_bytes_max = 0", "dialect_body_bytes_max must be more than 0"),
             ("[server]\nconnections_max = 0", "connections_max must be more than 0"),
             (
-                "[server.tls]\nlisten = \"0.0.0.0:1\"\ncertificate = \"a\"\nkey = \"file::b\"",
-                "[server.tls] listen: 0.0.0.0 can be reached",
+                "[server.tls]\nlisten = \"nowhere\"\ncertificate = \"a\"\nkey = \"file::b\"",
+                "[server.tls] listen: `nowhere` is not an address",
             ),
             (
                 "[server.tls]\nlisten = \"127.0.0.1:8080\"\ncertificate = \"a\"\nkey = \"file::b\"",
