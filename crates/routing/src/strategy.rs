@@ -1,6 +1,6 @@
 //! In which order the targets of a tier are called. A strategy computes; it calls nothing and waits for nothing.
 //!
-//! Reading order: this file (all strategies), [`weighted`], [`latency`], [`cost`], then [`difficulty`] with
+//! Reading order: this file (all strategies), [`weighted`], [`latency`], [`cost`], then [`mod@difficulty`] with
 //! [`question`] (what a request says of itself).
 
 use std::collections::{BTreeMap, VecDeque};
