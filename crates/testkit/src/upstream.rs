@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-pub use behaviour::{Answer, Behaviour, Phase, RetryAfter};
+pub use behaviour::{Answer, Behaviour, FrameFault, Phase, RetryAfter};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 

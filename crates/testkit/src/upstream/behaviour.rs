@@ -43,6 +43,29 @@ pub enum RetryAfter {
     Date(String),
 }
 
+/// What is wrong with a frame of an AWS event stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameFault {
+    /// Its checksum is that of another.
+    Checksum,
+    /// The checksum of its first bytes is that of others.
+    Prelude,
+    /// The body ends within it, properly.
+    Truncated,
+    /// It says that it is longer than any frame may be.
+    Length,
+    /// Its headers are longer than itself.
+    HeaderLength,
+    /// One of its headers has as many bytes as a header may.
+    HugeHeader,
+    /// It does not say which event it is.
+    Nameless,
+    /// It is an event that nobody knows.
+    Unknown,
+    /// It is an error that is no exception.
+    Error,
+}
+
 /// What the upstream does with a request. Unless said otherwise the answer is "This is the mock answer." as a
 /// stream when the request asks for one, else in one piece.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,6 +170,9 @@ pub enum Behaviour {
     Clutter,
     /// Closes the connection in place of a response.
     CloseAtOnce,
+    /// After two words of an AWS event stream comes such a frame, then the other words. In other formats there is no such
+    /// frame.
+    Frame(FrameFault),
 }
 
 impl Default for Behaviour {
@@ -187,7 +213,7 @@ impl Behaviour {
     /// The behaviours that have a name for the command line, as `down` or `hang-mid`.
     #[must_use]
     pub fn named() -> Vec<(&'static str, Self)> {
-        [Self::named_answers(), Self::named_refusals(), Self::named_breaks()].concat()
+        [Self::named_answers(), Self::named_refusals(), Self::named_breaks(), Self::named_frames()].concat()
     }
 
     /// Those that answer, however oddly.
@@ -278,6 +304,21 @@ impl Behaviour {
             ("length-too-long", Self::LengthTooLong),
             ("length-too-short", Self::LengthTooShort),
             ("no-http", Self::NoHttp),
+        ]
+    }
+
+    /// Those of AWS event streams.
+    fn named_frames() -> Vec<(&'static str, Self)> {
+        vec![
+            ("frame-checksum", Self::Frame(FrameFault::Checksum)),
+            ("frame-prelude", Self::Frame(FrameFault::Prelude)),
+            ("frame-truncated", Self::Frame(FrameFault::Truncated)),
+            ("frame-length", Self::Frame(FrameFault::Length)),
+            ("frame-header-length", Self::Frame(FrameFault::HeaderLength)),
+            ("frame-huge-header", Self::Frame(FrameFault::HugeHeader)),
+            ("frame-nameless", Self::Frame(FrameFault::Nameless)),
+            ("frame-unknown", Self::Frame(FrameFault::Unknown)),
+            ("frame-error", Self::Frame(FrameFault::Error)),
         ]
     }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::io::AsyncWrite;
 
 use super::Received;
-use super::behaviour::{Answer, Behaviour, Phase, RetryAfter};
+use super::behaviour::{Answer, Behaviour, FrameFault, Phase, RetryAfter};
 use super::server::write;
 use form::{Asked, Form};
 
@@ -89,6 +89,7 @@ impl<W: AsyncWrite + Unpin> Reply<'_, W> {
                     RetryAfter::Seconds(seconds) => format!("retry-after: {seconds}\r\n"),
                     RetryAfter::Date(date) => format!("retry-after: {date}\r\n"),
                 };
+                let extra = extra + &self.form.error_fields(*status, body);
                 self.whole(*status, &extra, &self.form.error(*status, body)).await
             }
             Behaviour::Hang(phase) => {
@@ -112,7 +113,8 @@ impl<W: AsyncWrite + Unpin> Reply<'_, W> {
                 for (name, value) in &request.headers {
                     let _ = writeln!(body, "{name}: {value}");
                 }
-                self.whole(500, "", &json!({"error": {"message": body}}).to_string()).await
+                let body = json!({"error": {"message": body}}).to_string();
+                self.whole(500, "", &self.form.error(500, &body)).await
             }
             Behaviour::EarlyHints => {
                 write(self.writer, b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n").await?;
@@ -213,7 +215,7 @@ impl<W: AsyncWrite + Unpin> Reply<'_, W> {
             }
             Behaviour::Empty => self.end().await,
             Behaviour::Comments => loop {
-                self.chunk(b": still here\n\n").await?;
+                self.chunk(&self.form.comment()).await?;
                 tokio::time::sleep(Duration::from_millis(200)).await;
             },
             Behaviour::EndlessWords => loop {
@@ -225,10 +227,12 @@ impl<W: AsyncWrite + Unpin> Reply<'_, W> {
                 let mut frames: Vec<String> =
                     all.iter().map(|word| self.frame(&json!({"content": word}), None)).collect();
                 frames.extend([self.frame(&json!({}), Some("stop")), "[DONE]".to_owned()]);
-                let body = String::from_utf8_lossy(&self.frames(&frames)).replace('\n', "\r\n");
-                self.chunk(body.as_bytes()).await?;
+                for frame in frames {
+                    self.chunk(&self.form.frame_with_returns(&frame, &self.asked)).await?;
+                }
                 self.end().await
             }
+            Behaviour::Frame(fault) => self.frame_fault(*fault).await,
             Behaviour::ContentFilter => self.stream(Script { finish: Some("content_filter"), ..few }).await,
             Behaviour::LengthLimit => self.stream(Script { finish: Some("length"), ..few }).await,
             Behaviour::NoDone => self.stream(Script { end: StreamEnd::NoDone, ..usual }).await,
@@ -239,6 +243,17 @@ impl<W: AsyncWrite + Unpin> Reply<'_, W> {
             }
             _ => self.stream(usual).await,
         }
+    }
+
+    async fn frame_fault(&mut self, fault: FrameFault) -> Sent {
+        self.some_words(WORDS_BEFORE_FAULT).await?;
+        let frame = self.frame(&json!({"content": ""}), None);
+        self.chunk(&self.form.spoiled(fault, &frame, &self.asked)).await?;
+        if fault == FrameFault::Truncated {
+            return self.end().await;
+        }
+        let all = words(Behaviour::TEXT);
+        self.stream(Script::usual(all.get(WORDS_BEFORE_FAULT..).unwrap_or_default())).await
     }
 
     /// The same faults where no stream was asked for.

@@ -37,11 +37,11 @@ pub(super) fn said<'a>(texts: impl IntoIterator<Item = Option<&'a RawValue>>) ->
 
 /// Understands the events of one kind of stream.
 pub(super) trait Understand: Send {
-    /// What the event of this name says.
+    /// What the event of this name says; `None` when nobody here knows it.
     ///
     /// # Errors
     /// [`StreamError`] when it is no part of an answer.
-    fn event(&mut self, name: &str, payload: &[u8]) -> Result<Meaning, StreamError>;
+    fn event(&mut self, name: &str, payload: &[u8]) -> Result<Option<Meaning>, StreamError>;
 }
 
 /// Cuts a stream into portions of whole frames.
@@ -73,7 +73,13 @@ impl<U: Understand> Portions<U> {
         }
     }
 
-    fn understand(&mut self, frame: &Bytes) -> Result<Meaning, StreamError> {
+    /// Nothing goes out before something of the answer is there, nor its end before it is certain: no error could
+    /// follow it.
+    fn is_held(&self) -> bool {
+        !self.has_answer || (self.finish.is_some() && !self.is_ended)
+    }
+
+    fn understand(&mut self, frame: &Bytes) -> Result<Option<Meaning>, StreamError> {
         let frame = frame::read(frame.clone()).map_err(|_| StreamError::Malformed)?;
         match frame.kind {
             Kind::Event(name) => self.understand.event(name.as_str(), &frame.payload),
@@ -93,13 +99,14 @@ impl<U: Understand> stream::Portions for Portions<U> {
         self.cutter.push(bytes);
         let mut progress = Progress::Silent;
         while let Some(frame) = self.cutter.next_frame().map_err(|_| StreamError::Malformed)? {
-            let meaning = self.understand(&frame)?;
+            let understood = self.understand(&frame)?;
+            let meaning = understood.unwrap_or_default();
             self.has_answer |= meaning.has_answer || meaning.finish.is_some();
             self.said = self.said.saturating_add(meaning.said);
-            self.finish = meaning.finish.or(self.finish);
+            self.finish = self.finish.or(meaning.finish);
             self.usage = meaning.usage.or(self.usage);
             self.whole.add(frame);
-            if !self.has_answer && self.whole.len() > FRAME_BYTES_MAX {
+            if self.is_held() && self.whole.len() > FRAME_BYTES_MAX {
                 return Err(StreamError::Malformed);
             }
             progress = match self.finish {
@@ -108,6 +115,8 @@ impl<U: Understand> stream::Portions for Portions<U> {
                     return Ok(Progress::Ended);
                 }
                 Some(_) => Progress::Ending,
+                // What nobody knows is no sign that an answer is on its way.
+                None if understood.is_none() => progress,
                 None => Progress::Answering,
             };
         }
@@ -128,7 +137,7 @@ impl<U: Understand> stream::Portions for Portions<U> {
     }
 
     fn give_out(&mut self) -> Option<RelayedPortion> {
-        if !self.has_answer {
+        if self.is_held() {
             return None;
         }
         let bytes = self.whole.take()?;

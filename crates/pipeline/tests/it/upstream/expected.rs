@@ -8,7 +8,7 @@ use super::vendor::{Pair, Vendor};
 /// `first` and `second` are whole answers of that provider. `broken` is a part of the first one's, and then an error.
 /// `refused` is the provider's own 4xx, which is not tried elsewhere. What the first provider calls complete is passed
 /// on as it is: `cut` by its own limit or filter, `doubled`, or `empty`.
-pub(super) const EXPECTED: [(&[&str], [&str; 3]); 13] = [
+pub(super) const EXPECTED: [(&[&str], [&str; 3]); 15] = [
     (
         &[
             "answer",
@@ -78,18 +78,43 @@ pub(super) const EXPECTED: [(&[&str], [&str; 3]); 13] = [
     ),
     // Its words never end, so its time does: long after its stream began.
     (&["endless"], ["broken", "second", "second"]),
+    // Of event streams only; what has come in one piece has no frames.
+    (&["frame-huge-header", "frame-unknown"], ["first", "first", "first"]),
+    (
+        &[
+            "frame-checksum",
+            "frame-prelude",
+            "frame-truncated",
+            "frame-length",
+            "frame-header-length",
+            "frame-nameless",
+            "frame-error",
+        ],
+        ["broken", "first", "second"],
+    ),
 ];
 
 /// What comes of it with a second provider below.
 pub(super) fn of(name: &str, way: Way, pair: Pair) -> &'static str {
-    let is_translated = pair.caller != pair.provider;
+    let is_translated = pair.is_translated();
+    // Claude's own stream has one within Bedrock's.
+    let has_no_marker = match pair.provider {
+        Vendor::Bedrock => pair.caller != Vendor::Invoke,
+        provider => provider == Vendor::Gemini,
+    };
     match (name, way) {
-        // Passed on are event streams only; what is read to be translated may be JSON, too.
-        ("json", Way::Streamed) if is_translated => return "first",
+        // What is read to be translated from server-sent events may be JSON, too.
+        ("json", Way::Streamed) if is_translated && pair.provider != Vendor::Bedrock => return "first",
+        ("json", Way::Generate) if pair.provider == Vendor::Bedrock => return "second",
         // A stream without a word is an answer only to those who see the provider's own bytes.
         ("no-words", Way::Streamed) if is_translated => return "second",
-        // Only OpenAI's own bytes are taken for whole without a reason for their end.
-        ("no-finish", Way::Whole) if is_translated || pair.provider == Vendor::Anthropic => return "second",
+        ("no-words", Way::Whole) if pair.provider == Vendor::Gemini => return "second",
+        // Only OpenAI's own bytes are taken for whole without a reason for their end, and the streams of those that
+        // have an end marker.
+        ("no-finish", Way::Whole) if is_translated || pair.provider != Vendor::OpenAi => return "second",
+        ("no-finish", _) if has_no_marker => return if way == Way::Streamed { "broken" } else { "second" },
+        // More of it has come by then: its frames are shorter.
+        ("cut", Way::Streamed) if has_no_marker => return "broken",
         _ => {}
     }
     let row = EXPECTED.iter().find(|(names, _)| names.contains(&name));

@@ -234,7 +234,10 @@ async fn every_behaviour_has_its_outcome() {
         let (streamed, whole) = futures_util::join!(streamed, outcome(name, behaviour, Delivery::Whole));
         (name, streamed, whole)
     };
-    let found = futures_util::future::join_all(Behaviour::named().into_iter().map(both)).await;
+    // Gemini's streams have no frames of bytes.
+    let named =
+        Behaviour::named().into_iter().filter(|(_, behaviour)| !matches!(behaviour, Behaviour::Frame(_)));
+    let found = futures_util::future::join_all(named.map(both)).await;
     assert!(found.len() >= 60, "{}", found.len());
     let n_expected: usize = OUTCOMES.iter().map(|(_, _, names)| names.len()).sum();
     assert_eq!(n_expected + 3, found.len(), "all but three have one outcome");

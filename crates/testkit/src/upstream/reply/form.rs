@@ -1,14 +1,18 @@
 //! The formats in which the upstream answers. All faults are written once, as chat completions; a form turns those into
 //! its own bytes. What it does not understand (an error, a broken frame) goes out as it is.
 
+mod bedrock;
 mod completions;
 mod embeddings;
 mod gemini;
 mod messages;
 
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::upstream::Received;
+use crate::upstream::{FrameFault, Received};
 
 /// What of the request shapes the reply.
 pub(in crate::upstream) struct Asked {
@@ -20,8 +24,16 @@ pub(in crate::upstream) struct Asked {
     pub(super) texts: Vec<String>,
     pub(super) dimensions: usize,
     pub(super) in_base64: bool,
-    /// Of messages: how far the stream is.
-    told: messages::Told,
+    /// How far the stream is.
+    told: Told,
+}
+
+/// How far a stream is: its first frames come before the first that needs them, and its last ones say what it used.
+#[derive(Debug, Default)]
+struct Told {
+    has_begun: AtomicBool,
+    n_words: AtomicUsize,
+    usage: Mutex<Option<Value>>,
 }
 
 /// A format.
@@ -54,6 +66,34 @@ pub(super) trait Form: Send + Sync {
         let _ = status;
         body.to_owned()
     }
+
+    /// Header fields of that error, each with its line end.
+    fn error_fields(&self, status: u16, body: &str) -> String {
+        let _ = (status, body);
+        String::new()
+    }
+
+    /// What says nothing, but that the stream lives.
+    fn comment(&self) -> Vec<u8> {
+        b": still here\n\n".to_vec()
+    }
+
+    /// What a reader does not need, of every kind.
+    fn clutter(&self) -> Vec<u8> {
+        b": a comment\n\nid: 7\nretry: 10\nevent: ping\ndata:\n\n".to_vec()
+    }
+
+    /// A frame whose lines end with CRLF.
+    fn frame_with_returns(&self, data: &str, asked: &Asked) -> Vec<u8> {
+        let frame = self.frame(data, asked);
+        String::from_utf8_lossy(&frame).replace('\n', "\r\n").into_bytes()
+    }
+
+    /// A frame with `fault`, in formats whose frames can have it.
+    fn spoiled(&self, fault: FrameFault, data: &str, asked: &Asked) -> Vec<u8> {
+        let _ = fault;
+        self.frame(data, asked)
+    }
 }
 
 /// The format of what stands at the path of `request`.
@@ -61,6 +101,8 @@ pub(super) fn of(request: &Received) -> &'static dyn Form {
     let path = request.line.split(' ').nth(1).unwrap_or_default();
     let path = path.split('?').next().unwrap_or_default();
     match path {
+        _ if path.ends_with("/converse") || path.ends_with("/converse-stream") => &bedrock::Converse,
+        _ if path.contains("/invoke") => bedrock::invoke::of(path),
         _ if path.ends_with("Content") => &gemini::Gemini,
         _ if path.ends_with(":batchEmbedContents") => &embeddings::Gemini,
         _ if path.ends_with("/chat/completions") => &ChatCompletions,
@@ -93,7 +135,7 @@ impl Asked {
             texts: Vec::new(),
             dimensions: 4,
             in_base64: false,
-            told: messages::Told::default(),
+            told: Told::default(),
         }
     }
 }

@@ -64,12 +64,20 @@ impl<W: AsyncWrite + Unpin> Reply<'_, W> {
             Behaviour::CutFrames(n) => usual.into_iter().take(*n).collect(),
             Behaviour::HugeFrame(bytes) => [vec![grown(&text(SEED), *bytes)], usual].concat(),
             Behaviour::Clutter => {
-                let clutter = ": a comment\n\nid: 7\nretry: 10\nevent: ping\ndata:\n\n";
                 let empty = text("");
                 let pair = |frame: &String| self.frames(&[empty.clone(), frame.clone()]);
-                return Some(usual.iter().flat_map(|frame| [clutter.into(), pair(frame)].concat()).collect());
+                let cluttered = |frame| [self.form.clutter(), pair(frame)].concat();
+                return Some(usual.iter().flat_map(cluttered).collect());
             }
-            Behaviour::InvalidUtf8 => return Some(with_bad_byte(&self.frames(&usual))),
+            Behaviour::InvalidUtf8 => {
+                let usual: Vec<String> = usual.iter().map(|frame| with_stand_in(frame)).collect();
+                let frames = self.frames(&usual);
+                // What is no text has the byte already, below its checksum.
+                return Some(match String::from_utf8(frames) {
+                    Ok(frames) => with_bad_byte(&frames),
+                    Err(other) => other.into_bytes(),
+                });
+            }
             _ => return None,
         };
         Some(self.frames(&frames))
@@ -91,7 +99,7 @@ impl<W: AsyncWrite + Unpin> Reply<'_, W> {
             Behaviour::CutFrames(_) => usual.into_bytes().into_iter().take(60).collect(),
             Behaviour::HugeFrame(bytes) => grown(&whole(&self.completion(SEED, "stop")), *bytes).into_bytes(),
             Behaviour::Clutter => format!("\r\n\t {usual} \n\n").into_bytes(),
-            Behaviour::InvalidUtf8 => with_bad_byte(usual.as_bytes()),
+            Behaviour::InvalidUtf8 => with_bad_byte(&with_stand_in(&usual)),
             _ => return None,
         })
     }
@@ -102,12 +110,14 @@ fn grown(json: &str, bytes: usize) -> String {
     json.replace(SEED, &"x".repeat(bytes))
 }
 
-/// `bytes` with one in a word of the answer that no UTF-8 has.
-fn with_bad_byte(bytes: &[u8]) -> Vec<u8> {
-    const WORD: &[u8] = b"mock ";
-    let at = bytes.windows(WORD.len()).position(|found| found == WORD).unwrap_or(bytes.len());
-    let (before, after) = bytes.split_at(at);
-    [before, b"mo\xffck ", after.strip_prefix(WORD).unwrap_or(after)].concat()
+/// `text` with a letter in a word of the answer that stands for a byte which no UTF-8 has.
+fn with_stand_in(text: &str) -> String {
+    text.replace("mock ", "mo\u{f8ff}ck ")
+}
+
+/// `text` with that byte.
+pub(super) fn with_bad_byte(text: &str) -> Vec<u8> {
+    text.split('\u{f8ff}').map(str::as_bytes).collect::<Vec<_>>().join(&0xff)
 }
 
 fn with_length(head: &str, length: usize, body: &[u8]) -> Vec<u8> {
@@ -125,25 +135,7 @@ fn gzip(body: &[u8]) -> Vec<u8> {
         packed.extend_from_slice(&(!length).to_le_bytes());
         packed.extend_from_slice(block);
     }
-    packed.extend_from_slice(&crc32(body).to_le_bytes());
+    packed.extend_from_slice(&crc32fast::hash(body).to_le_bytes());
     packed.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
     packed
-}
-
-/// The checksum of RFC 1952 §8.
-fn crc32(bytes: &[u8]) -> u32 {
-    let step = |rest: u32| if rest & 1 == 1 { (rest >> 1) ^ 0xedb8_8320 } else { rest >> 1 };
-    let add = |sum: u32, byte: &u8| (0..8).fold(sum ^ u32::from(*byte), |rest, _| step(rest));
-    !bytes.iter().fold(u32::MAX, add)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_checksum_is_that_of_gzip() {
-        // The check value of CRC-32/ISO-HDLC.
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
-    }
 }

@@ -89,14 +89,14 @@ impl OwnDialect for Converse {
 pub(in crate::bedrock) struct Frames;
 
 impl Understand for Frames {
-    fn event(&mut self, name: &str, payload: &[u8]) -> Result<Meaning, StreamError> {
+    fn event(&mut self, name: &str, payload: &[u8]) -> Result<Option<Meaning>, StreamError> {
         json::check(payload, LIMITS).map_err(|_| StreamError::Malformed)?;
         event(name, payload)
     }
 }
 
-/// What an event of ConverseStream says, whose payload is JSON.
-pub(in crate::bedrock) fn event(name: &str, payload: &[u8]) -> Result<Meaning, StreamError> {
+/// What an event of ConverseStream says, whose payload is JSON; `None` when it is not known.
+pub(in crate::bedrock) fn event(name: &str, payload: &[u8]) -> Result<Option<Meaning>, StreamError> {
     #[derive(Deserialize)]
     struct Added<'a> {
         #[serde(borrow)]
@@ -127,7 +127,8 @@ pub(in crate::bedrock) fn event(name: &str, payload: &[u8]) -> Result<Meaning, S
         usage: Option<answer::Tokens>,
     }
     let unreadable = |_| StreamError::Malformed;
-    Ok(match name {
+    Ok(Some(match name {
+        "messageStart" | "contentBlockStop" => Meaning::default(),
         "contentBlockStart" => Meaning { has_answer: true, ..Meaning::default() },
         "contentBlockDelta" => {
             let added: Added<'_> = serde_json::from_slice(payload).map_err(unreadable)?;
@@ -145,6 +146,6 @@ pub(in crate::bedrock) fn event(name: &str, payload: &[u8]) -> Result<Meaning, S
             let usage = metadata.usage.map(|usage| usage.usage());
             Meaning { usage, is_last: true, ..Meaning::default() }
         }
-        _ => Meaning::default(),
-    })
+        _ => return Ok(None),
+    }))
 }

@@ -166,7 +166,12 @@ impl Events {
                 let stopped: Stopped<'_> = parse(payload)?;
                 self.begin(events);
                 self.blocks.close(events);
-                self.finish = Some(finish(&stopped.stop_reason).ok_or(StreamError::Malformed)?);
+                let finish = finish(&stopped.stop_reason).ok_or(StreamError::Malformed)?;
+                // A model that stops by itself before its first word has not answered.
+                if !self.has_answer && matches!(finish, Finish::Stop | Finish::StopText | Finish::ToolUse) {
+                    return Err(StreamError::Empty);
+                }
+                self.finish = Some(finish);
             }
             "metadata" => {
                 let metadata: Metadata = parse(payload)?;

@@ -77,9 +77,9 @@ impl Chunks {
 }
 
 impl Understand for Chunks {
-    fn event(&mut self, name: &str, payload: &[u8]) -> Result<Meaning, StreamError> {
+    fn event(&mut self, name: &str, payload: &[u8]) -> Result<Option<Meaning>, StreamError> {
         if name != "chunk" {
-            return Ok(Meaning::default());
+            return Ok(None);
         }
         let bytes = bytes(payload)?;
         let fields: BTreeMap<Cow<'_, str>, &RawValue> =
@@ -100,7 +100,7 @@ impl Understand for Chunks {
             meaning.usage = Some(metrics.usage());
             meaning.is_last = true;
         }
-        Ok(meaning)
+        Ok(Some(meaning))
     }
 }
 
@@ -134,6 +134,8 @@ fn claude(bytes: &[u8]) -> Result<Meaning, StreamError> {
         is_last: is("message_stop"),
         ..Meaning::default()
     };
+    // It is the end, whether or not the reason came before it.
+    meaning.finish = meaning.is_last.then_some(Finish::Stop);
     if let Some(delta) = event.delta {
         meaning.said = said([delta.text, delta.partial_json]);
         meaning.finish = delta.stop_reason.map(|reason| match &*reason {
@@ -151,7 +153,7 @@ fn claude(bytes: &[u8]) -> Result<Meaning, StreamError> {
 fn nova(fields: &BTreeMap<Cow<'_, str>, &RawValue>) -> Result<Meaning, StreamError> {
     let mut meaning = Meaning::default();
     for (name, payload) in fields.iter().filter(|(name, _)| *name != METRICS) {
-        let more = event(name, payload.get().as_bytes())?;
+        let Some(more) = event(name, payload.get().as_bytes())? else { continue };
         meaning.has_answer |= more.has_answer;
         meaning.said = meaning.said.saturating_add(more.said);
         meaning.finish = more.finish.or(meaning.finish);
@@ -210,6 +212,9 @@ struct Whole<'a> {
     results: Option<Vec<Completion<'a>>>,
     #[serde(default)]
     input_text_token_count: Option<u32>,
+    /// No answer has one; AWS's errors consist of it.
+    #[serde(borrow, default, alias = "Message")]
+    message: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -238,6 +243,7 @@ pub(super) fn whole(body: &[u8]) -> Result<Done, StreamError> {
         }
         Whole { output: Some(_), .. } => answer::done(body)?,
         Whole { content: Some(_), .. } => Messages.whole(body)?,
+        Whole { message: Some(_), .. } => return Err(StreamError::Malformed),
         // Vectors, or the format of another maker.
         Whole { input_text_token_count, .. } => {
             let usage = input_text_token_count.map(|_| Usage::of(input, TokenCount(0)));

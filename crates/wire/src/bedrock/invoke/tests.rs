@@ -121,6 +121,7 @@ fn answers_are_understood() {
         ("{", StreamError::Malformed),
         ("[]", StreamError::Malformed),
         (r#"{"results":[]}"#, StreamError::Empty),
+        (r#"{"message":"The model is not there."}"#, StreamError::Malformed),
     ] {
         assert_eq!(whole(body.as_bytes()), Err(want), "{body}");
     }

@@ -1,4 +1,4 @@
-//! Embeddings, of OpenAI and of Gemini: vectors that depend on their text alone.
+//! Embeddings, of OpenAI, Gemini, Titan and Cohere: vectors that depend on their text alone.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,6 +9,10 @@ use crate::upstream::Received;
 
 pub(super) struct OpenAi;
 pub(super) struct Gemini;
+/// On Bedrock: one text for each call.
+pub(super) struct Titan;
+/// On Bedrock: many.
+pub(super) struct Cohere;
 
 /// The vector of `text`: its bytes' sums, so that each text has its own.
 fn vector(text: &str, dimensions: usize) -> Vec<f32> {
@@ -82,5 +86,45 @@ impl Form for Gemini {
         }
         let entries: Vec<Value> = vectors(asked).map(|vector| json!({ "values": vector })).collect();
         json!({ "embeddings": entries }).to_string()
+    }
+}
+
+impl Form for Titan {
+    fn asked(&self, _: &Received, body: &Value) -> Asked {
+        let text = body.get("inputText").and_then(Value::as_str).unwrap_or_default();
+        Asked {
+            texts: vec![text.to_owned()],
+            dimensions: length(body, "dimensions"),
+            ..Asked::as_openai_says(body)
+        }
+    }
+
+    fn whole(&self, body: &str, asked: &Asked) -> String {
+        let Some((text, vector)) =
+            asked.texts.first().zip(vectors(asked).next()).filter(|_| Said::of(body).is_some())
+        else {
+            return body.to_owned();
+        };
+        json!({ "embedding": vector, "inputTextTokenCount": text.split_whitespace().count() }).to_string()
+    }
+}
+
+impl Form for Cohere {
+    fn asked(&self, _: &Received, body: &Value) -> Asked {
+        let texts = body.get("texts").and_then(Value::as_array).into_iter().flatten();
+        Asked {
+            texts: texts.filter_map(|text| text.as_str().map(str::to_owned)).collect(),
+            dimensions: length(body, "output_dimension"),
+            ..Asked::as_openai_says(body)
+        }
+    }
+
+    fn whole(&self, body: &str, asked: &Asked) -> String {
+        if Said::of(body).is_none() {
+            return body.to_owned();
+        }
+        let all: Vec<Vec<f32>> = vectors(asked).collect();
+        json!({ "id": "mock", "response_type": "embeddings_by_type", "embeddings": { "float": all }, "texts": asked.texts })
+            .to_string()
     }
 }

@@ -28,13 +28,36 @@ impl Form for Gemini {
             Some(piece) => event(&piece),
             // There is no end marker.
             None if data == "[DONE]" => Vec::new(),
-            None => event(data),
+            None => event(&self.error(500, data)),
+        }
+    }
+
+    fn error(&self, status: u16, body: &str) -> String {
+        match serde_json::from_str::<Value>(body) {
+            Ok(found) if found.get("error").is_some() => error(status, &found).to_string(),
+            _ => body.to_owned(),
         }
     }
 
     fn whole(&self, body: &str, asked: &Asked) -> String {
-        said_as(body, |said| piece(said, asked)).unwrap_or_else(|| body.to_owned())
+        said_as(body, |said| piece(said, asked)).unwrap_or_else(|| self.error(500, body))
     }
+}
+
+/// OpenAI's error as Google says the same.
+fn error(status: u16, body: &Value) -> Value {
+    let said = body.pointer("/error/message").and_then(Value::as_str).unwrap_or_default();
+    let name = match status {
+        400 => "INVALID_ARGUMENT",
+        401 => "UNAUTHENTICATED",
+        403 => "PERMISSION_DENIED",
+        404 => "NOT_FOUND",
+        429 => "RESOURCE_EXHAUSTED",
+        503 => "UNAVAILABLE",
+        504 => "DEADLINE_EXCEEDED",
+        _ => "INTERNAL",
+    };
+    json!({ "error": { "code": status, "message": said, "status": name } })
 }
 
 fn piece(said: &Said, asked: &Asked) -> Value {

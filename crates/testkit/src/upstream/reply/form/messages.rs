@@ -1,6 +1,6 @@
 //! Anthropic's messages, and how many tokens one has.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
@@ -9,13 +9,6 @@ use crate::upstream::Received;
 
 pub(super) struct Messages;
 pub(super) struct CountTokens;
-
-/// How far a stream is: its first frames come before the first that needs them, and its last one counts.
-#[derive(Debug, Default)]
-pub(in crate::upstream) struct Told {
-    has_begun: AtomicBool,
-    n_words: AtomicUsize,
-}
 
 impl Form for Messages {
     fn asked(&self, _: &Received, body: &Value) -> Asked {
@@ -26,14 +19,7 @@ impl Form for Messages {
     }
 
     fn frame(&self, data: &str, asked: &Asked) -> Vec<u8> {
-        let frames = match (Said::of(data), data) {
-            (Some(said), _) => said_frames(&said, asked),
-            (None, "[DONE]") => vec![json!({ "type": "message_stop" })],
-            (None, data) => match serde_json::from_str::<Value>(data) {
-                Ok(body) if body.get("error").is_some() => vec![error(500, &body)],
-                _ => return super::event(data),
-            },
-        };
+        let Some(frames) = frames(data, asked) else { return super::event(data) };
         let event =
             |frame: &Value| format!("event: {}\ndata: {frame}\n\n", frame["type"].as_str().unwrap_or("?"));
         frames.iter().map(event).collect::<String>().into_bytes()
@@ -70,6 +56,18 @@ impl Form for CountTokens {
     fn error(&self, status: u16, body: &str) -> String {
         Messages.error(status, body)
     }
+}
+
+/// The events that say the same as `data`; `None` for a broken frame.
+pub(super) fn frames(data: &str, asked: &Asked) -> Option<Vec<Value>> {
+    Some(match (Said::of(data), data) {
+        (Some(said), _) => said_frames(&said, asked),
+        (None, "[DONE]") => vec![json!({ "type": "message_stop" })],
+        (None, data) => match serde_json::from_str::<Value>(data) {
+            Ok(body) if body.get("error").is_some() => vec![error(500, &body)],
+            _ => return None,
+        },
+    })
 }
 
 /// The words of a text, or of the texts in a list of blocks.
