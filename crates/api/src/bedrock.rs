@@ -16,7 +16,7 @@ use bytes::Bytes;
 use domain::chat::{Delivery, Relayed};
 use http::{HeaderMap, HeaderValue, header};
 use wire::bedrock::{converse, invoke};
-use wire::openai::relay::RequestError;
+use wire::request::RequestError;
 
 use self::manner::Bedrock;
 use crate::caller::Caller;

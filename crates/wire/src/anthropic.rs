@@ -6,7 +6,7 @@
 //! (answers out), [`failure`] (what an error means), [`relay`] (requests and answers passed on), [`count`] (how many
 //! tokens a request has).
 
-mod answer;
+pub(crate) mod answer;
 pub mod count;
 pub mod failure;
 mod inbound;

@@ -74,6 +74,14 @@ impl Frames {
         self.n_passed = end.min(self.pending.len());
     }
 
+    /// Takes the next frame, which ends at `end`, out of what goes on.
+    pub fn cut_out(&mut self, end: usize) {
+        let rest = self.pending.split_off(end.min(self.pending.len()));
+        self.pending.truncate(self.n_passed);
+        self.pending.extend_from_slice(&rest);
+        self.line_start = self.n_passed;
+    }
+
     /// Puts `frame` in the place of what is left after the last frame that may go on.
     pub fn end_with(&mut self, frame: &[u8]) {
         self.pending.truncate(self.n_passed);

@@ -2,17 +2,17 @@
 //! buffers of `google.ai.generativelanguage.v1beta`, read 2026-11). Callers do not speak it.
 //!
 //! Reading order: this file (the format), `request` and `turns` (a conversation as its body), [`schema`] (JSON schemas),
-//! `answer` (what comes back), [`stream`] (in pieces), `failure` (what an error means), [`proof`] (thought signatures),
+//! `answer` (what comes back), `stream` (in pieces), `failure` (what an error means), [`proof`] (thought signatures),
 //! [`embedding`].
 
 pub mod embedding;
 pub mod proof;
 pub mod schema;
-pub mod stream;
 
 mod answer;
 mod failure;
 mod request;
+mod stream;
 mod turns;
 
 use bytes::Bytes;
@@ -21,6 +21,7 @@ use domain::conversation::{Answer, Conversation};
 use domain::fault::Fault;
 
 use crate::protocol::{Call, OwnDialect, Place, Protocol, Reply};
+use crate::reader::Reader;
 use crate::stream::{EventReader, StreamError};
 use crate::translation::Untranslatable;
 
@@ -45,7 +46,7 @@ impl Protocol for Gemini {
     }
 
     fn reader(&self) -> Box<dyn EventReader> {
-        Box::new(stream::Reader::default())
+        Box::new(Reader::<stream::Pieces>::default())
     }
 
     fn classify(&self, reply: Reply<'_>) -> Fault {

@@ -4,8 +4,9 @@
 //! of either), [`translation`] (what cannot be carried), [`between`] (a provider's events as a caller's frames),
 //! [`texts`] (conversations of plain text), [`embedding`] (texts to vectors); then the formats: [`openai`],
 //! [`azure`], [`anthropic`], [`bedrock`], [`gemini`]; and what they are made with: [`json`] (a scan of untrusted JSON before it is
-//! parsed), [`object`] (its fields one by one), [`patch`], [`sse`] (event streams), [`frames`] (event streams that are
-//! passed on), [`blocks`], [`retry_after`] (how long to wait), [`words`] (what a provider said).
+//! parsed), [`object`] (its fields one by one), [`request`] (a caller's own, as far as passing it on
+//! needs it), [`patch`], [`sse`] and `reader` (event streams, and answers in them), [`frames`] and `relay` (event streams that
+//! are passed on), [`blocks`], [`retry_after`] (how long to wait), [`words`] (what a provider said).
 #![deny(missing_docs)]
 
 pub mod anthropic;
@@ -23,6 +24,9 @@ pub mod object;
 pub mod openai;
 pub mod patch;
 pub mod protocol;
+mod reader;
+mod relay;
+pub mod request;
 pub mod retry_after;
 #[cfg(test)]
 mod sampled;

@@ -185,6 +185,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::relay::tests::portions;
 
     fn decode(portions: &[&[u8]]) -> (Vec<Event>, Option<Event>) {
         let mut decoder = Decoder::new(Limits::default());
@@ -244,10 +245,7 @@ mod tests {
             cuts in proptest::collection::vec(0_usize..200, 0..12),
         ) {
             let bytes = text.as_bytes();
-            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
-            cuts.extend([0, bytes.len()]);
-            cuts.sort_unstable();
-            let portions: Vec<&[u8]> = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect();
+            let portions = portions(bytes, cuts);
             let whole = decode(&[bytes]);
             prop_assert_eq!(decode(&portions), whole.clone());
             let single: Vec<&[u8]> = bytes.chunks(1).collect();

@@ -1,7 +1,7 @@
 //! What all streams of answers have in common: how far they are, how they fail, and who reads and writes them.
 
 use bytes::BytesMut;
-use domain::chat::RelayedPortion;
+use domain::chat::{Finish, RelayedPortion};
 use domain::conversation::Event;
 use domain::fault::{Fault, Kind};
 
@@ -23,6 +23,15 @@ pub enum StreamError {
 }
 
 impl StreamError {
+    /// Why an answer failed that never said why it ended.
+    #[must_use]
+    pub fn without_end(before: Before) -> Self {
+        match before {
+            Before::Text => Self::Cut,
+            Before::Nothing => Self::Empty,
+        }
+    }
+
     /// The class of the failure, given whether text had come before it.
     #[must_use]
     pub fn fault(self, before: Before) -> Fault {
@@ -56,6 +65,13 @@ pub enum Progress {
     Ending,
     /// The answer is complete and nothing follows.
     Ended,
+}
+
+impl Progress {
+    /// Of an answer that goes on, or has said why it ended.
+    pub(crate) fn before_end(finish: Option<Finish>) -> Self {
+        if finish.is_some() { Self::Ending } else { Self::Answering }
+    }
 }
 
 /// Reads a provider's stream in its own format. How the bytes are cut into portions makes no difference.

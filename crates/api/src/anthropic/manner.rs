@@ -37,13 +37,8 @@ impl Manner for Anthropic {
 }
 
 fn told(refusal: &Refusal) -> Value {
-    let Refusal { message, code, parameter, .. } = refusal;
-    // Its errors have no field for the place of a mistake: the message names it.
-    let message = match parameter {
-        Some(parameter) if !message.contains(parameter.as_str()) => format!("{parameter}: {message}"),
-        _ => message.clone(),
-    };
-    json!({ "type": kind(refusal), "message": message, "details": { "error_code": code } })
+    let details = json!({ "error_code": refusal.code });
+    json!({ "type": kind(refusal), "message": refusal.placed_message(), "details": details })
 }
 
 /// The status: the provider's own where its words are told, else one that SDKs know.
@@ -81,11 +76,6 @@ fn kind(refusal: &Refusal) -> &'static str {
 mod tests {
     use super::*;
 
-    fn refusal(status: u16, class: Class) -> Refusal {
-        let status = StatusCode::from_u16(status).expect("a status");
-        Refusal::new(status, class, ("a_code", "no".to_owned()))
-    }
-
     #[test]
     fn errors_have_the_types_and_statuses_that_sdks_know() {
         for (status, class, want) in [
@@ -101,7 +91,7 @@ mod tests {
             (503, Class::Timeout, (504, "timeout_error")),
             (503, Class::Overloaded, (529, "overloaded_error")),
         ] {
-            let refusal = refusal(status, class);
+            let refusal = Refusal::sample(status, class);
             assert_eq!((self::status(&refusal).as_u16(), kind(&refusal)), want, "{class:?}");
         }
         for (status, word, want) in [
@@ -110,7 +100,8 @@ mod tests {
             (400, "tokens", "invalid_request_error"), // another dialect's word
             (429, "invalid_request_error", "rate_limit_error"),
         ] {
-            let refusal = Refusal { vendor_kind: Some(word.to_owned()), ..refusal(status, Class::Invalid) };
+            let refusal =
+                Refusal { vendor_kind: Some(word.to_owned()), ..Refusal::sample(status, Class::Invalid) };
             assert_eq!(kind(&refusal), want, "{status} {word}");
         }
     }

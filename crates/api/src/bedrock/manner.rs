@@ -26,7 +26,7 @@ impl Manner for Bedrock {
             (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
             (ERROR_TYPE, HeaderValue::from_static(exception.name())),
         ];
-        (status, headers, Body::from(exception.body(&message(refusal)))).into_response()
+        (status, headers, Body::from(exception.body(&refusal.placed_message()))).into_response()
     }
 
     fn broken(&self, refusal: &Refusal) -> Bytes {
@@ -35,7 +35,7 @@ impl Manner for Bedrock {
             Class::Api | Class::Timeout | Class::Overloaded => Exception::ModelStreamError,
             _ => exception(refusal),
         };
-        exception.frame(&message(refusal))
+        exception.frame(&refusal.placed_message())
     }
 
     fn request_id_header(&self) -> Option<&'static str> {
@@ -55,16 +55,6 @@ impl Manner for Bedrock {
             (HeaderName::from_static("x-amzn-bedrock-content-type"), json),
         ];
         (headers, body).into_response()
-    }
-}
-
-/// Exceptions have no field for the place of a mistake: the message names it.
-fn message(refusal: &Refusal) -> String {
-    match &refusal.parameter {
-        Some(parameter) if !refusal.message.contains(parameter.as_str()) => {
-            format!("{parameter}: {}", refusal.message)
-        }
-        _ => refusal.message.clone(),
     }
 }
 
@@ -90,11 +80,6 @@ mod tests {
 
     use super::*;
 
-    fn refusal(status: u16, class: Class) -> Refusal {
-        let status = StatusCode::from_u16(status).expect("a status");
-        Refusal::new(status, class, ("a_code", "no".to_owned()))
-    }
-
     #[test]
     fn errors_are_exceptions_with_the_statuses_of_aws() {
         for (status, class, want) in [
@@ -111,22 +96,28 @@ mod tests {
             (503, Class::Timeout, (408, "ModelTimeoutException")),
             (503, Class::Overloaded, (503, "ServiceUnavailableException")),
         ] {
-            let response = Bedrock.error(&refusal(status, class), "1");
+            let response = Bedrock.error(&Refusal::sample(status, class), "1");
             let name = response.headers().get(ERROR_TYPE).and_then(|name| name.to_str().ok());
             assert_eq!((response.status().as_u16(), name), (want.0, Some(want.1)), "{class:?}");
         }
-        let own = |word: &str| Refusal { vendor_kind: Some(word.to_owned()), ..refusal(400, Class::Invalid) };
+        let own = |word: &str| Refusal {
+            vendor_kind: Some(word.to_owned()),
+            ..Refusal::sample(400, Class::Invalid)
+        };
         assert_eq!(exception(&own("ModelNotReadyException")), Exception::ModelNotReady);
         assert_eq!(exception(&own("rate_limit_error")), Exception::Validation, "another dialect's word");
-        assert_eq!(message(&Refusal::field("messages", "one at least")), "messages: one at least");
+        assert_eq!(Refusal::field("messages", "one at least").placed_message(), "messages: one at least");
     }
 
     #[test]
     fn a_broken_stream_ends_with_an_exception() {
         let read = |refusal| frame::read(Bedrock.broken(&refusal)).expect("a frame").kind;
         let broken = Kind::Exception("modelStreamErrorException".into());
-        assert_eq!(read(refusal(502, Class::Api)), broken);
-        assert_eq!(read(refusal(504, Class::Timeout)), broken);
-        assert_eq!(read(refusal(429, Class::RateLimit)), Kind::Exception("throttlingException".into()));
+        assert_eq!(read(Refusal::sample(502, Class::Api)), broken);
+        assert_eq!(read(Refusal::sample(504, Class::Timeout)), broken);
+        assert_eq!(
+            read(Refusal::sample(429, Class::RateLimit)),
+            Kind::Exception("throttlingException".into())
+        );
     }
 }

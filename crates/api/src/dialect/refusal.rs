@@ -12,7 +12,7 @@ use pipeline::turn::TurnError;
 use registry::clients::NameError;
 use resilience::breaker::Refused as Shut;
 use routing::{Reason, Unanswered, Why};
-use wire::openai::relay::RequestError;
+use wire::request::RequestError;
 use wire::translation::ReadError;
 
 use crate::problem::{Problem, whole_seconds};
@@ -89,6 +89,23 @@ impl Refusal {
     /// The request makes no sense to us.
     pub(crate) fn field(field: &'static str, message: &str) -> Self {
         Self::invalid(Some(field), ("invalid_value", message.to_owned()))
+    }
+
+    /// The message for people, with the place of the mistake in it, for errors that have no field for that.
+    pub(crate) fn placed_message(&self) -> String {
+        match &self.parameter {
+            Some(parameter) if !self.message.contains(parameter.as_str()) => {
+                format!("{parameter}: {}", self.message)
+            }
+            _ => self.message.clone(),
+        }
+    }
+
+    /// One of this status and kind, whatever it says.
+    #[cfg(test)]
+    pub(crate) fn sample(status: u16, class: Class) -> Self {
+        let status = StatusCode::from_u16(status).expect("a status");
+        Self::new(status, class, ("a_code", "no".to_owned()))
     }
 
     fn after(mut self, wait: Option<Duration>) -> Self {

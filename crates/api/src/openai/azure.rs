@@ -10,8 +10,9 @@ use axum::response::Response;
 use bytes::Bytes;
 use domain::chat::Relayed;
 use http::HeaderMap;
-use wire::openai::relay::{self, RequestError};
+use wire::openai::relay;
 use wire::openai::{completions, embeddings};
+use wire::request::RequestError;
 
 use crate::caller::Caller;
 use crate::dialect;

@@ -12,41 +12,31 @@ use crate::stream::StreamError;
 
 /// A message: whole, or as the first event of a stream names it.
 #[derive(Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
 pub(super) struct Message<'a> {
-    #[serde(rename = "type", default, borrow)]
+    #[serde(rename = "type", default)]
     pub(super) kind: Text<'a>,
-    #[serde(default, borrow)]
     pub(super) id: Option<Text<'a>>,
-    #[serde(default, borrow)]
     pub(super) model: Option<Text<'a>>,
-    #[serde(default, borrow)]
+    #[serde(default)]
     pub(super) content: Vec<Block<'a>>,
-    #[serde(default, borrow)]
     pub(super) stop_reason: Option<Text<'a>>,
-    #[serde(default, borrow)]
     pub(super) stop_sequence: Option<Text<'a>>,
-    #[serde(default, borrow)]
     pub(super) usage: Option<&'a RawValue>,
 }
 
 /// A block. Which fields it has is told by its kind; kinds of the future may have any.
 #[derive(Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
 pub(super) struct Block<'a> {
-    #[serde(rename = "type", borrow)]
+    #[serde(rename = "type")]
     pub(super) kind: Text<'a>,
-    #[serde(default, borrow)]
     pub(super) text: Option<Text<'a>>,
-    #[serde(default, borrow)]
     pub(super) thinking: Option<Text<'a>>,
-    #[serde(default, borrow)]
     pub(super) signature: Option<Text<'a>>,
-    #[serde(default, borrow)]
     pub(super) data: Option<Text<'a>>,
-    #[serde(default, borrow)]
     pub(super) id: Option<Text<'a>>,
-    #[serde(default, borrow)]
     pub(super) name: Option<Text<'a>>,
-    #[serde(default, borrow)]
     pub(super) input: Option<&'a RawValue>,
 }
 
@@ -121,7 +111,7 @@ impl Counted {
 }
 
 /// Why an answer ended. A reason of the future is an end all the same.
-pub(super) fn finish(reason: &str) -> Finish {
+pub(crate) fn finish(reason: &str) -> Finish {
     match reason {
         "tool_use" => Finish::ToolUse,
         "stop_sequence" => Finish::StopText,

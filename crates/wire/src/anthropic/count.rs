@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::answer;
 use super::{failure, messages, relay};
 use crate::protocol::{Call, OwnDialect, Place};
+use crate::relay::Relay;
 use crate::stream::{Portions, StreamError};
 
 /// `POST /v1/messages/count_tokens`, passed on.
@@ -29,7 +30,7 @@ impl OwnDialect for CountTokens {
 
     fn portions(&self, _relayed: &Relayed) -> Box<dyn Portions> {
         // Never asked for: counts come whole.
-        Box::new(relay::stream::Relay::default())
+        Box::new(Relay::<relay::stream::Events>::default())
     }
 
     fn whole(&self, body: &[u8]) -> Result<Done, StreamError> {

@@ -10,6 +10,8 @@ use super::count::CountTokens;
 use super::{failure, inbound, outbound, relay, request, stream};
 use crate::face::{About, Face};
 use crate::protocol::{Call, OwnDialect, Place, Protocol, Reply};
+use crate::reader::Reader;
+use crate::relay::Relay;
 use crate::stream::{EventReader, EventWriter, Portions, StreamError};
 use crate::translation::{ReadError, Untranslatable};
 
@@ -66,7 +68,7 @@ impl Protocol for Messages {
     }
 
     fn reader(&self) -> Box<dyn EventReader> {
-        Box::new(stream::Reader::default())
+        Box::new(Reader::<stream::Events>::default())
     }
 
     fn classify(&self, reply: Reply<'_>) -> Fault {
@@ -100,7 +102,7 @@ impl OwnDialect for Messages {
     }
 
     fn portions(&self, _relayed: &Relayed) -> Box<dyn Portions> {
-        Box::new(relay::stream::Relay::default())
+        Box::new(Relay::<relay::stream::Events>::default())
     }
 
     fn whole(&self, body: &[u8]) -> Result<Done, StreamError> {

@@ -1,29 +1,24 @@
 //! A caller's own request passed on byte for byte, with only what must change patched in place.
 //!
-//! Reading order: this file (the request), [`stream`] (a streamed answer in whole frames).
+//! Reading order: this file (the request), `stream` (a streamed answer in whole frames).
 
 use bytes::Bytes;
-use domain::chat::{Delivery, Dialect, FieldSpan, Relayed, Tools, UsageFrame};
+use domain::chat::{Dialect, Relayed};
 
 use super::messages::{VERSION, VERSION_HEADER};
 use super::model;
-use crate::json;
-use crate::openai::relay::RequestError;
-use crate::patch::{Edit, apply, slice};
+use crate::patch::Patch;
 use crate::protocol::Call;
+use crate::request::{self, MODEL, Names, RequestError, STREAM};
 
 pub(super) mod stream;
 
-/// How deep relayed JSON may nest and how many keys it may hold: tool schemas are large.
-pub const LIMITS: json::Limits = json::Limits { depth_max: 64, keys_max: 100_000 };
-
-const MODEL: &str = "model";
-const STREAM: &str = "stream";
 const MAX_TOKENS: &str = "max_tokens";
 const TEMPERATURE: &str = "temperature";
-const KNOWN: [&str; 4] = [MODEL, STREAM, MAX_TOKENS, TEMPERATURE];
-/// Fields that let a model, or its provider, do more than answer.
-const TOOLS: [&str; 3] = ["tools", "mcp_servers", "container"];
+const NAMES: Names =
+    Names { known: &[MODEL, STREAM, MAX_TOKENS, TEMPERATURE], tools: &["tools", "mcp_servers", "container"] };
+/// Counting generates nothing.
+const COUNTED: Names = Names { known: &[MODEL], ..NAMES };
 
 /// Reads `body` in one scan, which also checks depth, keys and surrogates. `headers` are those of the caller's that the
 /// dialect lets through.
@@ -35,71 +30,27 @@ pub fn read(
     dialect: Dialect,
     headers: Vec<(&'static str, Box<str>)>,
 ) -> Result<Relayed, RequestError> {
-    let found = json::fields(&body, LIMITS)?;
-    let known = |field: &json::Field<'_>| {
-        let name = KNOWN.into_iter().find(|known| *known == field.key)?;
-        Some(FieldSpan { name, value: field.value.clone() })
-    };
-    let fields: Vec<FieldSpan> = found.iter().filter_map(known).collect();
-    let value = |name| fields.iter().find(|field| field.name == name).map(|field| slice(&body, &field.value));
-    let model = value(MODEL).and_then(|raw| serde_json::from_slice::<String>(raw).ok());
-    let model = model.filter(|model| !model.is_empty());
-    let model = model.ok_or(RequestError::Field { field: MODEL, expected: "the name of a model" })?;
-    let delivery = match value(STREAM) {
-        _ if dialect == Dialect::AnthropicCountTokens => Delivery::Whole,
-        None | Some(b"null" | b"false") => Delivery::Whole,
-        Some(b"true") => Delivery::Streamed,
-        Some(_) => return Err(RequestError::Field { field: STREAM, expected: "true or false" }),
-    };
-    let names_tools = found.iter().any(|field| TOOLS.contains(&&*field.key));
-    let tools = if names_tools { Tools::Named } else { Tools::None };
-    Ok(Relayed {
-        dialect,
-        model,
-        fields,
-        delivery,
-        usage: UsageFrame::Wanted,
-        tools,
-        body: body.clone(),
-        headers,
-    })
+    let names = if dialect == Dialect::AnthropicCountTokens { COUNTED } else { NAMES };
+    Ok(Relayed { headers, ..request::read(body, dialect, names)? })
 }
 
 /// The body with what `call` says set; every other byte stays as it is.
 pub(super) fn patch(relayed: &Relayed, call: Call<'_>) -> Bytes {
-    let mut edits = Vec::with_capacity(3);
-    let mut added = String::new();
-    let field = |name| relayed.fields.iter().find(|field| field.name == name);
-    if let Some(field) = field(MODEL) {
-        edits.push(Edit::new(field.value.clone(), serde_json::Value::from(call.model).to_string()));
+    let mut patch = Patch::of(relayed, call.model);
+    if relayed.dialect == Dialect::AnthropicCountTokens {
+        return patch.apply();
     }
-    // Counting generates nothing.
-    let is_counted = relayed.dialect == Dialect::AnthropicCountTokens;
-    if let Some(most) = call.overrides.max_tokens.filter(|_| !is_counted) {
-        match field(MAX_TOKENS) {
-            Some(field) => {
-                let asked = serde_json::from_slice::<u64>(slice(&relayed.body, &field.value));
-                // What is no number is for the provider to refuse.
-                if asked.is_ok_and(|asked| asked > u64::from(most)) {
-                    edits.push(Edit::new(field.value.clone(), most.to_string()));
-                }
-            }
-            None => added.push_str(&format!(",\"{MAX_TOKENS}\":{most}")),
+    if let Some(most) = call.overrides.max_tokens {
+        let given = patch.field(MAX_TOKENS).map(|field| patch.count(field));
+        // What is no number is for the provider to refuse.
+        if given.is_none_or(|given| given.is_some_and(|given| given > u64::from(most))) {
+            patch.set(MAX_TOKENS, most);
         }
     }
-    if let Some(temperature) =
-        call.overrides.temperature.filter(|_| !is_counted && has_temperature(relayed, call.model))
-    {
-        match field(TEMPERATURE) {
-            Some(field) => edits.push(Edit::new(field.value.clone(), temperature.to_string())),
-            None => added.push_str(&format!(",\"{TEMPERATURE}\":{temperature}")),
-        }
+    if let Some(temperature) = call.overrides.temperature.filter(|_| has_temperature(relayed, call.model)) {
+        patch.set(TEMPERATURE, temperature);
     }
-    if !added.is_empty() {
-        // The object is not empty: it holds the model.
-        edits.push(Edit::at_the_end(&relayed.body, added));
-    }
-    apply(&relayed.body, edits)
+    patch.apply()
 }
 
 /// Newer models have none, and the version of the format of 2026-10-21 has none for any.
@@ -110,6 +61,7 @@ fn has_temperature(relayed: &Relayed, model: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use domain::chat::Delivery;
     use domain::model::Overrides;
 
     use super::*;
@@ -171,33 +123,6 @@ mod tests {
             let relayed = read(body.clone(), Dialect::AnthropicMessages, headers).expect("valid");
             let call = Call { model, delivery: Delivery::Whole, overrides, max_tokens: 9 };
             assert_eq!(patch(&relayed, call), want);
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_relayed_is_named() {
-        for (body, want) in [
-            ("", "ends too early"),
-            ("[]", "an object"),
-            ("{}", "`model`"),
-            (r#"{"model":7}"#, "`model`"),
-            (r#"{"model":"x","stream":"yes"}"#, "`stream`"),
-            (r#"{"model":"x","model":"y"}"#, "second time"),
-            (r#"{"model":"x","a":"\ud800"}"#, "surrogate"),
-        ] {
-            let error = asked(body).expect_err(body);
-            assert!(error.to_string().contains(want), "{body}: {error}");
-        }
-    }
-
-    #[test]
-    fn tools_are_seen_at_the_top_only() {
-        for (body, want) in [
-            (r#"{"model":"m","messages":[{"tools":1}]}"#, Tools::None),
-            (r#"{"model":"m","tools":[]}"#, Tools::Named),
-            (r#"{"model":"m","mcp\u005fservers":[]}"#, Tools::Named),
-        ] {
-            assert_eq!(asked(body).expect(body).tools, want, "{body}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A streamed answer: bytes in, events out, with a verdict on whether the answer was whole.
+//! What the events of a streamed answer say, with a verdict on whether the answer was whole.
 
 use domain::chat::Finish;
 use domain::conversation::{Block, Delta, Ending, Event, Part};
@@ -8,40 +8,33 @@ use serde_json::value::RawValue;
 use super::answer::{self, Counted, Message, owned};
 use super::failure;
 use crate::object::Text;
+use crate::reader::Understand;
 use crate::sse;
-use crate::stream::{Before, EventReader, Progress, StreamError};
+use crate::stream::{Before, Progress, StreamError};
 
 /// An event of a stream. Which fields it has is told by its kind.
 #[derive(Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
 pub(super) struct Frame<'a> {
-    #[serde(rename = "type", borrow)]
+    #[serde(rename = "type")]
     pub(super) kind: Text<'a>,
-    #[serde(default, borrow)]
     pub(super) message: Option<Message<'a>>,
-    #[serde(default, borrow)]
     pub(super) content_block: Option<answer::Block<'a>>,
-    #[serde(default, borrow)]
     pub(super) delta: Option<Change<'a>>,
-    #[serde(default, borrow)]
     pub(super) usage: Option<&'a RawValue>,
 }
 
 /// What an event adds, to a block or to the message.
 #[derive(Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
 pub(super) struct Change<'a> {
-    #[serde(rename = "type", default, borrow)]
+    #[serde(rename = "type", default)]
     pub(super) kind: Text<'a>,
-    #[serde(default, borrow)]
     pub(super) text: Option<Text<'a>>,
-    #[serde(default, borrow)]
     pub(super) thinking: Option<Text<'a>>,
-    #[serde(default, borrow)]
     pub(super) signature: Option<Text<'a>>,
-    #[serde(default, borrow)]
     pub(super) partial_json: Option<Text<'a>>,
-    #[serde(default, borrow)]
     pub(super) stop_reason: Option<Text<'a>>,
-    #[serde(default, borrow)]
     stop_sequence: Option<Text<'a>>,
 }
 
@@ -76,13 +69,9 @@ pub(super) fn frame(data: &[u8]) -> Result<Option<Frame<'_>>, StreamError> {
     }
 }
 
-/// Reads a streamed answer.
-///
-/// A missing last event is forgiven when the reason for the end came. A body that is one JSON object instead of an event
-/// stream is read as a whole answer, whatever its content type said.
+/// Knows what the events of a streamed answer say.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
-    shape: Shape,
+pub(super) struct Events {
     /// The number of the open block, or of the next.
     index: u32,
     open: Option<Open>,
@@ -91,15 +80,6 @@ pub(super) struct Reader {
     finish: Option<Finish>,
     stop: Option<String>,
     counted: Counted,
-    is_ended: bool,
-}
-
-#[derive(Debug, Default)]
-enum Shape {
-    #[default]
-    Unknown,
-    Events(sse::Decoder),
-    Whole(Vec<u8>),
 }
 
 /// The block that is open.
@@ -113,80 +93,16 @@ enum Open {
     PassedOver,
 }
 
-/// Most bytes of an answer that came in one piece.
-const WHOLE_BYTES_MAX: usize = 16 << 20;
-
-impl EventReader for Reader {
-    fn push(&mut self, portion: &[u8], events: &mut Vec<Event>) -> Result<Progress, StreamError> {
-        if let Shape::Unknown = self.shape {
-            match portion.iter().find(|byte| !byte.is_ascii_whitespace()) {
-                // No line of an event stream begins with a brace.
-                Some(b'{') => self.shape = Shape::Whole(Vec::new()),
-                Some(_) => self.shape = Shape::Events(sse::Decoder::new(sse::Limits::default())),
-                None => return Ok(Progress::Silent),
-            }
-        }
-        let decoder = match &mut self.shape {
-            Shape::Events(decoder) => decoder,
-            Shape::Whole(body) if body.len() + portion.len() <= WHOLE_BYTES_MAX => {
-                body.extend_from_slice(portion);
-                return Ok(Progress::Answering);
-            }
-            Shape::Whole(_) | Shape::Unknown => return Err(StreamError::Malformed),
-        };
-        let mut frames = Vec::new();
-        let outcome = decoder.push(portion, &mut frames);
-        let is_silent = frames.is_empty();
-        for frame in frames {
-            self.read(&frame, events)?;
-        }
-        outcome.map_err(|_| StreamError::Malformed)?;
-        Ok(match self.finish {
-            _ if self.is_ended => Progress::Ended,
-            _ if is_silent => Progress::Silent,
-            Some(_) => Progress::Ending,
-            None => Progress::Answering,
-        })
-    }
-
-    fn end(&mut self, events: &mut Vec<Event>) -> Result<(), StreamError> {
-        match std::mem::take(&mut self.shape) {
-            Shape::Unknown => {}
-            Shape::Events(decoder) => {
-                if let Some(last) = decoder.finish().filter(|_| !self.is_ended) {
-                    match self.read(&last, events) {
-                        // What a cut left of a frame is no harm when the answer was complete before it.
-                        Err(StreamError::Malformed) if self.finish.is_some() => {}
-                        Err(StreamError::Malformed) => return Err(StreamError::Cut),
-                        other => other?,
-                    }
-                }
-            }
-            Shape::Whole(body) => self.read_whole(&body, events)?,
-        }
-        match self.finish {
-            _ if self.is_ended => Ok(()),
-            Some(finish) => self.done(finish, events),
-            None if self.has_answer => Err(StreamError::Cut),
-            None => Err(StreamError::Empty),
-        }
-    }
-
-    fn before(&self) -> Before {
-        if self.has_answer { Before::Text } else { Before::Nothing }
-    }
-}
-
-impl Reader {
-    fn read(&mut self, event: &sse::Event, events: &mut Vec<Event>) -> Result<(), StreamError> {
+impl Understand for Events {
+    fn frame(&mut self, event: &sse::Event, events: &mut Vec<Event>) -> Result<Progress, StreamError> {
         let data = event.data.trim_ascii();
-        if self.is_ended || data.is_empty() {
-            return Ok(());
+        if data.is_empty() {
+            return Ok(Progress::before_end(self.finish));
         }
         if event.name == "error" {
             return Err(StreamError::Refused(failure::classify_event(data)));
         }
-        let Some(frame) = frame(data)? else { return Ok(()) };
+        let Some(frame) = frame(data)? else { return Ok(Progress::before_end(self.finish)) };
         match &*frame.kind.0 {
             "message_start" => {
                 let message = frame.message.ok_or(StreamError::Malformed)?;
@@ -206,12 +122,54 @@ impl Reader {
                 self.stop = change.stop_sequence.map(|stop| stop.0.into_owned()).or_else(|| self.stop.take());
             }
             // The event itself says that the answer is complete, also where no reason was given.
-            "message_stop" => self.done(self.finish.unwrap_or(Finish::Stop), events)?,
+            "message_stop" => {
+                self.done(self.finish.unwrap_or(Finish::Stop), events)?;
+                return Ok(Progress::Ended);
+            }
             _ => {} // a ping
         }
+        Ok(Progress::before_end(self.finish))
+    }
+
+    fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), StreamError> {
+        let answer = answer::read(body)?;
+        events.push(Event::Begun { id: answer.id, model: answer.model, usage: answer.ending.usage });
+        self.has_begun = true;
+        for part in answer.parts {
+            let (block, deltas) = match part {
+                Part::Text(text) => (Block::Text, vec![Delta::Text(text)]),
+                Part::Thought { text, proof } => {
+                    (Block::Thought, vec![Delta::Text(text), Delta::Proof(proof.unwrap_or_default())])
+                }
+                Part::SealedThought(data) => (Block::SealedThought(data), Vec::new()),
+                Part::Call { id, name, arguments } => {
+                    (Block::Call { id, name }, vec![Delta::Arguments(arguments)])
+                }
+                _ => continue,
+            };
+            self.has_answer |= !matches!(block, Block::Text | Block::Thought);
+            self.open = Some(Open::Told);
+            events.push(Event::Opened { index: self.index, block });
+            for delta in deltas {
+                self.tell(delta, events);
+            }
+            self.close(events);
+        }
+        (self.finish, self.stop) = (Some(answer.ending.finish), answer.ending.stop);
+        self.counted.take(answer::message(body)?.usage);
         Ok(())
     }
 
+    fn end(&mut self, events: &mut Vec<Event>) -> Result<(), StreamError> {
+        self.done(self.finish.ok_or_else(|| StreamError::without_end(self.before()))?, events)
+    }
+
+    fn before(&self) -> Before {
+        if self.has_answer { Before::Text } else { Before::Nothing }
+    }
+}
+
+impl Events {
     fn begin(&mut self, id: String, model: String, events: &mut Vec<Event>) {
         if !std::mem::replace(&mut self.has_begun, true) {
             events.push(Event::Begun { id, model, usage: self.counted.usage() });
@@ -295,35 +253,6 @@ impl Reader {
         self.index += 1;
     }
 
-    fn read_whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), StreamError> {
-        let answer = answer::read(body)?;
-        events.push(Event::Begun { id: answer.id, model: answer.model, usage: answer.ending.usage });
-        self.has_begun = true;
-        for part in answer.parts {
-            let (block, deltas) = match part {
-                Part::Text(text) => (Block::Text, vec![Delta::Text(text)]),
-                Part::Thought { text, proof } => {
-                    (Block::Thought, vec![Delta::Text(text), Delta::Proof(proof.unwrap_or_default())])
-                }
-                Part::SealedThought(data) => (Block::SealedThought(data), Vec::new()),
-                Part::Call { id, name, arguments } => {
-                    (Block::Call { id, name }, vec![Delta::Arguments(arguments)])
-                }
-                _ => continue,
-            };
-            self.has_answer |= !matches!(block, Block::Text | Block::Thought);
-            self.open = Some(Open::Told);
-            events.push(Event::Opened { index: self.index, block });
-            for delta in deltas {
-                self.tell(delta, events);
-            }
-            self.close(events);
-        }
-        (self.finish, self.stop) = (Some(answer.ending.finish), answer.ending.stop);
-        self.counted.take(answer::message(body)?.usage);
-        Ok(())
-    }
-
     fn done(&mut self, finish: Finish, events: &mut Vec<Event>) -> Result<(), StreamError> {
         // A model that stops by itself before its first word has not answered.
         if !self.has_answer && matches!(finish, Finish::Stop | Finish::StopText | Finish::ToolUse) {
@@ -331,7 +260,6 @@ impl Reader {
         }
         self.begin(String::new(), String::new(), events);
         self.close(events);
-        self.is_ended = true;
         events.push(Event::Ended(Ending { finish, stop: self.stop.take(), usage: self.counted.usage() }));
         Ok(())
     }

@@ -13,27 +13,28 @@ mod tests;
 mod titan;
 
 use bytes::Bytes;
-use domain::chat::{Delivery, Dialect, FieldSpan, Relayed, Tools, UsageFrame};
+use domain::chat::{Delivery, Dialect, Relayed, UsageFrame};
 
-use super::converse::relay::LIMITS;
 use super::model::Maker;
 use crate::json::{self, JsonError};
+use crate::request::{LIMITS, Names};
 
-/// Fields that say whose body it is, or hold its limits.
-const KNOWN: [&str; 10] = [
-    "anthropic_version",
-    "max_tokens",
-    "temperature",
-    "inputText",
-    "textGenerationConfig",
-    "schemaVersion",
-    "inferenceConfig",
-    "messages",
-    "dimensions",
-    "normalize",
-];
-/// Fields that let a model do more than answer.
-const TOOLS: [&str; 3] = ["tools", "toolConfig", "mcp_servers"];
+/// Fields that say whose body it is, or hold its limits; and those that let a model do more than answer.
+const NAMES: Names = Names {
+    known: &[
+        "anthropic_version",
+        "max_tokens",
+        "temperature",
+        "inputText",
+        "textGenerationConfig",
+        "schemaVersion",
+        "inferenceConfig",
+        "messages",
+        "dimensions",
+        "normalize",
+    ],
+    tools: &["tools", "toolConfig", "mcp_servers"],
+};
 
 /// Header fields that go on to AWS, lower case.
 pub const HEADERS: [&str; 6] = [
@@ -55,19 +56,14 @@ pub fn read(
     (model, delivery): (String, Delivery),
     headers: Vec<(&'static str, Box<str>)>,
 ) -> Result<Relayed, JsonError> {
-    let found = json::fields(&body, LIMITS)?;
-    let known = |field: &json::Field<'_>| {
-        let name = KNOWN.into_iter().find(|known| *known == field.key)?;
-        Some(FieldSpan { name, value: field.value.clone() })
-    };
-    let names_tools = found.iter().any(|field| TOOLS.contains(&&*field.key));
+    let (fields, tools) = NAMES.of(&json::fields(&body, LIMITS)?);
     Ok(Relayed {
         dialect: Dialect::BedrockInvoke,
         model,
-        fields: found.iter().filter_map(known).collect(),
+        fields,
         delivery,
         usage: UsageFrame::Wanted,
-        tools: if names_tools { Tools::Named } else { Tools::None },
+        tools,
         body: body.clone(),
         headers,
     })

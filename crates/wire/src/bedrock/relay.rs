@@ -3,31 +3,17 @@
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
-use domain::chat::{Done, Finish, RelayedPortion};
+use domain::chat::RelayedPortion;
 use domain::model::Overrides;
-use domain::token::Usage;
 use serde_json::value::RawValue;
 
 use super::failure;
 use super::frame::{self, Cutter, FRAME_BYTES_MAX, Kind};
 use crate::json;
 use crate::patch::{Edit, slice};
+use crate::relay::{self, Meaning, Seen};
+use crate::request::LIMITS;
 use crate::stream::{self, Before, Progress, StreamError};
-
-/// What a frame says.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Meaning {
-    /// It holds something of the answer.
-    pub(super) has_answer: bool,
-    /// Bytes of what the model says in it.
-    pub(super) said: u32,
-    /// Why the answer ended.
-    pub(super) finish: Option<Finish>,
-    /// What it used.
-    pub(super) usage: Option<Usage>,
-    /// Nothing follows a complete answer after it.
-    pub(super) is_last: bool,
-}
 
 /// How much is said by texts of JSON: their length as they are written.
 pub(super) fn said<'a>(texts: impl IntoIterator<Item = Option<&'a RawValue>>) -> u32 {
@@ -37,11 +23,11 @@ pub(super) fn said<'a>(texts: impl IntoIterator<Item = Option<&'a RawValue>>) ->
 
 /// Understands the events of one kind of stream.
 pub(super) trait Understand: Send {
-    /// What the event of this name says; `None` when nobody here knows it.
+    /// What the event of this name says; a comment when nobody here knows it.
     ///
     /// # Errors
     /// [`StreamError`] when it is no part of an answer.
-    fn event(&mut self, name: &str, payload: &[u8]) -> Result<Option<Meaning>, StreamError>;
+    fn event(&mut self, name: &str, payload: &[u8]) -> Result<Meaning, StreamError>;
 }
 
 /// Cuts a stream into portions of whole frames.
@@ -51,35 +37,21 @@ pub(super) struct Portions<U> {
     cutter: Cutter,
     /// Whole frames that are not given out.
     whole: Whole,
-    has_answer: bool,
-    /// Bytes of what was said since the last portion.
-    said: u32,
-    is_ended: bool,
-    finish: Option<Finish>,
-    usage: Option<Usage>,
+    seen: Seen,
 }
 
 impl<U: Understand> Portions<U> {
     pub(super) fn new(understand: U) -> Self {
-        Self {
-            understand,
-            cutter: Cutter::default(),
-            whole: Whole::None,
-            has_answer: false,
-            said: 0,
-            is_ended: false,
-            finish: None,
-            usage: None,
-        }
+        Self { understand, cutter: Cutter::default(), whole: Whole::None, seen: Seen::default() }
     }
 
     /// Nothing goes out before something of the answer is there, nor its end before it is certain: no error could
     /// follow it.
     fn is_held(&self) -> bool {
-        !self.has_answer || (self.finish.is_some() && !self.is_ended)
+        !self.seen.has_answer || (self.seen.finish.is_some() && !self.seen.is_ended)
     }
 
-    fn understand(&mut self, frame: &Bytes) -> Result<Option<Meaning>, StreamError> {
+    fn understand(&mut self, frame: &Bytes) -> Result<Meaning, StreamError> {
         let frame = frame::read(frame.clone()).map_err(|_| StreamError::Malformed)?;
         match frame.kind {
             Kind::Event(name) => self.understand.event(name.as_str(), &frame.payload),
@@ -93,45 +65,38 @@ impl<U: Understand> Portions<U> {
 
 impl<U: Understand> stream::Portions for Portions<U> {
     fn push(&mut self, bytes: &[u8]) -> Result<Progress, StreamError> {
-        if self.is_ended {
+        if self.seen.is_ended {
             return Ok(Progress::Ended);
         }
         self.cutter.push(bytes);
         let mut progress = Progress::Silent;
         while let Some(frame) = self.cutter.next_frame().map_err(|_| StreamError::Malformed)? {
-            let understood = self.understand(&frame)?;
-            let meaning = understood.unwrap_or_default();
-            self.has_answer |= meaning.has_answer || meaning.finish.is_some();
-            self.said = self.said.saturating_add(meaning.said);
-            self.finish = self.finish.or(meaning.finish);
-            self.usage = meaning.usage.or(self.usage);
+            let meaning = self.understand(&frame)?;
+            self.seen.take(&Meaning { finish: self.seen.finish.or(meaning.finish), ..meaning });
             self.whole.add(frame);
             if self.is_held() && self.whole.len() > FRAME_BYTES_MAX {
                 return Err(StreamError::Malformed);
             }
-            progress = match self.finish {
-                Some(_) if meaning.is_last => {
-                    self.is_ended = true;
+            progress = match self.seen.finish {
+                Some(_) if meaning.kind == relay::Kind::Last => {
+                    self.seen.is_ended = true;
                     return Ok(Progress::Ended);
                 }
-                Some(_) => Progress::Ending,
                 // What nobody knows is no sign that an answer is on its way.
-                None if understood.is_none() => progress,
-                None => Progress::Answering,
+                None if meaning.kind == relay::Kind::Comment => progress,
+                finish => Progress::before_end(finish),
             };
         }
         Ok(progress)
     }
 
     fn end(&mut self) -> Result<(), StreamError> {
-        match (self.is_ended, self.finish) {
+        match (self.seen.is_ended, self.seen.finish) {
             (true, _) => {}
             // What a cut left of a frame is no harm when the answer was complete before it.
-            (false, Some(_)) => self.is_ended = true,
-            (false, None) if self.has_answer || self.cutter.is_within_frame() => {
-                return Err(StreamError::Cut);
-            }
-            (false, None) => return Err(StreamError::Empty),
+            (false, Some(_)) => self.seen.is_ended = true,
+            (false, None) if self.cutter.is_within_frame() => return Err(StreamError::Cut),
+            (false, None) => return Err(StreamError::without_end(self.seen.before())),
         }
         Ok(())
     }
@@ -141,13 +106,11 @@ impl<U: Understand> stream::Portions for Portions<U> {
             return None;
         }
         let bytes = self.whole.take()?;
-        let done = Done { finish: self.finish.unwrap_or(Finish::Stop), usage: self.usage };
-        let said = std::mem::take(&mut self.said);
-        Some(RelayedPortion { bytes, said, done: self.is_ended.then_some(done) })
+        Some(self.seen.portion(bytes))
     }
 
     fn before(&self) -> Before {
-        if self.has_answer { Before::Text } else { Before::Nothing }
+        self.seen.before()
     }
 }
 
@@ -229,7 +192,7 @@ pub(super) fn limited(
         (Some(_), Some(range)) => (range.start, slice(body, &range)),
         (Some(_), None) => (0, &b""[..]),
     };
-    let fields = json::fields(raw, super::converse::relay::LIMITS).unwrap_or_default();
+    let fields = json::fields(raw, LIMITS).unwrap_or_default();
     let field = |name: &str| fields.iter().find(|field| field.key == name);
     let place = |range: &Range<usize>| start + range.start..start + range.end;
     let mut edits = Vec::with_capacity(2);
@@ -266,7 +229,7 @@ pub(super) fn limited(
 
 /// Adds the object `name` to `body`, or puts it in the place of a `null`.
 fn whole_object(body: &Bytes, name: &str, added: &str) -> Edit {
-    let fields = json::fields(body, super::converse::relay::LIMITS).unwrap_or_default();
+    let fields = json::fields(body, LIMITS).unwrap_or_default();
     match fields.iter().find(|field| field.key == name) {
         Some(field) => Edit::new(field.value.clone(), format!("{{{added}}}")),
         None => {

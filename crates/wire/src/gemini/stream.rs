@@ -1,4 +1,4 @@
-//! A streamed answer: bytes in, events out, with a verdict on whether the answer was whole. Each frame is a body of its
+//! What the frames of a streamed answer say, with a verdict on whether the answer was whole. Each frame is a body of its
 //! own, there is no end marker: the answer is complete when a reason for its end has come and the body ends.
 
 use domain::chat::Finish;
@@ -7,17 +7,13 @@ use domain::token::Usage;
 
 use super::answer::{self, Came, Piece, Said};
 use crate::blocks::Blocks;
+use crate::reader::Understand;
 use crate::sse;
-use crate::stream::{Before, EventReader, Progress, StreamError};
+use crate::stream::{Before, Progress, StreamError};
 
-/// Most bytes of an answer that came in one piece.
-const WHOLE_BYTES_MAX: usize = 16 << 20;
-
-/// Reads a streamed answer. A body that is JSON instead of an event stream (an error, or a list of all pieces, as
-/// Gemini sends without `alt=sse`) is read as such.
+/// Knows what the frames of a streamed answer say, and the list of all pieces that Gemini sends without `alt=sse`.
 #[derive(Debug, Default)]
-pub struct Reader {
-    shape: Shape,
+pub(super) struct Pieces {
     blocks: Blocks,
     id: String,
     has_begun: bool,
@@ -26,95 +22,24 @@ pub struct Reader {
     n_calls: u32,
     finish: Option<Finish>,
     usage: Option<Usage>,
-    is_ended: bool,
 }
 
-#[derive(Debug, Default)]
-enum Shape {
-    #[default]
-    Unknown,
-    Events(sse::Decoder),
-    Whole(Vec<u8>),
-}
+impl Understand for Pieces {
+    const WHOLE: &'static [u8] = b"{[";
 
-impl EventReader for Reader {
-    fn push(&mut self, portion: &[u8], events: &mut Vec<Event>) -> Result<Progress, StreamError> {
-        if let Shape::Unknown = self.shape {
-            match portion.iter().find(|byte| !byte.is_ascii_whitespace()) {
-                // No line of an event stream begins so.
-                Some(b'{' | b'[') => self.shape = Shape::Whole(Vec::new()),
-                Some(_) => self.shape = Shape::Events(sse::Decoder::new(sse::Limits::default())),
-                None => return Ok(Progress::Silent),
-            }
-        }
-        let decoder = match &mut self.shape {
-            Shape::Events(decoder) => decoder,
-            Shape::Whole(body) if body.len() + portion.len() <= WHOLE_BYTES_MAX => {
-                body.extend_from_slice(portion);
-                return Ok(Progress::Answering);
-            }
-            Shape::Whole(_) | Shape::Unknown => return Err(StreamError::Malformed),
-        };
-        let mut frames = Vec::new();
-        let outcome = decoder.push(portion, &mut frames);
-        let mut progress = Progress::Silent;
-        for frame in frames {
-            if self.frame(&frame, events)? {
-                progress = if self.finish.is_some() { Progress::Ending } else { Progress::Answering };
-            }
-        }
-        outcome.map_err(|_| StreamError::Malformed)?;
-        Ok(progress)
-    }
-
-    fn end(&mut self, events: &mut Vec<Event>) -> Result<(), StreamError> {
-        match std::mem::take(&mut self.shape) {
-            Shape::Unknown => {}
-            Shape::Events(decoder) => {
-                if let Some(last) = decoder.finish() {
-                    match self.frame(&last, events) {
-                        Err(StreamError::Malformed) => return Err(StreamError::Cut),
-                        other => drop(other?),
-                    }
-                }
-            }
-            Shape::Whole(body) => self.whole(&body, events)?,
-        }
-        if self.is_ended {
-            return Ok(());
-        }
-        let finish = match answer::ending(self.finish, self.came) {
-            Err(StreamError::Empty) if self.has_text => return Err(StreamError::Cut),
-            other => other?,
-        };
-        self.begin(Piece::default(), events);
-        self.blocks.close(events);
-        // An answer without a word that says why it ended is one, too.
-        (self.is_ended, self.has_text) = (true, true);
-        events.push(Event::Ended(Ending { finish, stop: None, usage: self.usage }));
-        Ok(())
-    }
-
-    fn before(&self) -> Before {
-        if self.has_text { Before::Text } else { Before::Nothing }
-    }
-}
-
-impl Reader {
-    /// Reads a frame; whether it holds anything.
-    fn frame(&mut self, frame: &sse::Event, events: &mut Vec<Event>) -> Result<bool, StreamError> {
+    fn frame(&mut self, frame: &sse::Event, events: &mut Vec<Event>) -> Result<Progress, StreamError> {
         let data = frame.data.trim_ascii();
         // Gemini sends no such marker, but who stands in for it may.
         if data.is_empty() || data == b"[DONE]" {
-            return Ok(false);
+            return Ok(Progress::Silent);
         }
         match answer::piece(data) {
             Ok(piece) => self.take(piece, events),
             // The answer is complete: only its usage may still come.
-            Err(StreamError::Malformed) if self.finish.is_some() => return Ok(false),
+            Err(StreamError::Malformed) if self.finish.is_some() => return Ok(Progress::Silent),
             Err(error) => return Err(error),
         }
-        Ok(true)
+        Ok(Progress::before_end(self.finish))
     }
 
     fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), StreamError> {
@@ -130,6 +55,25 @@ impl Reader {
         Ok(())
     }
 
+    fn end(&mut self, events: &mut Vec<Event>) -> Result<(), StreamError> {
+        let finish = match answer::ending(self.finish, self.came) {
+            Err(StreamError::Empty) if self.has_text => return Err(StreamError::Cut),
+            other => other?,
+        };
+        self.begin(Piece::default(), events);
+        self.blocks.close(events);
+        // An answer without a word that says why it ended is one, too.
+        self.has_text = true;
+        events.push(Event::Ended(Ending { finish, stop: None, usage: self.usage }));
+        Ok(())
+    }
+
+    fn before(&self) -> Before {
+        if self.has_text { Before::Text } else { Before::Nothing }
+    }
+}
+
+impl Pieces {
     /// What one frame says, as events.
     fn take(&mut self, mut piece: Piece, events: &mut Vec<Event>) {
         let mut said = std::mem::take(&mut piece.said);

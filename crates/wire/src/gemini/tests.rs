@@ -13,6 +13,7 @@ use domain::token::{TokenCount, Usage};
 use proptest::prelude::*;
 
 use super::*;
+use crate::relay::tests as relay;
 use crate::stream::{Before, Progress};
 
 const ANSWER: &[u8] = include_bytes!("../../golden/gemini/answer.json");
@@ -495,11 +496,7 @@ proptest! {
     #[test]
     fn portions_make_no_difference(cuts in proptest::collection::vec(0_usize..2200, 0..40), which in 0_usize..3) {
         let body = [STREAM, CALLS_STREAM, ANSWER][which];
-        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(body.len())).collect();
-        cuts.extend([0, body.len()]);
-        cuts.sort_unstable();
-        let portions: Vec<&[u8]> = cuts.windows(2).map(|pair| &body[pair[0]..pair[1]]).collect();
-        let (events, outcome) = read(&portions);
+        let (events, outcome) = read(&relay::portions(body, cuts));
         prop_assert_eq!(outcome, Ok(()));
         prop_assert_eq!(events, read(&[body]).0);
     }

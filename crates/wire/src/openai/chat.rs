@@ -27,6 +27,7 @@ use super::failure;
 use super::responses::Responses;
 use crate::face::{About, Face};
 use crate::protocol::{Call, OwnDialect, Place, Protocol, Reply};
+use crate::reader::Reader;
 use crate::stream::{EventReader, EventWriter, StreamError};
 use crate::translation::{ReadError, Untranslatable};
 
@@ -84,7 +85,7 @@ impl Protocol for ChatCompletions {
     }
 
     fn reader(&self) -> Box<dyn EventReader> {
-        Box::new(reader::Reader::default())
+        Box::new(Reader::<reader::Chunks>::default())
     }
 
     fn classify(&self, reply: Reply<'_>) -> Fault {

@@ -8,10 +8,11 @@ use domain::conversation::{Answer, Block, Conversation, Delta, Event, Part, Samp
 use serde::Serialize;
 
 use super::chat::{LimitField, reason, usage_body};
-use super::relay::{self, RequestError, meaning, stream};
+use super::relay::{self, meaning, stream};
 use crate::face::{About, Face};
 use crate::object::{Object, Value};
 use crate::protocol::{Call, OwnDialect, Place};
+use crate::request::RequestError;
 use crate::stream::{EventWriter, Portions, StreamError};
 use crate::translation::ReadError;
 
@@ -217,7 +218,7 @@ impl OwnDialect for Completions {
     }
 
     fn portions(&self, relayed: &Relayed) -> Box<dyn Portions> {
-        Box::new(stream::WholeFrames::new(relayed.usage))
+        stream::portions(relayed.usage)
     }
 
     fn whole(&self, body: &[u8]) -> Result<Done, StreamError> {

@@ -11,10 +11,11 @@ use serde::ser::{Serialize, SerializeSeq, Serializer};
 use serde_json::value::RawValue;
 
 use super::failure;
-use super::relay::{self, RequestError, stream};
+use super::relay::{self, stream};
 use crate::object::Value;
-use crate::patch::{Edit, apply};
+use crate::patch::Patch;
 use crate::protocol::{Call, OwnDialect, Place};
+use crate::request::{MODEL, RequestError};
 use crate::stream::{Portions, StreamError};
 use crate::translation::ReadError;
 
@@ -37,7 +38,7 @@ pub enum Encoding {
 /// [`RequestError`] for the first thing that is wrong.
 pub fn read(body: Bytes) -> Result<Relayed, RequestError> {
     let mut relayed = relay::read(body)?;
-    relayed.fields.retain(|field| field.name == relay::MODEL);
+    relayed.fields.retain(|field| field.name == MODEL);
     Ok(Relayed { dialect: Dialect::OpenAiEmbeddings, delivery: Delivery::Whole, ..relayed })
 }
 
@@ -160,14 +161,12 @@ impl OwnDialect for Embeddings {
     }
 
     fn patch(&self, relayed: &Relayed, call: Call<'_>) -> Bytes {
-        let model = serde_json::Value::from(call.model).to_string();
-        let edit = relayed.fields.first().map(|field| Edit::new(field.value.clone(), model));
-        apply(&relayed.body, edit.into_iter().collect())
+        Patch::of(relayed, call.model).apply()
     }
 
     /// Embeddings never stream.
     fn portions(&self, relayed: &Relayed) -> Box<dyn Portions> {
-        Box::new(stream::WholeFrames::new(relayed.usage))
+        stream::portions(relayed.usage)
     }
 
     fn whole(&self, body: &[u8]) -> Result<Done, StreamError> {

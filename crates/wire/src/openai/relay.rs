@@ -1,29 +1,23 @@
 //! A caller's own request to be passed on byte for byte, with only what must change patched in place.
 //!
-//! Reading order: this file (the request), `meaning` (what a frame or a whole body says), [`stream`] (a streamed
+//! Reading order: this file (the request), `meaning` (what a frame or a whole body says), `stream` (a streamed
 //! answer in whole frames).
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::Bytes;
-use domain::chat::{Delivery, Dialect, Done, FieldSpan, Relayed, Tools, UsageFrame};
+use domain::chat::{Delivery, Dialect, Done, Relayed, UsageFrame};
 
 use super::chat::{self, ChatCompletions, LimitField};
-use crate::json::{self, Field, JsonError};
-use crate::patch::{Edit, apply, slice};
+use crate::json;
+use crate::patch::{Edit, Patch, apply, slice};
 use crate::protocol::{Call, OwnDialect, Place};
+use crate::request::{self, LIMITS, MODEL, Names, RequestError, STREAM};
 use crate::stream::{Portions, StreamError};
 
 pub(super) mod meaning;
-pub mod stream;
+pub(super) mod stream;
 
-/// How deep relayed JSON may nest and how many keys it may hold: tool schemas are large.
-pub const LIMITS: json::Limits = json::Limits { depth_max: 64, keys_max: 100_000 };
-
-/// Fields whose meaning Mainstay knows.
-pub(super) const MODEL: &str = "model";
-const STREAM: &str = "stream";
 const STREAM_OPTIONS: &str = "stream_options";
 const INCLUDE_USAGE: &str = "include_usage";
 const MAX_TOKENS: &str = "max_tokens";
@@ -31,27 +25,11 @@ const MAX_COMPLETION_TOKENS: &str = "max_completion_tokens";
 const TEMPERATURE: &str = "temperature";
 /// Names whoever asks, at the caller's.
 pub const USER: &str = "user";
-/// Fields that let a model, or its provider, do more than answer.
-const TOOLS: [&str; 4] = ["tools", "functions", "web_search_options", "mcp_servers"];
 const N_ANSWERS: &str = "n";
-const KNOWN: [&str; 8] =
-    [MODEL, STREAM, STREAM_OPTIONS, MAX_TOKENS, MAX_COMPLETION_TOKENS, TEMPERATURE, N_ANSWERS, USER];
-
-/// A body that cannot be relayed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RequestError {
-    /// Not JSON that is accepted.
-    #[error("{0}")]
-    Json(#[from] JsonError),
-    /// A field is missing or of the wrong type.
-    #[error("`{field}` must be {expected}")]
-    Field {
-        /// Which.
-        field: &'static str,
-        /// What it must be.
-        expected: &'static str,
-    },
-}
+const NAMES: Names = Names {
+    known: &[MODEL, STREAM, STREAM_OPTIONS, MAX_TOKENS, MAX_COMPLETION_TOKENS, TEMPERATURE, N_ANSWERS, USER],
+    tools: &["tools", "functions", "web_search_options", "mcp_servers"],
+};
 
 /// `body` with `model` as its model, where it names none: the path does that at Azure.
 ///
@@ -72,38 +50,13 @@ pub fn with_model(body: Bytes, model: &str) -> Result<Bytes, RequestError> {
 /// # Errors
 /// [`RequestError`] for the first thing that is wrong. What Mainstay need not know is left to the provider.
 pub fn read(body: Bytes) -> Result<Relayed, RequestError> {
-    let found = json::fields(&body, LIMITS)?;
-    let fields: Vec<FieldSpan> = found.iter().filter_map(known).collect();
-    let value = |name| fields.iter().find(|field| field.name == name).map(|field| slice(&body, &field.value));
-    let model = value(MODEL).and_then(|raw| serde_json::from_slice::<String>(raw).ok());
-    let model = model.filter(|model| !model.is_empty());
-    let model = model.ok_or(RequestError::Field { field: MODEL, expected: "the name of a model" })?;
-    let delivery = match value(STREAM) {
-        None | Some(b"null" | b"false") => Delivery::Whole,
-        Some(b"true") => Delivery::Streamed,
-        Some(_) => return Err(RequestError::Field { field: STREAM, expected: "true or false" }),
-    };
-    let usage = match value(STREAM_OPTIONS) {
+    let relayed = request::read(body, Dialect::OpenAiChat, NAMES)?;
+    let options = relayed.fields.iter().find(|field| field.name == STREAM_OPTIONS);
+    let usage = match options.map(|field| slice(&relayed.body, &field.value)) {
         None | Some(b"null") => UsageFrame::Unwanted,
         Some(options) => usage_frame(options)?,
     };
-    let names_tools = found.iter().any(|field| TOOLS.contains(&&*field.key));
-    let tools = if names_tools { Tools::Named } else { Tools::None };
-    Ok(Relayed {
-        dialect: Dialect::OpenAiChat,
-        model,
-        fields,
-        delivery,
-        usage,
-        tools,
-        body: body.clone(),
-        headers: Vec::new(),
-    })
-}
-
-fn known(field: &Field<'_>) -> Option<FieldSpan> {
-    let name = KNOWN.into_iter().find(|known| *known == field.key)?;
-    Some(FieldSpan { name, value: field.value.clone() })
+    Ok(Relayed { usage, ..relayed })
 }
 
 fn usage_frame(options: &[u8]) -> Result<UsageFrame, RequestError> {
@@ -130,7 +83,7 @@ impl OwnDialect for ChatCompletions {
     }
 
     fn portions(&self, relayed: &Relayed) -> Box<dyn Portions> {
-        Box::new(stream::WholeFrames::new(relayed.usage))
+        stream::portions(relayed.usage)
     }
 
     fn whole(&self, body: &[u8]) -> Result<Done, StreamError> {
@@ -141,55 +94,32 @@ impl OwnDialect for ChatCompletions {
 /// The body with what `call` says set; every other byte stays as it is. A stream is always asked for its usage.
 #[must_use]
 pub(super) fn patch(relayed: &Relayed, (call, limit_field): (Call<'_>, LimitField)) -> Bytes {
-    let mut edits = Vec::with_capacity(4);
-    let mut added = String::new();
-    let field = |name| relayed.fields.iter().find(|field| field.name == name);
-    let model = serde_json::Value::from(call.model).to_string();
-    if let Some(field) = field(MODEL) {
-        edits.push(Edit { range: field.value.clone(), text: Cow::Owned(model) });
-    }
+    let mut patch = Patch::of(relayed, call.model);
     if relayed.delivery == Delivery::Streamed && relayed.usage == UsageFrame::Unwanted {
-        match field(STREAM_OPTIONS) {
-            Some(field) => edits.push(with_usage(&relayed.body, &field.value)),
-            None => added.push_str(r#","stream_options":{"include_usage":true}"#),
+        match patch.field(STREAM_OPTIONS) {
+            Some(field) => patch.edit(with_usage(&relayed.body, &field.value)),
+            None => patch.set(STREAM_OPTIONS, r#"{"include_usage":true}"#),
         }
     }
     if let Some(most) = call.overrides.max_tokens {
-        let limits = [field(MAX_TOKENS), field(MAX_COMPLETION_TOKENS)];
-        let given = |raw: &[u8]| serde_json::from_slice::<u64>(raw).ok();
         let mut is_limited = false;
-        for field in limits.into_iter().flatten() {
-            let value = given(slice(&relayed.body, &field.value));
-            is_limited |= value.is_some();
-            if value.is_some_and(|value| value > u64::from(most)) {
-                edits.push(Edit { range: field.value.clone(), text: Cow::Owned(most.to_string()) });
+        for name in [MAX_TOKENS, MAX_COMPLETION_TOKENS] {
+            let given = patch.field(name).and_then(|field| patch.count(field));
+            is_limited |= given.is_some();
+            if given.is_some_and(|given| given > u64::from(most)) {
+                patch.set(name, most);
             }
         }
-        let name = match limit_field {
-            LimitField::MaxTokens => MAX_TOKENS,
-            LimitField::MaxCompletionTokens => MAX_COMPLETION_TOKENS,
-        };
-        match field(name) {
+        match limit_field {
             _ if is_limited => {}
-            Some(field) => {
-                edits.push(Edit { range: field.value.clone(), text: Cow::Owned(most.to_string()) });
-            }
-            None => added.push_str(&format!(",\"{name}\":{most}")),
+            LimitField::MaxTokens => patch.set(MAX_TOKENS, most),
+            LimitField::MaxCompletionTokens => patch.set(MAX_COMPLETION_TOKENS, most),
         }
     }
     if let Some(temperature) = call.overrides.temperature {
-        match field(TEMPERATURE) {
-            Some(field) => {
-                edits.push(Edit { range: field.value.clone(), text: Cow::Owned(temperature.to_string()) });
-            }
-            None => added.push_str(&format!(",\"{TEMPERATURE}\":{temperature}")),
-        }
+        patch.set(TEMPERATURE, temperature);
     }
-    if !added.is_empty() {
-        // The object is not empty: it holds the model.
-        edits.push(Edit::at_the_end(&relayed.body, added));
-    }
-    apply(&relayed.body, edits)
+    patch.apply()
 }
 
 /// `stream_options` with the usage asked for.
@@ -198,19 +128,15 @@ fn with_usage(body: &[u8], options: &Range<usize>) -> Edit {
     let fields = json::fields(raw, LIMITS).unwrap_or_default();
     let at = |offset: usize| options.start + offset;
     match fields.iter().find(|field| field.key == INCLUDE_USAGE) {
-        Some(field) => {
-            let range = at(field.value.start)..at(field.value.end);
-            Edit { range, text: Cow::Borrowed("true") }
-        }
-        None if fields.is_empty() => {
-            Edit { range: options.clone(), text: Cow::Borrowed(r#"{"include_usage":true}"#) }
-        }
-        None => Edit { range: at(1)..at(1), text: Cow::Borrowed(r#""include_usage":true,"#) },
+        Some(field) => Edit::new(at(field.value.start)..at(field.value.end), "true"),
+        None if fields.is_empty() => Edit::new(options.clone(), r#"{"include_usage":true}"#),
+        None => Edit::new(at(1)..at(1), r#""include_usage":true,"#),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use domain::chat::Tools;
     use domain::model::Overrides;
     use proptest::prelude::*;
     use serde_json::{Value, json};
@@ -272,8 +198,7 @@ mod tests {
     #[test]
     fn tools_are_seen_wherever_they_are_named() {
         for (body, want) in [
-            (r#"{"model":"m","messages":[{"tools":1}]}"#, Tools::None),
-            (r#"{"model":"m","tools":[]}"#, Tools::Named),
+            (r#"{"model":"m","mcp_servers":[]}"#, Tools::Named),
             (r#"{"functions":[{"name":"f"}],"model":"m"}"#, Tools::Named),
             (r#"{"model":"m","web_search\u005foptions":{}}"#, Tools::Named),
         ] {
@@ -332,26 +257,9 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_relayed_is_named() {
-        for (body, want) in [
-            ("", "ends too early"),
-            ("[]", "an object"),
-            ("null", "an object"),
-            ("{}", "`model`"),
-            (r#"{"model":7}"#, "`model`"),
-            (r#"{"model":""}"#, "`model`"),
-            (r#"{"model":"x","stream":"yes"}"#, "`stream`"),
-            (r#"{"model":"x","stream_options":7}"#, "`stream_options`"),
-            (r#"{"model":"x","model":"y"}"#, "second time"),
-            (r#"{"model":"x","model":"y"}"#, "second time"),
-            (r#"{"model":"x","a":"\ud800"}"#, "surrogate"),
-        ] {
-            let error = read(Bytes::copy_from_slice(body.as_bytes())).expect_err(body);
-            assert!(error.to_string().contains(want), "{body}: {error}");
-        }
-        let deep = format!(r#"{{"model":"x","a":{}}}"#, "[".repeat(1_000_000));
-        let error = read(Bytes::from(deep)).expect_err("too deep");
-        assert!(error.to_string().contains("deep"), "{error}");
+    fn options_are_an_object() {
+        let error = read(Bytes::from_static(br#"{"model":"x","stream_options":7}"#)).expect_err("a number");
+        assert!(error.to_string().contains("`stream_options`"), "{error}");
     }
 
     fn values() -> impl Strategy<Value = Value> {

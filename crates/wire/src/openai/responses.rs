@@ -18,6 +18,7 @@ use domain::conversation::{Answer, Conversation};
 
 use crate::face::{About, Face};
 use crate::protocol::{Call, OwnDialect, Place};
+use crate::relay::Relay;
 use crate::stream::{EventWriter, Portions, StreamError};
 use crate::translation::ReadError;
 
@@ -61,7 +62,7 @@ impl OwnDialect for Responses {
     }
 
     fn portions(&self, _relayed: &Relayed) -> Box<dyn Portions> {
-        Box::new(relay::stream::Relay::default())
+        Box::new(Relay::<relay::stream::Events>::default())
     }
 
     fn whole(&self, body: &[u8]) -> Result<Done, StreamError> {

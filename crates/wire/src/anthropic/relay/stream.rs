@@ -1,206 +1,78 @@
-//! A streamed answer on its way through: cut into whole frames, each understood, the bytes themselves untouched.
+//! What the frames of a streamed answer say that is passed on.
 
-use domain::chat::{Done, Finish, RelayedPortion};
+use domain::fault::Fault;
 
 use crate::anthropic::answer::{self, Counted};
 use crate::anthropic::failure;
-use crate::anthropic::stream::{Frame, frame};
-use crate::frames::{self, Frames};
+use crate::anthropic::stream::frame;
 use crate::object::Text;
-use crate::stream::{Before, Portions, Progress, StreamError};
+use crate::relay::{Kind, Meaning, Understand};
+use crate::stream::StreamError;
 
-/// The last event, for answers that are complete although their provider left it out.
-const STOP: &[u8] = b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
-
-/// Cuts a stream into portions of whole frames.
-///
-/// Nothing is given out before the first frame that holds anything of the answer, so that until then the call can be
-/// made again elsewhere; the frames before it come with it.
+/// Understands the events of messages.
 #[derive(Debug, Default)]
-pub(in crate::anthropic) struct Relay {
-    frames: Frames,
-    understood: Understood,
-    is_ended: bool,
-}
-
-/// What the frames said so far.
-#[derive(Debug, Default)]
-struct Understood {
-    has_answer: bool,
-    /// Bytes of what the model said since the last portion.
-    said: u32,
-    finish: Option<Finish>,
+pub(in crate::anthropic) struct Events {
     counted: Counted,
 }
 
-/// What a frame is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Meaning {
-    /// Nothing that counts.
-    Comment,
-    /// A part of the answer.
-    Answer,
-    /// The last event.
-    End,
-}
+impl Understand for Events {
+    const END: &'static [u8] = b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 
-impl Portions for Relay {
-    fn push(&mut self, bytes: &[u8]) -> Result<Progress, StreamError> {
-        if self.is_ended {
-            return Ok(Progress::Ended);
-        }
-        self.frames.push(bytes)?;
-        let mut progress = Progress::Silent;
-        while let Some(range) = self.frames.next_frame() {
-            let end = range.end;
-            match understand(&self.frames.frame(range), &mut self.understood)? {
-                Meaning::Comment => {}
-                Meaning::Answer => {
-                    progress =
-                        if self.understood.finish.is_some() { Progress::Ending } else { Progress::Answering };
-                }
-                Meaning::End if !self.understood.has_answer => return Err(StreamError::Empty),
-                Meaning::End => {
-                    self.is_ended = true;
-                    progress = Progress::Ended;
-                }
-            }
-            self.frames.pass(end);
-            if self.is_ended {
-                break;
-            }
-        }
-        Ok(progress)
+    fn is_error(body: &[u8]) -> bool {
+        answer::is_error(body)
     }
 
-    fn end(&mut self) -> Result<(), StreamError> {
-        if self.is_ended {
-            return Ok(());
-        }
-        let rest = self.frames.rest();
-        if !rest.is_empty() && self.understood.finish.is_none() {
-            // The blank line after the last frame may be missing.
-            match understand(&self.frames.frame(rest), &mut self.understood) {
-                Ok(Meaning::Comment) => {}
-                Ok(Meaning::Answer) => self.frames.complete(),
-                // The event itself says that the answer is complete.
-                Ok(Meaning::End) if self.understood.has_answer => self.understood.finish = Some(Finish::Stop),
-                Ok(Meaning::End) => return Err(StreamError::Empty),
-                Err(StreamError::Malformed) if self.understood.has_answer => return Err(StreamError::Cut),
-                Err(error) => return Err(error),
-            }
-        }
-        match self.understood.finish {
-            None if self.understood.has_answer => return Err(StreamError::Cut),
-            None => return Err(StreamError::Empty),
-            Some(_) => {}
-        }
-        // What a cut left of a frame is no harm when the answer was complete before it.
-        self.frames.end_with(STOP);
-        self.is_ended = true;
-        Ok(())
+    fn classify(body: &[u8]) -> Fault {
+        failure::classify_event(body)
     }
 
-    fn give_out(&mut self) -> Option<RelayedPortion> {
-        if !self.understood.has_answer {
-            return None;
-        }
-        let bytes = self.frames.take()?;
-        let done = Done {
-            finish: self.understood.finish.unwrap_or(Finish::Stop),
-            usage: self.understood.counted.usage(),
-        };
-        let said = std::mem::take(&mut self.understood.said);
-        Some(RelayedPortion { bytes, said, done: self.is_ended.then_some(done) })
-    }
-
-    fn before(&self) -> Before {
-        if self.understood.has_answer { Before::Text } else { Before::Nothing }
-    }
-}
-
-fn understand(frame: &frames::Frame<'_>, understood: &mut Understood) -> Result<Meaning, StreamError> {
-    if let Some(json) = frame.bare_json() {
-        return Err(match answer::is_error(json) {
-            true => StreamError::Refused(failure::classify_event(json)),
-            false => StreamError::Malformed,
+    fn frame(&mut self, data: &[u8]) -> Result<Meaning, StreamError> {
+        // What is not known yet is passed on.
+        let Some(frame) = frame(data)? else { return Ok(Kind::Comment.into()) };
+        let mut meaning = Meaning::from(match &*frame.kind.0 {
+            "ping" => Kind::Comment,
+            "message_stop" => Kind::Last,
+            _ => Kind::Part,
         });
-    }
-    let (data, name) = frame.event();
-    let data = data.trim_ascii();
-    if name == b"error" {
-        return Err(StreamError::Refused(failure::classify_event(data)));
-    }
-    if data.is_empty() {
-        return Ok(Meaning::Comment);
-    }
-    // What is not known yet is passed on.
-    let Some(frame) = self::frame(data)? else { return Ok(Meaning::Comment) };
-    understood.take(&frame);
-    Ok(match &*frame.kind.0 {
-        "ping" => Meaning::Comment,
-        "message_stop" => Meaning::End,
-        _ => Meaning::Answer,
-    })
-}
-
-impl Understood {
-    fn take(&mut self, frame: &Frame<'_>) {
         let length = |text: &Option<Text<'_>>| text.as_ref().map_or(0, |text| text.0.len());
         let mut said = 0;
-        if let Some(message) = &frame.message {
-            self.counted.take(message.usage);
-        }
+        self.counted.take(frame.message.and_then(|message| message.usage));
         self.counted.take(frame.usage);
         if let Some(block) = &frame.content_block {
             said += length(&block.text) + length(&block.thinking) + length(&block.name);
             // A call begins before its first argument, and what is not known yet is something, too.
-            self.has_answer |= !matches!(&*block.kind.0, "text" | "thinking");
+            meaning.has_answer |= !matches!(&*block.kind.0, "text" | "thinking");
         }
         if let Some(change) = &frame.delta {
             said += length(&change.text) + length(&change.thinking) + length(&change.partial_json);
-            // An answer without a word that says why it ended is one, too.
-            let reason = change.stop_reason.as_ref();
-            self.finish = reason.map(|reason| answer::finish(&reason.0)).or(self.finish);
+            meaning.finish = change.stop_reason.as_ref().map(|reason| answer::finish(&reason.0));
             let is_known =
                 matches!(&*change.kind.0, "" | "text_delta" | "input_json_delta" | "thinking_delta");
-            self.has_answer |= reason.is_some() || !is_known;
+            meaning.has_answer |= !is_known;
         }
-        self.has_answer |= said > 0;
-        self.said = self.said.saturating_add(u32::try_from(said).unwrap_or(u32::MAX));
+        let said = u32::try_from(said).unwrap_or(u32::MAX);
+        Ok(Meaning { said, usage: self.counted.usage(), ..meaning })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use domain::chat::{Done, Finish};
     use domain::fault::{Fault, Kind};
     use proptest::prelude::*;
 
     use super::*;
+    use crate::relay::{Relay, tests};
+    use crate::stream::{Before, Portions, Progress};
 
     const ANSWER: &[u8] = include_bytes!("../../../golden/anthropic/stream.sse");
 
-    /// What is passed on, and how the stream ended.
+    fn relay() -> Box<dyn Portions> {
+        Box::new(Relay::<Events>::default())
+    }
+
     fn pass(portions: &[&[u8]]) -> (Vec<u8>, Result<Option<Done>, StreamError>) {
-        let mut relay = Relay::default();
-        let (mut passed, mut done) = (Vec::new(), None);
-        let mut take = |portion: Option<RelayedPortion>| {
-            let Some(portion) = portion else { return };
-            assert_eq!(done, None, "nothing follows the last portion");
-            assert!(portion.bytes.ends_with(b"\n\n") || portion.bytes.ends_with(b"\r\n"), "whole frames");
-            passed.extend_from_slice(&portion.bytes);
-            done = portion.done;
-        };
-        for portion in portions {
-            let pushed = relay.push(portion);
-            take(relay.give_out());
-            if let Err(error) = pushed {
-                return (passed, Err(error));
-            }
-        }
-        let ended = relay.end();
-        take(relay.give_out());
-        (passed, ended.map(|()| done))
+        tests::pass(relay(), portions)
     }
 
     fn event(kind: &str, rest: &str) -> String {
@@ -261,22 +133,13 @@ mod tests {
                 Err((StreamError::Refused(Fault::provider(Kind::RouteFatal)), String::new())),
             ),
         ] {
-            // Byte by byte, so that what comes before a failure is given out.
-            let portions: Vec<&[u8]> = body.as_bytes().chunks(1).collect();
-            let (passed, ended) = pass(&portions);
-            let passed = String::from_utf8(passed).expect("text");
-            match want {
-                Ok(want) => {
-                    assert_eq!((passed, ended.is_ok_and(|done| done.is_some())), (want, true), "{body}");
-                }
-                Err((error, want)) => assert_eq!((passed, ended), (want, Err(error)), "{body}"),
-            }
+            tests::check(relay(), &body, want);
         }
     }
 
     #[test]
     fn nothing_is_given_out_before_a_word() {
-        let mut relay = Relay::default();
+        let mut relay = relay();
         for (kind, rest) in [
             ("message_start", r#","message":{"type":"message","content":[]}"#),
             ("ping", ""),
@@ -300,11 +163,7 @@ mod tests {
     proptest! {
         #[test]
         fn portions_make_no_difference(cuts in proptest::collection::vec(0..ANSWER.len(), 0..40)) {
-            let mut cuts = cuts;
-            cuts.extend([0, ANSWER.len()]);
-            cuts.sort_unstable();
-            let portions: Vec<&[u8]> = cuts.windows(2).map(|pair| &ANSWER[pair[0]..pair[1]]).collect();
-            prop_assert_eq!(pass(&portions), pass(&[ANSWER]));
+            prop_assert_eq!(pass(&tests::portions(ANSWER, cuts)), pass(&[ANSWER]));
         }
 
         #[test]

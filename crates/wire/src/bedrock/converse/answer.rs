@@ -236,7 +236,7 @@ pub(in crate::bedrock) fn done(body: &[u8]) -> Result<Done, StreamError> {
     if body.trim_ascii().is_empty() {
         return Err(StreamError::Empty);
     }
-    crate::json::fields(body, super::relay::LIMITS).map_err(|_| StreamError::Malformed)?;
+    crate::json::fields(body, crate::request::LIMITS).map_err(|_| StreamError::Malformed)?;
     let brief: Brief<'_> = serde_json::from_slice(body).map_err(|_| StreamError::Malformed)?;
     // Callers of the same dialect know more reasons than we do.
     let finish = finish(&brief.stop_reason).unwrap_or(Finish::Stop);

@@ -226,7 +226,7 @@ fn format(output: &OutputConfig<'_>) -> Result<Format, ReadError> {
     let Some(format) = &output.text_format else { return Ok(Format::Text) };
     let Structure::JsonSchema(schema) = &format.structure;
     let field = "outputConfig.textFormat.structure.jsonSchema.schema";
-    let limits = super::relay::LIMITS;
+    let limits = crate::request::LIMITS;
     json::check(schema.schema.as_bytes(), limits)
         .map_err(|error| ReadError::invalid(field, error.to_string()))?;
     Ok(Format::Schema {

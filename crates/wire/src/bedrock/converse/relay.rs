@@ -1,24 +1,23 @@
 //! A caller's own Converse request to be passed on byte for byte, and the answer to it.
 
 use bytes::Bytes;
-use domain::chat::{Delivery, Dialect, Done, FieldSpan, Finish, Relayed, Tools, UsageFrame};
+use domain::chat::{Delivery, Dialect, Done, Finish, Relayed, UsageFrame};
 use domain::model::Overrides;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::answer;
 use crate::bedrock::protocol::path;
-use crate::bedrock::relay::{Limit, Meaning, Missing, Portions, Understand, limited, said};
+use crate::bedrock::relay::{Limit, Missing, Portions, Understand, limited, said};
 use crate::json::{self, JsonError};
 use crate::patch::apply;
 use crate::protocol::{Call, OwnDialect, Place};
+use crate::relay::{Kind, Meaning};
+use crate::request::{LIMITS, Names};
 use crate::stream::{self, StreamError};
 
-/// How deep relayed JSON may nest and how many keys it may hold: tool schemas are large.
-pub const LIMITS: json::Limits = json::Limits { depth_max: 64, keys_max: 100_000 };
-
 const INFERENCE: &str = "inferenceConfig";
-const TOOLS: &str = "toolConfig";
+const NAMES: Names = Names { known: &[INFERENCE], tools: &["toolConfig"] };
 
 /// Where the limits of a request stand.
 const LIMIT: Limit = Limit {
@@ -34,17 +33,14 @@ const LIMIT: Limit = Limit {
 /// # Errors
 /// [`JsonError`] for the first thing that is wrong. What Mainstay need not know is left to the provider.
 pub fn read(body: Bytes, (model, delivery): (String, Delivery)) -> Result<Relayed, JsonError> {
-    let found = json::fields(&body, LIMITS)?;
-    let inference = found.iter().find(|field| field.key == INFERENCE);
-    let fields = inference.map(|field| FieldSpan { name: INFERENCE, value: field.value.clone() });
-    let names_tools = found.iter().any(|field| field.key == TOOLS);
+    let (fields, tools) = NAMES.of(&json::fields(&body, LIMITS)?);
     Ok(Relayed {
         dialect: Dialect::BedrockConverse,
         model,
-        fields: fields.into_iter().collect(),
+        fields,
         delivery,
         usage: UsageFrame::Wanted,
-        tools: if names_tools { Tools::Named } else { Tools::None },
+        tools,
         body: body.clone(),
         headers: Vec::new(),
     })
@@ -89,14 +85,14 @@ impl OwnDialect for Converse {
 pub(in crate::bedrock) struct Frames;
 
 impl Understand for Frames {
-    fn event(&mut self, name: &str, payload: &[u8]) -> Result<Option<Meaning>, StreamError> {
+    fn event(&mut self, name: &str, payload: &[u8]) -> Result<Meaning, StreamError> {
         json::check(payload, LIMITS).map_err(|_| StreamError::Malformed)?;
         event(name, payload)
     }
 }
 
-/// What an event of ConverseStream says, whose payload is JSON; `None` when it is not known.
-pub(in crate::bedrock) fn event(name: &str, payload: &[u8]) -> Result<Option<Meaning>, StreamError> {
+/// What an event of ConverseStream says, whose payload is JSON; a comment when it is not known.
+pub(in crate::bedrock) fn event(name: &str, payload: &[u8]) -> Result<Meaning, StreamError> {
     #[derive(Deserialize)]
     struct Added<'a> {
         #[serde(borrow)]
@@ -127,7 +123,7 @@ pub(in crate::bedrock) fn event(name: &str, payload: &[u8]) -> Result<Option<Mea
         usage: Option<answer::Tokens>,
     }
     let unreadable = |_| StreamError::Malformed;
-    Ok(Some(match name {
+    Ok(match name {
         "messageStart" | "contentBlockStop" => Meaning::default(),
         "contentBlockStart" => Meaning { has_answer: true, ..Meaning::default() },
         "contentBlockDelta" => {
@@ -144,8 +140,8 @@ pub(in crate::bedrock) fn event(name: &str, payload: &[u8]) -> Result<Option<Mea
         "metadata" => {
             let metadata: Metadata = serde_json::from_slice(payload).map_err(unreadable)?;
             let usage = metadata.usage.map(|usage| usage.usage());
-            Meaning { usage, is_last: true, ..Meaning::default() }
+            Meaning { usage, kind: Kind::Last, ..Meaning::default() }
         }
-        _ => return Ok(None),
-    }))
+        _ => Kind::Comment.into(),
+    })
 }

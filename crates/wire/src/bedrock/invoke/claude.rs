@@ -8,10 +8,10 @@ use memchr::memmem;
 
 use super::face::chunk;
 use crate::anthropic::messages::Messages;
-use crate::bedrock::converse::relay::LIMITS;
 use crate::face::Face as _;
 use crate::json;
 use crate::patch::slice;
+use crate::request::LIMITS;
 use crate::stream::EventWriter;
 use crate::translation::ReadError;
 

@@ -10,14 +10,17 @@ use domain::token::{TokenCount, Usage};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::anthropic::answer::finish;
 use crate::anthropic::messages::Messages;
 use crate::bedrock::converse::answer;
-use crate::bedrock::converse::relay::{LIMITS, event};
+use crate::bedrock::converse::relay::event;
 use crate::bedrock::failure;
 use crate::bedrock::model::Maker;
-use crate::bedrock::relay::{Meaning, Understand, said};
+use crate::bedrock::relay::{Understand, said};
 use crate::json;
 use crate::protocol::OwnDialect as _;
+use crate::relay::{Kind, Meaning};
+use crate::request::LIMITS;
 use crate::stream::StreamError;
 
 /// What Bedrock adds to the last chunk of every stream.
@@ -77,9 +80,9 @@ impl Chunks {
 }
 
 impl Understand for Chunks {
-    fn event(&mut self, name: &str, payload: &[u8]) -> Result<Option<Meaning>, StreamError> {
+    fn event(&mut self, name: &str, payload: &[u8]) -> Result<Meaning, StreamError> {
         if name != "chunk" {
-            return Ok(None);
+            return Ok(Kind::Comment.into());
         }
         let bytes = bytes(payload)?;
         let fields: BTreeMap<Cow<'_, str>, &RawValue> =
@@ -98,9 +101,9 @@ impl Understand for Chunks {
         };
         if let Some(metrics) = metrics {
             meaning.usage = Some(metrics.usage());
-            meaning.is_last = true;
+            meaning.kind = Kind::Last;
         }
-        Ok(Some(meaning))
+        Ok(meaning)
     }
 }
 
@@ -131,20 +134,14 @@ fn claude(bytes: &[u8]) -> Result<Meaning, StreamError> {
     }
     let mut meaning = Meaning {
         has_answer: is("content_block_start") || is("content_block_delta"),
-        is_last: is("message_stop"),
+        kind: if is("message_stop") { Kind::Last } else { Kind::Part },
         ..Meaning::default()
     };
     // It is the end, whether or not the reason came before it.
-    meaning.finish = meaning.is_last.then_some(Finish::Stop);
+    meaning.finish = is("message_stop").then_some(Finish::Stop);
     if let Some(delta) = event.delta {
         meaning.said = said([delta.text, delta.partial_json]);
-        meaning.finish = delta.stop_reason.map(|reason| match &*reason {
-            "tool_use" => Finish::ToolUse,
-            "stop_sequence" => Finish::StopText,
-            "max_tokens" | "model_context_window_exceeded" => Finish::Length,
-            "refusal" => Finish::ContentFilter,
-            _ => Finish::Stop,
-        });
+        meaning.finish = delta.stop_reason.map(|reason| finish(&reason));
     }
     Ok(meaning)
 }
@@ -153,12 +150,14 @@ fn claude(bytes: &[u8]) -> Result<Meaning, StreamError> {
 fn nova(fields: &BTreeMap<Cow<'_, str>, &RawValue>) -> Result<Meaning, StreamError> {
     let mut meaning = Meaning::default();
     for (name, payload) in fields.iter().filter(|(name, _)| *name != METRICS) {
-        let Some(more) = event(name, payload.get().as_bytes())? else { continue };
+        let more = event(name, payload.get().as_bytes())?;
         meaning.has_answer |= more.has_answer;
         meaning.said = meaning.said.saturating_add(more.said);
         meaning.finish = more.finish.or(meaning.finish);
         meaning.usage = more.usage.or(meaning.usage);
-        meaning.is_last |= more.is_last;
+        if more.kind == Kind::Last {
+            meaning.kind = Kind::Last;
+        }
     }
     Ok(meaning)
 }
@@ -187,7 +186,7 @@ fn titan(bytes: &[u8]) -> Result<Meaning, StreamError> {
             (Some(input), Some(output)) => Some(Usage::of(TokenCount(input), TokenCount(output))),
             _ => None,
         },
-        is_last: false,
+        kind: Kind::Part,
     })
 }
 

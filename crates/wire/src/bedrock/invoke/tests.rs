@@ -35,29 +35,20 @@ struct Golden {
     stream: &'static [u8],
 }
 
-const GOLDEN: [Golden; 3] = [
-    Golden {
-        maker: Maker::Claude,
-        model: CLAUDE,
-        request: include_bytes!("../../../golden/bedrock/invoke-claude-request.json"),
-        answer: include_bytes!("../../../golden/bedrock/invoke-claude-answer.json"),
-        stream: include_bytes!("../../../golden/bedrock/invoke-claude.stream"),
-    },
-    Golden {
-        maker: Maker::Nova,
-        model: NOVA,
-        request: include_bytes!("../../../golden/bedrock/invoke-nova-request.json"),
-        answer: include_bytes!("../../../golden/bedrock/invoke-nova-answer.json"),
-        stream: include_bytes!("../../../golden/bedrock/invoke-nova.stream"),
-    },
-    Golden {
-        maker: Maker::Titan,
-        model: TITAN,
-        request: include_bytes!("../../../golden/bedrock/invoke-titan-request.json"),
-        answer: include_bytes!("../../../golden/bedrock/invoke-titan-answer.json"),
-        stream: include_bytes!("../../../golden/bedrock/invoke-titan.stream"),
-    },
-];
+macro_rules! golden {
+    ($maker:ident, $model:ident, $name:literal) => {
+        Golden {
+            maker: Maker::$maker,
+            model: $model,
+            request: include_bytes!(concat!("../../../golden/bedrock/invoke-", $name, "-request.json")),
+            answer: include_bytes!(concat!("../../../golden/bedrock/invoke-", $name, "-answer.json")),
+            stream: include_bytes!(concat!("../../../golden/bedrock/invoke-", $name, ".stream")),
+        }
+    };
+}
+
+const GOLDEN: [Golden; 3] =
+    [golden!(Claude, CLAUDE, "claude"), golden!(Nova, NOVA, "nova"), golden!(Titan, TITAN, "titan")];
 
 fn asked(body: &[u8]) -> Relayed {
     let body = Bytes::copy_from_slice(body);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::reasoning;
 use crate::json;
-use crate::openai::relay::LIMITS;
+use crate::request::LIMITS;
 use crate::translation::ReadError;
 use domain::conversation::{
     CacheTime, Conversation, Format, Json, Media, Part, Sampling, Speaker, Thinking, Tool, ToolChoice, Turn,

@@ -7,8 +7,8 @@ use domain::fault::{Fault, Kind};
 use domain::model::Overrides;
 use proptest::prelude::*;
 
-use super::reader::Reader;
 use super::*;
+use crate::relay::tests as relay;
 use crate::sampled;
 use crate::stream::Progress;
 use crate::texts;
@@ -261,8 +261,7 @@ fn what_is_written_is_read_back() {
         assert_eq!(outcome, Ok(()));
         assert_eq!(again[1..], events[1..], "all but our own id and model");
         // Whoever passes our frames on finds them whole, too.
-        let mut portions = crate::openai::relay::stream::WholeFrames::new(UsageFrame::Wanted);
-        use crate::stream::Portions;
+        let mut portions = crate::openai::relay::stream::portions(UsageFrame::Wanted);
         assert_eq!(portions.push(&frames), Ok(Progress::Ended));
         assert_eq!(portions.give_out().expect("all").bytes, frames);
     }
@@ -287,7 +286,7 @@ fn usage_is_shown_to_those_who_asked() {
 }
 
 fn read(portions: &[&[u8]]) -> (Vec<Event>, Result<(), (StreamError, Fault)>) {
-    let mut reader = Reader::default();
+    let mut reader = OLDER.reader();
     let mut events = Vec::new();
     let mut outcome = Ok(());
     for portion in portions {
@@ -389,7 +388,7 @@ fn only_a_whole_answer_ends_well() {
 
 #[test]
 fn progress_tells_silence_from_an_answer() {
-    let mut reader = Reader::default();
+    let mut reader = OLDER.reader();
     let mut chunks = Vec::new();
     let mut push = |text: &str| reader.push(text.as_bytes(), &mut chunks);
     assert_eq!(push("\n"), Ok(Progress::Silent));
@@ -405,11 +404,7 @@ proptest! {
     #[test]
     fn portions_make_no_difference(cuts in proptest::collection::vec(0_usize..2000, 0..40), whole: bool) {
         let body = if whole { WHOLE } else { ANSWER };
-        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(body.len())).collect();
-        cuts.extend([0, body.len()]);
-        cuts.sort_unstable();
-        let portions: Vec<&[u8]> = cuts.windows(2).map(|pair| &body[pair[0]..pair[1]]).collect();
-        let (chunks, outcome) = read(&portions);
+        let (chunks, outcome) = read(&relay::portions(body, cuts));
         prop_assert_eq!(outcome, Ok(()));
         prop_assert_eq!(chunks, read(&[body]).0);
     }

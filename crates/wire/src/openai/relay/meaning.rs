@@ -1,27 +1,15 @@
 //! What a frame of a stream or a whole answer says, without taking its text out.
 
 use domain::chat::{Done, Finish};
-use domain::token::Usage;
+use memchr::memchr;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::openai::chat::{self, Unreadable};
 use crate::openai::failure;
+use crate::relay::{Kind, Meaning};
 use crate::stream::StreamError;
-
-/// One frame.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Meaning {
-    /// Bytes of what the choices hold beside their roles, as JSON without its quotes; 0 when that is nothing.
-    pub(super) said: u32,
-    /// Whether it names no choice at all: a usage frame.
-    pub(super) has_no_choices: bool,
-    /// Why an answer ended.
-    pub(super) finish: Option<Finish>,
-    /// What it used.
-    pub(super) usage: Option<Usage>,
-}
 
 #[derive(Deserialize)]
 struct Body<'a> {
@@ -83,7 +71,8 @@ impl<'de> Deserialize<'de> for Content {
 
 /// Bytes of a value of a message, without its quotes; 0 when it is not there or empty.
 fn size(raw: &str) -> Result<u32, serde_json::Error> {
-    if raw.starts_with('"') && raw.contains("\\u") {
+    let has_escape = || memchr(b'\\', raw.as_bytes()).is_some() && raw.contains("\\u");
+    if raw.starts_with('"') && has_escape() {
         // Half a surrogate pair is no text.
         serde_json::from_str::<String>(raw)?;
     }
@@ -94,17 +83,17 @@ fn size(raw: &str) -> Result<u32, serde_json::Error> {
     })
 }
 
-/// Reads a frame; `None` when it is an error body.
+/// Reads a frame; `None` when it is an error body. One that says what was used and nothing else is [`Kind::Unwanted`].
+/// What is said are the bytes of what the choices hold beside their roles, as JSON without its quotes.
 pub(super) fn frame(data: &[u8]) -> Result<Option<Meaning>, Unreadable> {
     let body: Body<'_> = serde_json::from_slice(data).map_err(|_| Unreadable)?;
     if body.error.is_some_and(|error| error.get() != "null") {
         return Ok(None);
     }
-    let mut meaning = Meaning {
-        has_no_choices: body.choices.is_empty(),
-        usage: body.usage.and_then(chat::usage),
-        ..Meaning::default()
-    };
+    let usage = body.usage.and_then(chat::usage);
+    let is_usage = body.choices.is_empty() && usage.is_some();
+    let kind = if is_usage { Kind::Unwanted } else { Kind::Part };
+    let mut meaning = Meaning { kind, usage, ..Meaning::default() };
     for choice in body.choices {
         meaning.said = meaning.said.saturating_add(choice.message.map_or(0, |Content(said)| said));
         let text = choice.text.map_or(Ok(0), |raw| size(raw.get())).map_err(|_| Unreadable)?;

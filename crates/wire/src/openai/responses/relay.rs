@@ -1,91 +1,45 @@
 //! A caller's own request passed on byte for byte, with only what must change patched in place.
 
 use bytes::Bytes;
-use domain::chat::{Delivery, Dialect, Done, FieldSpan, Finish, Relayed, Tools, UsageFrame};
+use domain::chat::{Dialect, Done, Finish, Relayed};
 use domain::token::{TokenCount, Usage};
 use serde::Deserialize;
 
-use crate::json::{self, Field};
 use crate::openai::failure;
-use crate::openai::relay::{LIMITS, RequestError};
-use crate::patch::{Edit, apply, slice};
+use crate::patch::Patch;
 use crate::protocol::Call;
+use crate::request::{self, MODEL, Names, RequestError, STREAM};
 use crate::stream::StreamError;
 
 pub(super) mod stream;
 
-const MODEL: &str = "model";
-const STREAM: &str = "stream";
 const MAX_TOKENS: &str = "max_output_tokens";
 const TEMPERATURE: &str = "temperature";
-const KNOWN: [&str; 4] = [MODEL, STREAM, MAX_TOKENS, TEMPERATURE];
-/// Fields that let a model, or its provider, do more than answer.
-const TOOLS: [&str; 2] = ["tools", "background"];
+const NAMES: Names =
+    Names { known: &[MODEL, STREAM, MAX_TOKENS, TEMPERATURE], tools: &["tools", "background"] };
 
 /// Reads `body` in one scan, which also checks depth, keys and surrogates.
 ///
 /// # Errors
 /// [`RequestError`] for the first thing that is wrong. What Mainstay need not know is left to the provider.
 pub fn read(body: Bytes) -> Result<Relayed, RequestError> {
-    let found = json::fields(&body, LIMITS)?;
-    let known = |field: &Field<'_>| {
-        let name = KNOWN.into_iter().find(|known| *known == field.key)?;
-        Some(FieldSpan { name, value: field.value.clone() })
-    };
-    let fields: Vec<FieldSpan> = found.iter().filter_map(known).collect();
-    let value = |name| fields.iter().find(|field| field.name == name).map(|field| slice(&body, &field.value));
-    let model = value(MODEL).and_then(|raw| serde_json::from_slice::<String>(raw).ok());
-    let model = model.filter(|model| !model.is_empty());
-    let model = model.ok_or(RequestError::Field { field: MODEL, expected: "the name of a model" })?;
-    let delivery = match value(STREAM) {
-        None | Some(b"null" | b"false") => Delivery::Whole,
-        Some(b"true") => Delivery::Streamed,
-        Some(_) => return Err(RequestError::Field { field: STREAM, expected: "true or false" }),
-    };
-    let names_tools = found.iter().any(|field| TOOLS.contains(&&*field.key));
-    Ok(Relayed {
-        dialect: Dialect::OpenAiResponses,
-        model,
-        fields,
-        delivery,
-        usage: UsageFrame::Wanted,
-        tools: if names_tools { Tools::Named } else { Tools::None },
-        body: body.clone(),
-        headers: Vec::new(),
-    })
+    request::read(body, Dialect::OpenAiResponses, NAMES)
 }
 
 /// The body with what `call` says set; every other byte stays as it is.
 pub(super) fn patch(relayed: &Relayed, call: Call<'_>) -> Bytes {
-    let mut edits = Vec::with_capacity(3);
-    let mut added = String::new();
-    let field = |name| relayed.fields.iter().find(|field| field.name == name);
-    if let Some(field) = field(MODEL) {
-        edits.push(Edit::new(field.value.clone(), serde_json::Value::from(call.model).to_string()));
-    }
+    let mut patch = Patch::of(relayed, call.model);
     if let Some(most) = call.overrides.max_tokens {
-        match field(MAX_TOKENS) {
-            Some(field) => {
-                let asked = serde_json::from_slice::<u64>(slice(&relayed.body, &field.value));
-                // Also where the caller left it open with a null.
-                if asked.map_or(true, |asked| asked > u64::from(most)) {
-                    edits.push(Edit::new(field.value.clone(), most.to_string()));
-                }
-            }
-            None => added.push_str(&format!(",\"{MAX_TOKENS}\":{most}")),
+        let given = patch.field(MAX_TOKENS).and_then(|field| patch.count(field));
+        // Also where the caller left it open with a null.
+        if given.is_none_or(|given| given > u64::from(most)) {
+            patch.set(MAX_TOKENS, most);
         }
     }
     if let Some(temperature) = call.overrides.temperature {
-        match field(TEMPERATURE) {
-            Some(field) => edits.push(Edit::new(field.value.clone(), temperature.to_string())),
-            None => added.push_str(&format!(",\"{TEMPERATURE}\":{temperature}")),
-        }
+        patch.set(TEMPERATURE, temperature);
     }
-    if !added.is_empty() {
-        // The object is not empty: it holds the model.
-        edits.push(Edit::at_the_end(&relayed.body, added));
-    }
-    apply(&relayed.body, edits)
+    patch.apply()
 }
 
 /// A response, as far as it says how it ended.

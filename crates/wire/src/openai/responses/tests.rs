@@ -1,7 +1,7 @@
 //! Responses, read, written and passed on.
 
 use bytes::BytesMut;
-use domain::chat::{Finish, RelayedPortion};
+use domain::chat::Finish;
 use domain::conversation::{Ending, Event, Format, Part, Speaker, Thinking, Which};
 use domain::fault::{Fault, Kind};
 use domain::token::{TokenCount, Usage};
@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::*;
 use crate::openai::chat::ChatCompletions;
 use crate::protocol::Protocol;
+use crate::relay::tests as relay_tests;
 use crate::sampled;
 
 const REQUEST: &[u8] = include_bytes!("../../../golden/openai/responses-request.json");
@@ -209,25 +210,7 @@ fn only_what_must_change_changes() {
 
 /// What is passed on, and how the stream ended.
 fn pass(portions: &[&[u8]]) -> (Vec<u8>, Result<Option<Done>, StreamError>) {
-    let mut relay = Responses.portions(&sampled::relayed(Dialect::OpenAiResponses, Bytes::new()));
-    let (mut passed, mut done) = (Vec::new(), None);
-    let mut take = |portion: Option<RelayedPortion>| {
-        if let Some(portion) = portion {
-            assert_eq!(done, None, "nothing follows the last portion");
-            passed.extend_from_slice(&portion.bytes);
-            done = portion.done;
-        }
-    };
-    for portion in portions {
-        let pushed = relay.push(portion);
-        take(relay.give_out());
-        if let Err(error) = pushed {
-            return (passed, Err(error));
-        }
-    }
-    let ended = relay.end();
-    take(relay.give_out());
-    (passed, ended.map(|()| done))
+    relay_tests::pass(Responses.portions(&sampled::relayed(Dialect::OpenAiResponses, Bytes::new())), portions)
 }
 
 #[test]
@@ -271,11 +254,7 @@ proptest! {
     #[test]
     fn portions_make_no_difference(cuts in proptest::collection::vec(0_usize..9000, 0..40)) {
         let stream = written();
-        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(stream.len())).collect();
-        cuts.extend([0, stream.len()]);
-        cuts.sort_unstable();
-        let portions: Vec<&[u8]> = cuts.windows(2).map(|pair| &stream[pair[0]..pair[1]]).collect();
-        prop_assert_eq!(pass(&portions), pass(&[&stream]));
+        prop_assert_eq!(pass(&relay_tests::portions(&stream, cuts)), pass(&[&stream]));
     }
 
     #[test]

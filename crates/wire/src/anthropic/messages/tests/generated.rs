@@ -9,6 +9,7 @@ use domain::token::{TokenCount, Usage};
 use proptest::prelude::*;
 
 use super::*;
+use crate::relay::tests as relay;
 
 fn about() -> About {
     About { id: "0f".repeat(16), created: 7, model: "claude".to_owned() }
@@ -241,13 +242,6 @@ prop_compose! {
     }
 }
 
-fn cut<'a>(body: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
-    let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (body.len() + 1)).collect();
-    cuts.extend([0, body.len()]);
-    cuts.sort_unstable();
-    cuts.windows(2).map(|pair| &body[pair[0]..pair[1]]).collect()
-}
-
 proptest! {
     #[test]
     fn a_request_survives_the_way_there_and_back(conversation in conversations()) {
@@ -274,11 +268,11 @@ proptest! {
         for event in telling(&answer) {
             writer.write(&event, &mut frames);
         }
-        let (events, ended) = events(&cut(&frames, &cuts));
+        let (events, ended) = events(&relay::portions(&frames, cuts.clone()));
         prop_assert_eq!(ended, Ok(()));
         prop_assert_eq!(calls_without_arguments(told(&events)), as_written(&answer));
         let mut portions = Messages.portions(&relayed(b"{}"));
-        for portion in cut(&frames, &cuts) {
+        for portion in relay::portions(&frames, cuts.clone()) {
             prop_assert!(portions.push(portion).is_ok());
         }
         prop_assert_eq!(portions.give_out().map(|portion| portion.bytes), Some(frames.freeze()));
@@ -287,7 +281,7 @@ proptest! {
     #[test]
     fn portions_make_no_difference(cuts in proptest::collection::vec(any::<usize>(), 0..40)) {
         for body in [STREAM, STREAM_THINKING, ANSWER] {
-            prop_assert_eq!(events(&cut(body, &cuts)), events(&[body]));
+            prop_assert_eq!(events(&relay::portions(body, cuts.clone())), events(&[body]));
         }
     }
 
