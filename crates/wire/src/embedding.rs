@@ -9,8 +9,8 @@ use crate::translation::Untranslatable;
 
 /// A provider's format of embeddings; what its errors mean is [`crate::protocol::Protocol`]'s.
 pub trait EmbeddingProtocol: Send + Sync {
-    /// Most texts of one call (1 at least); longer lists are cut into several.
-    fn texts_max(&self) -> usize;
+    /// Most texts of one call of `model` (1 at least); longer lists are cut into several.
+    fn texts_max(&self, model: &str) -> usize;
 
     /// Where a call of `model` goes.
     fn place(&self, model: &str) -> Place;

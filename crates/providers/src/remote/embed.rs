@@ -38,7 +38,8 @@ impl Remote {
             Ok((outgoing, texts.len()))
         };
         // All of them can be said before the first is.
-        let batches: Result<Vec<_>, _> = asked.texts.chunks(format.texts_max().max(1)).map(batch).collect();
+        let batches: Result<Vec<_>, _> =
+            asked.texts.chunks(format.texts_max(model).max(1)).map(batch).collect();
         let batches = batches.map_err(|error| untranslatable(&call.model, &error))?;
         let made = stream::iter(batches)
             .map(|(outgoing, n_texts)| self.vectors(outgoing, n_texts, (format.as_ref(), call.deadline)))

@@ -62,7 +62,7 @@ struct Used {
 pub struct Embeddings;
 
 impl EmbeddingProtocol for Embeddings {
-    fn texts_max(&self) -> usize {
+    fn texts_max(&self, _: &str) -> usize {
         TEXTS_MAX
     }
 

@@ -1,14 +1,20 @@
-//! Embeddings: passed on, translated for Gemini, and what fails.
+//! Embeddings: passed on, translated for Gemini and Bedrock, and what fails.
 
+use wire::bedrock::invoke;
+use wire::bedrock::protocol::Bedrock;
 use wire::gemini::Gemini;
 use wire::gemini::embedding::Embeddings;
 
 use super::*;
 
 async fn embed(model: &Remote, body: &str) -> Result<serde_json::Value, RelayError> {
+    embed_by(model, "mock/embed-1", body).await
+}
+
+async fn embed_by(model: &Remote, id: &str, body: &str) -> Result<serde_json::Value, RelayError> {
     let relayed = wire::openai::embeddings::read(Bytes::copy_from_slice(body.as_bytes())).expect("valid");
     let call = RelayCall {
-        model: ModelId::from("mock/embed-1"),
+        model: ModelId::from(id),
         relayed: Arc::new(relayed),
         overrides: Overrides::default(),
         region: None,
@@ -21,7 +27,19 @@ async fn embed(model: &Remote, body: &str) -> Result<serde_json::Value, RelayErr
 }
 
 fn gemini(behaviour: Behaviour) -> (Bench, Remote) {
-    let bench = Bench::speaking(behaviour, Arc::new(Gemini));
+    translated(behaviour, Arc::new(Gemini), Arc::new(Embeddings))
+}
+
+fn bedrock() -> (Bench, Remote) {
+    translated(Behaviour::default(), Arc::new(Bedrock), Arc::new(invoke::embedding::Embeddings))
+}
+
+fn translated(
+    behaviour: Behaviour,
+    protocol: Arc<dyn Protocol>,
+    embeddings: Arc<dyn EmbeddingProtocol>,
+) -> (Bench, Remote) {
+    let bench = Bench::speaking(behaviour, protocol);
     let Parts { provider, origin, protocol, clock, ids, .. } = &bench.model.parts;
     let parts = Parts {
         provider: provider.clone(),
@@ -31,7 +49,7 @@ fn gemini(behaviour: Behaviour) -> (Bench, Remote) {
         clock: Arc::clone(clock),
         ids: Arc::clone(ids),
     };
-    let model = Remote::new(parts).with_embeddings(Arc::new(Embeddings));
+    let model = Remote::new(parts).with_embeddings(embeddings);
     (bench, model)
 }
 
@@ -60,17 +78,50 @@ async fn geminis_come_in_openais_shape_from_as_many_calls_as_it_needs() {
         (&floats["model"], &floats["object"], &floats["usage"]),
         (&"x".into(), &"list".into(), &serde_json::Value::Null)
     );
-    // The same texts, asked for at OpenAI: the same vectors, in the same order.
+    are_openais(&floats, &asked("float")).await;
+    are_openais(&embed(&model, &asked("base64")).await.expect("vectors"), &asked("base64")).await;
+}
+
+/// The same texts, asked for at OpenAI: the same vectors, in the same order and to the last bit.
+async fn are_openais(answer: &serde_json::Value, body: &str) {
     let openai = Bench::new(Behaviour::default());
-    let direct = embed(&openai.model, &asked("float")).await.expect("vectors");
-    let numbers = |answer: &serde_json::Value| -> Vec<Vec<f32>> {
+    let direct = embed(&openai.model, body).await.expect("vectors");
+    let vectors = |answer: &serde_json::Value| -> Vec<Result<Vec<f32>, serde_json::Value>> {
         let entries = answer["data"].as_array().expect("a list").iter();
-        entries.map(|entry| serde_json::from_value(entry["embedding"].clone()).expect("numbers")).collect()
+        let one = |vector: serde_json::Value| serde_json::from_value(vector.clone()).map_err(|_| vector);
+        entries.map(|entry| one(entry["embedding"].clone())).collect()
     };
-    assert!(numbers(&floats) == numbers(&direct), "the same numbers in the same order");
-    let base64 = embed(&model, &asked("base64")).await.expect("vectors");
-    let direct = embed(&openai.model, &asked("base64")).await.expect("vectors");
-    assert!(base64["data"] == direct["data"], "to the last bit");
+    assert!(vectors(answer) == vectors(&direct), "the same numbers in the same order");
+}
+
+#[tokio::test]
+async fn bedrocks_come_from_as_many_calls_as_the_model_needs() {
+    let texts: Vec<String> = (0..100).map(|n| format!("text {n}")).collect();
+    for (model, n_calls, tokens) in
+        [("amazon.titan-embed-text-v2:0", 100, 200.into()), ("cohere.embed-v4:0", 2, serde_json::Value::Null)]
+    {
+        for encoding in ["float", "base64"] {
+            let (bench, remote) = bedrock();
+            let body = serde_json::json!(
+                {"model": "x", "input": texts, "dimensions": 256, "encoding_format": encoding}
+            );
+            let answer =
+                embed_by(&remote, &format!("mock/{model}"), &body.to_string()).await.expect("vectors");
+            are_openais(&answer, &body.to_string()).await;
+            assert_eq!(
+                (bench.upstream.calls(), &answer["usage"]["prompt_tokens"]),
+                (n_calls, &tokens),
+                "{model}"
+            );
+            let path = format!("POST /v1/model/{}/invoke", model.replace(':', "%3A"));
+            assert!(bench.upstream.received().iter().all(|received| received.line == path), "{path}");
+        }
+    }
+    let (bench, remote) = bedrock();
+    let body = r#"{"model":"x","input":"a","dimensions":256}"#;
+    let error = embed_by(&remote, "mock/amazon.titan-embed-text-v1", body).await.expect_err("one length");
+    assert_eq!(error.reply.expect("words").parameter.as_deref(), Some("dimensions"));
+    assert_eq!(bench.upstream.calls(), 0);
 }
 
 #[tokio::test]

@@ -1,8 +1,7 @@
-//! Titan's embeddings: one text for each call.
+//! Embeddings of Titan (one text for each call) and of Cohere (docs.aws.amazon.com/bedrock/latest/userguide, read 2026-11).
 
 use bytes::Bytes;
 use domain::embedding::{Request, Vectors};
-use domain::token::{TokenCount, Usage};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -12,21 +11,62 @@ use crate::protocol::Place;
 use crate::stream::StreamError;
 use crate::translation::Untranslatable;
 
-/// Titan's embeddings.
+/// Most texts of one call of Cohere's.
+const COHERE_TEXTS_MAX: usize = 96;
+
+/// Embeddings by InvokeModel.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Embeddings;
 
+/// Whose body a model takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    /// Titan's first: vectors of one length.
+    TitanFirst,
+    Titan,
+    /// Titan's for texts and images.
+    TitanImage,
+    Cohere,
+}
+
+impl Family {
+    fn of(model: &str) -> Option<Self> {
+        let has = |part: &str| model.contains(part);
+        Some(match () {
+            () if has("titan-embed-text-v1") || has("titan-embed-g1") => Self::TitanFirst,
+            () if has("titan-embed-image") => Self::TitanImage,
+            () if has("titan-embed") => Self::Titan,
+            () if has("cohere.embed") => Self::Cohere,
+            () => return None,
+        })
+    }
+}
+
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Answer {
-    embedding: Vec<f32>,
-    #[serde(default)]
-    input_text_token_count: Option<u32>,
+#[serde(untagged)]
+enum Answer {
+    #[serde(rename_all = "camelCase")]
+    Titan {
+        embedding: Vec<f32>,
+        #[serde(default)]
+        input_text_token_count: Option<u32>,
+    },
+    Cohere {
+        embeddings: Many,
+    },
+}
+
+/// By their types where types were asked for.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Many {
+    ByType { float: Vec<Vec<f32>> },
+    Plain(Vec<Vec<f32>>),
 }
 
 impl EmbeddingProtocol for Embeddings {
-    fn texts_max(&self) -> usize {
-        1
+    fn texts_max(&self, model: &str) -> usize {
+        if Family::of(model) == Some(Family::Cohere) { COHERE_TEXTS_MAX } else { 1 }
     }
 
     fn place(&self, model: &str) -> Place {
@@ -34,26 +74,40 @@ impl EmbeddingProtocol for Embeddings {
     }
 
     fn request(&self, request: &Request, model: &str) -> Result<Bytes, Untranslatable> {
-        if !model.contains("titan-embed") {
-            return Err(Untranslatable::new(
+        let family = Family::of(model).ok_or_else(|| {
+            Untranslatable::new(
                 "model",
-                "of Bedrock's models only Titan's embeddings are known here",
-            ));
-        }
+                "of Bedrock's models only Titan's and Cohere's embeddings are known here",
+            )
+        })?;
         let text = request.texts.first().map(String::as_str).unwrap_or_default();
-        let body = match request.dimensions {
-            Some(dimensions) => json!({"inputText": text, "dimensions": dimensions}),
-            None => json!({"inputText": text}),
+        let mut body = match family {
+            // OpenAI's callers do not say what the vectors are for; stored texts are what most of them are of.
+            Family::Cohere => {
+                json!({"texts": request.texts, "input_type": "search_document", "embedding_types": ["float"]})
+            }
+            Family::TitanFirst | Family::Titan | Family::TitanImage => json!({"inputText": text}),
         };
+        if let (Some(dimensions), Some(fields)) = (request.dimensions, body.as_object_mut()) {
+            let (name, value) = match family {
+                Family::TitanFirst => {
+                    return Err(Untranslatable::new("dimensions", "this model's vectors have one length"));
+                }
+                Family::Titan => ("dimensions", json!(dimensions)),
+                Family::TitanImage => ("embeddingConfig", json!({"outputEmbeddingLength": dimensions})),
+                Family::Cohere => ("output_dimension", json!(dimensions)),
+            };
+            fields.insert(name.to_owned(), value);
+        }
         Ok(Bytes::from(body.to_string()))
     }
 
     fn answer(&self, body: &[u8], n_texts: usize) -> Result<Vectors, StreamError> {
-        let answer: Answer = serde_json::from_slice(body).map_err(|_| StreamError::Malformed)?;
-        if n_texts != 1 || answer.embedding.is_empty() {
-            return Err(StreamError::Malformed);
-        }
-        let usage = answer.input_text_token_count.map(|input| Usage::of(TokenCount(input), TokenCount(0)));
-        Ok(Vectors { vectors: vec![answer.embedding], usage })
+        let (vectors, tokens) = match serde_json::from_slice(body).map_err(|_| StreamError::Malformed)? {
+            Answer::Titan { embedding, input_text_token_count } => (vec![embedding], input_text_token_count),
+            // How many tokens were read is said in a header only.
+            Answer::Cohere { embeddings: Many::ByType { float } | Many::Plain(float) } => (float, None),
+        };
+        Vectors::checked(vectors, n_texts, tokens).ok_or(StreamError::Malformed)
     }
 }

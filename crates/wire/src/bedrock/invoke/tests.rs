@@ -233,7 +233,27 @@ fn texts_become_vectors() {
     let body = Embeddings.request(&request, "amazon.titan-embed-text-v2:0").expect("carried");
     let body: Value = serde_json::from_slice(&body).expect("JSON");
     assert_eq!(body, json!({"inputText": "Zürich", "dimensions": 256}));
-    assert!(Embeddings.request(&request, "cohere.embed-english-v3").is_err());
+    for (model, want) in [
+        (
+            "amazon.titan-embed-image-v1",
+            json!({"inputText": "Zürich", "embeddingConfig": {"outputEmbeddingLength": 256}}),
+        ),
+        (
+            "eu.cohere.embed-v4:0",
+            json!({"texts": ["Zürich"], "input_type": "search_document", "embedding_types": ["float"], "output_dimension": 256}),
+        ),
+    ] {
+        let body = Embeddings.request(&request, model).expect("carried");
+        assert_eq!(serde_json::from_slice::<Value>(&body).expect("JSON"), want);
+    }
+    let refused = Embeddings.request(&request, "amazon.titan-embed-text-v1").expect_err("one length");
+    assert_eq!(refused.what, "dimensions");
+    assert!(Embeddings.request(&request, "anthropic.claude-3-haiku-20240307-v1:0").is_err());
+    for cohere in [r#"{"embeddings":{"float":[[1,2],[3,4]]}}"#, r#"{"embeddings":[[1,2],[3,4]],"id":"x"}"#] {
+        let read = Embeddings.answer(cohere.as_bytes(), 2).expect("vectors");
+        assert_eq!((read.vectors, read.usage), (vec![vec![1.0, 2.0], vec![3.0, 4.0]], None));
+        assert!(Embeddings.answer(cohere.as_bytes(), 1).is_err(), "one for each text");
+    }
     let answer = include_bytes!("../../../golden/bedrock/invoke-embed-answer.json");
     let read = Embeddings.answer(answer, 1).expect("vectors");
     assert_eq!(read.vectors, [vec![0.25, -0.5, 0.125]]);
