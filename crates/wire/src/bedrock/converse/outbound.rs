@@ -17,6 +17,7 @@ use super::body::{
 use super::media::{self, Sort};
 use crate::bedrock::call_id::to_bedrock;
 use crate::bedrock::model::{Maker, maker};
+use crate::gemini::proof::is_marked;
 use crate::translation::Untranslatable;
 
 /// The body of a request for `model`.
@@ -135,10 +136,12 @@ impl<'a> Writer<'a> {
                 let status = is_error.then_some(Status::Error);
                 Block::ToolResult(ToolResult { tool_use_id: to_bedrock(id), content, status })
             }
-            // Claude takes its own thoughts back with their proof only, and does without them otherwise.
-            Part::Thought { proof: None, .. } if self.maker == Maker::Claude => return Ok(None),
             Part::Thought { text, proof } => {
-                let signature = proof.as_deref().map(Cow::Borrowed);
+                let signature = proof.as_deref().filter(|proof| !is_marked(proof)).map(Cow::Borrowed);
+                // Claude takes its own thoughts back with their proof only, and does without them otherwise.
+                if signature.is_none() && (self.maker == Maker::Claude || text.is_empty()) {
+                    return Ok(None);
+                }
                 let text = ReasoningText { text: Cow::Borrowed(text), signature };
                 Block::ReasoningContent(Reasoning::ReasoningText(text))
             }
