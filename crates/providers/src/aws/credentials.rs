@@ -7,6 +7,7 @@ use arc_swap::ArcSwapOption;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_types::region::Region;
 use domain::ports::Clock;
 use domain::time::{Moment, Timestamp};
@@ -98,13 +99,39 @@ impl Credentials {
 
     async fn renew(&self, until: Moment) -> Result<Pair, String> {
         let chain = self.chain.get_or_init(|| self.chain()).await;
-        let found = async { chain.provide_credentials().await.map_err(|error| whole(&error)) };
+        let found = async { chain.provide_credentials().await.map_err(|error| self.told(&error)) };
         let pair = self.within(until, found).await?;
         let end = pair.expiry().and_then(|end| end.duration_since(UNIX_EPOCH).ok());
         let end = end.and_then(|end| i64::try_from(end.as_micros()).ok()).map(Timestamp);
         let end = end.unwrap_or_else(|| self.clock.wall().after(KEPT + RENEWED_BEFORE));
         self.held.store(Some(Arc::new(Held { pair: pair.clone(), until: end })));
         Ok(pair)
+    }
+
+    /// Why there are none, and what to do about it.
+    fn told(&self, error: &CredentialsError) -> String {
+        let profile = match &self.source {
+            Source::Chain { profile: Some(profile), .. } => Some(profile),
+            Source::Chain { profile: None, .. } | Source::Fixed(_) => None,
+        };
+        let text = whole(error);
+        let advice = match error {
+            CredentialsError::CredentialsNotLoaded(_) => {
+                "name a `profile`, or an `access_key_id` and a `secret_access_key`, under the provider's `aws`; or set \
+                 AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; or give the container or instance a role"
+                    .to_owned()
+            }
+            _ if text.contains("SSO") => {
+                let of = profile.map(|name| format!(" --profile {name}")).unwrap_or_default();
+                format!("sign in again with `aws sso login{of}`, as the user that Mainstay runs as")
+            }
+            CredentialsError::InvalidConfiguration(_) => {
+                let named = profile.map_or("the profile", String::as_str);
+                format!("see `{named}` in ~/.aws/config and ~/.aws/credentials of the user that Mainstay runs as")
+            }
+            _ => return text,
+        };
+        format!("{text}; {advice}")
     }
 
     async fn chain(&self) -> DefaultCredentialsChain {
