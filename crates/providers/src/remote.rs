@@ -1,9 +1,10 @@
 //! A model provider over the network, whatever its format: one call, and exactly what came of it.
 //!
 //! Reading order: this file (the call and its refusal), `attempt` (the state machine of an accepted call), `intake`
-//! (what is made of its bytes), `embed` (embeddings).
+//! (what is made of its bytes), `embed` (embeddings), `count` (tokens).
 
 mod attempt;
+mod count;
 mod embed;
 mod intake;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderVal
 use http::{HeaderMap, Method};
 use outbound::{BodyStream, OutboundError, Request, Response};
 use wire::between::Between;
+use wire::counting::CountProtocol;
 use wire::embedding::EmbeddingProtocol;
 use wire::face::About;
 use wire::protocol::{Call, OwnDialect, Place, Protocol, Reply};
@@ -97,6 +99,7 @@ pub struct Remote {
     parts: Parts,
     waits: Waits,
     embeddings: Option<Arc<dyn EmbeddingProtocol>>,
+    counts: Option<Arc<dyn CountProtocol>>,
 }
 
 /// A request on its way out.
@@ -118,7 +121,7 @@ impl Remote {
     /// A client.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self { parts, waits: Waits::default(), embeddings: None }
+        Self { parts, waits: Waits::default(), embeddings: None, counts: None }
     }
 
     /// The same with other limits of waiting.
@@ -148,6 +151,7 @@ impl Remote {
         match self.parts.protocol.own_dialect(&call.relayed, model) {
             Some(own) => self.pass_on(&call, own).await,
             None if call.relayed.dialect == Dialect::OpenAiEmbeddings => self.embed(&call).await,
+            None if call.relayed.dialect == Dialect::AnthropicCountTokens => self.count(&call).await,
             None => self.translate(&call).await,
         }
     }

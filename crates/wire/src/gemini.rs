@@ -3,8 +3,9 @@
 //!
 //! Reading order: this file (the format), `request` and `turns` (a conversation as its body), [`schema`] (JSON schemas),
 //! `answer` (what comes back), `stream` (in pieces), `failure` (what an error means), [`proof`] (thought signatures),
-//! [`embedding`].
+//! [`embedding`], [`counting`].
 
+pub mod counting;
 pub mod embedding;
 pub mod proof;
 pub mod schema;

@@ -14,6 +14,7 @@ pub mod azure;
 pub mod bedrock;
 pub mod between;
 pub mod blocks;
+pub mod counting;
 pub mod embedding;
 pub mod face;
 pub mod faces;

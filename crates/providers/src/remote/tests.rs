@@ -18,6 +18,7 @@ use wire::openai::chat::ChatCompletions;
 use super::*;
 use crate::{Config, Ports, build};
 
+mod counts;
 mod embeddings;
 mod gemini;
 mod relayed;

@@ -2,14 +2,30 @@
 
 use bytes::Bytes;
 use domain::chat::{Delivery, Dialect, Done, Finish, Relayed};
+use domain::conversation::Conversation;
 use domain::token::Usage;
 use serde::Deserialize;
 
-use super::answer;
-use super::{failure, messages, relay};
+use super::inbound::{self, Purpose};
+use super::{answer as whole_answer, failure, messages, relay};
 use crate::protocol::{Call, OwnDialect, Place};
 use crate::relay::Relay;
 use crate::stream::{Portions, StreamError};
+use crate::translation::ReadError;
+
+/// The request, for a provider of another dialect.
+///
+/// # Errors
+/// [`ReadError`], also for what no other dialect can carry.
+pub fn conversation(relayed: &Relayed) -> Result<Conversation, ReadError> {
+    inbound::read_for(&relayed.body, Purpose::Count)
+}
+
+/// The answer that says `n_tokens`.
+#[must_use]
+pub fn answer(n_tokens: u64) -> Bytes {
+    Bytes::from(format!("{{\"input_tokens\":{n_tokens}}}"))
+}
 
 /// `POST /v1/messages/count_tokens`, passed on.
 #[derive(Debug, Clone, Copy, Default)]
@@ -39,7 +55,7 @@ impl OwnDialect for CountTokens {
             #[expect(dead_code, reason = "it must be there")]
             input_tokens: u64,
         }
-        if answer::is_error(body) {
+        if whole_answer::is_error(body) {
             return Err(StreamError::Refused(failure::classify_event(body)));
         }
         serde_json::from_slice::<Body>(body).map_err(|_| StreamError::Malformed)?;

@@ -15,6 +15,20 @@ const SCHEMA_NAME: &str = "answer";
 
 /// Reads a request.
 pub(super) fn read(body: &[u8]) -> Result<Conversation, ReadError> {
+    read_for(body, Purpose::Answer)
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// An answer, which has a limit.
+    Answer,
+    /// How many tokens the request has.
+    Count,
+}
+
+/// Reads a request for `purpose`.
+pub(super) fn read_for(body: &[u8], purpose: Purpose) -> Result<Conversation, ReadError> {
     let text = std::str::from_utf8(body).map_err(|_| ReadError::Unreadable("not UTF-8"))?;
     let mut body = Value::new(String::new(), text.trim())
         .object()
@@ -22,15 +36,11 @@ pub(super) fn read(body: &[u8]) -> Result<Conversation, ReadError> {
     // Read when the request was routed.
     body.take("model");
     body.take("stream");
-    let max_tokens = body.demand("max_tokens")?;
     let sampling = Sampling {
-        max_tokens: Some(match max_tokens.count()? {
-            0 => {
-                return Err(max_tokens
-                    .unsupported("only models of its own dialect can fill their cache and not answer"));
-            }
-            most => most,
-        }),
+        max_tokens: match purpose {
+            Purpose::Answer => Some(limit(&body.demand("max_tokens")?)?),
+            Purpose::Count => None,
+        },
         temperature: body.take("temperature").map(|value| value.number()).transpose()?,
         top_p: body.take("top_p").map(|value| value.number()).transpose()?,
         top_k: body.take("top_k").map(|value| value.count()).transpose()?,
@@ -72,6 +82,15 @@ pub(super) fn read(body: &[u8]) -> Result<Conversation, ReadError> {
     body.take_usual("speed", &["\"standard\""])?;
     body.finish()?;
     Ok(conversation)
+}
+
+fn limit(max_tokens: &Value<'_>) -> Result<u32, ReadError> {
+    match max_tokens.count()? {
+        0 => {
+            Err(max_tokens.unsupported("only models of its own dialect can fill their cache and not answer"))
+        }
+        most => Ok(most),
+    }
 }
 
 fn messages(list: &Value<'_>) -> Result<Vec<Turn>, ReadError> {

@@ -3,6 +3,7 @@
 
 mod bedrock;
 mod completions;
+mod counts;
 mod embeddings;
 mod gemini;
 mod messages;
@@ -102,6 +103,8 @@ pub(super) fn of(request: &Received) -> &'static dyn Form {
     let path = path.split('?').next().unwrap_or_default();
     match path {
         _ if path.ends_with("/converse") || path.ends_with("/converse-stream") => &bedrock::Converse,
+        _ if path.ends_with("/count-tokens") => &counts::Bedrock,
+        _ if path.ends_with(":countTokens") => &counts::Gemini,
         _ if path.contains("/invoke") => bedrock::invoke::of(path),
         _ if path.ends_with("Content") => &gemini::Gemini,
         _ if path.ends_with(":batchEmbedContents") => &embeddings::Gemini,
