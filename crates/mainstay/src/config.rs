@@ -243,12 +243,9 @@ fn places((name, provider): (&String, &providers::Config)) -> (String, ProviderP
     let places = ProviderPlaces {
         residency: provider.residency.clone(),
         regions: provider.regions.iter().map(region).collect(),
-        other_regions: match provider.kind {
-            providers::Kind::Openai
-            | providers::Kind::Anthropic
-            | providers::Kind::Azure
-            | providers::Kind::Gemini
-            | providers::Kind::Bedrock => OtherRegions::None,
+        other_regions: match provider.has_all_regions() {
+            true => OtherRegions::Known,
+            false => OtherRegions::None,
         },
     };
     (name.clone(), places)

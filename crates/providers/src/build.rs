@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use domain::fault::Fault;
 use domain::id::{ProviderName, RegionName};
-use domain::ports::{ChatModel, Clock, Ids, SecretError, Secrets};
+use domain::ports::{ChatModel, Clock, Ids, ModelError, SecretError, Secrets};
 use domain::secret::Secret;
 use http::header::{AUTHORIZATION, HeaderName};
 use outbound::{Client, OriginConfig, OriginError, SecretForm};
@@ -15,10 +16,11 @@ use wire::gemini::Gemini;
 use wire::gemini::embedding::Embeddings;
 use wire::openai::chat::ChatCompletions;
 use wire::protocol::Protocol;
+use wire::{bedrock, gemini};
 
 use crate::aws;
 use crate::config::{Config, ConfigError, Kind};
-use crate::regional::Regional;
+use crate::regional::{Known, Regional};
 use crate::remote::{Parts, Remote};
 
 /// What clients of providers are built on.
@@ -73,7 +75,7 @@ pub fn build(
     ports: &Ports,
 ) -> Result<Arc<dyn ChatModel>, BuildError> {
     let home = build_one(provider, config, ports)?;
-    if config.regions.is_empty() {
+    if config.regions.is_empty() && !config.has_all_regions() {
         return Ok(home);
     }
     let region = |(name, region)| {
@@ -81,7 +83,21 @@ pub fn build(
         Ok((RegionName::from(String::as_str(name)), client))
     };
     let regions = config.regions.iter().map(region).collect::<Result<_, BuildError>>()?;
-    Ok(Arc::new(Regional::new(provider.clone(), home, regions)))
+    let regional = Regional::new(provider.clone(), home, regions);
+    Ok(Arc::new(if config.has_all_regions() {
+        regional.with_known(known(provider, config, ports))
+    } else {
+        regional
+    }))
+}
+
+/// Makes clients of regions by their names alone.
+fn known(provider: &ProviderName, config: &Config, ports: &Ports) -> Known {
+    let (provider, config, ports) = (provider.clone(), config.clone(), ports.clone());
+    Box::new(move |region| {
+        let client = build_one(&provider, &config.in_known_region(region.as_str()), &ports);
+        client.map_err(|error| ModelError { fault: Fault::unavailable(), detail: error.to_string() })
+    })
 }
 
 /// The client of one address.
@@ -122,8 +138,13 @@ fn build_one(
     let parts = Parts { provider: provider.clone(), origin, protocol, signer, clock, ids };
     let remote = Remote::new(parts);
     Ok(match config.kind {
-        Kind::Gemini => Arc::new(remote.with_embeddings(Arc::new(Embeddings))),
-        Kind::Bedrock => Arc::new(remote.with_embeddings(Arc::new(BedrockEmbeddings))),
+        Kind::Gemini => Arc::new(
+            remote.with_embeddings(Arc::new(Embeddings)).with_counts(Arc::new(gemini::counting::Counts)),
+        ),
+        Kind::Bedrock => {
+            let counts = Arc::new(bedrock::counting::Counts);
+            Arc::new(remote.with_embeddings(Arc::new(BedrockEmbeddings)).with_counts(counts))
+        }
         // OpenAI's embeddings are passed on; Anthropic has none.
         Kind::Openai | Kind::Azure | Kind::Anthropic => Arc::new(remote),
     })

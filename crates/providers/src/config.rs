@@ -48,7 +48,8 @@ pub struct Config {
     /// request with a residency.
     #[serde(default)]
     pub residency: Vec<String>,
-    /// Its other regions by name: a target says `region = "NAME"`. Each is called with these settings, but for its own.
+    /// Its other regions by name: a target says `region = "NAME"`. Each is called with these settings, but for its own. Bedrock
+    /// at AWS needs none: its regions are known by their names.
     #[serde(default)]
     pub regions: BTreeMap<String, RegionConfig>,
     /// Only for Bedrock: how its calls are signed.
@@ -183,6 +184,19 @@ impl Config {
         Ok(self.base_url.clone().unwrap_or_else(usual))
     }
 
+    /// Whether each region of AWS may be named: its address is known, and the credentials are good for all.
+    #[must_use]
+    pub fn has_all_regions(&self) -> bool {
+        let own = |url: &String| url.starts_with("https://bedrock-runtime.");
+        self.kind == Kind::Bedrock && self.base_url.as_ref().is_none_or(own)
+    }
+
+    /// The settings of a region that has no section of its own; nobody says where it processes requests.
+    pub(crate) fn in_known_region(&self, region: &str) -> Self {
+        let aws = AwsConfig { region: Some(region.to_owned()), ..self.aws.clone() };
+        Self { base_url: None, residency: Vec::new(), regions: BTreeMap::new(), aws, ..self.clone() }
+    }
+
     /// The settings that one of its regions is called with.
     pub(crate) fn in_region(&self, region: &RegionConfig) -> Self {
         Self {
@@ -288,6 +302,20 @@ mod tests {
         for text in ["", "kind = \"magic\"", "kind = \"openai\"\nkeys = \"env::A\""] {
             assert!(read(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn bedrock_has_all_regions_where_its_own_address_is_called() {
+        let read = |text: &str| read(&format!("kind = \"bedrock\"\n{text}")).expect("readable");
+        let here = read("aws = { region = \"eu-central-1\" }");
+        let there = here.in_known_region("us-west-2");
+        assert_eq!(there.address().as_deref(), Ok("https://bedrock-runtime.us-west-2.amazonaws.com"));
+        assert_eq!(there.aws.region(there.base_url.as_deref()), Ok("us-west-2"), "signed for it, too");
+        let own = read("base_url = \"https://bedrock-runtime.eu-central-1.amazonaws.com\"");
+        assert_eq!(own.in_known_region("us-west-2").address(), there.address());
+        assert!(here.has_all_regions() && own.has_all_regions());
+        let gateway = "base_url = \"https://gate.example\"\naws = { region = \"eu-central-1\" }";
+        assert!(!read(gateway).has_all_regions(), "who stands behind it is not known");
     }
 
     #[test]

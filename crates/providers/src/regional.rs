@@ -7,44 +7,64 @@ use domain::chat::{ChatCall, RelayCall};
 use domain::fault::Fault;
 use domain::id::{ProviderName, RegionName};
 use domain::ports::{BoxFuture, ChatModel, ChatStream, ModelError, RelayError, RelayedStream};
+use parking_lot::Mutex;
+
+type Clients = BTreeMap<RegionName, Arc<dyn ChatModel>>;
+
+/// Makes the client of a region that the settings do not name.
+pub(crate) type Known = Box<dyn Fn(&RegionName) -> Result<Arc<dyn ChatModel>, ModelError> + Send + Sync>;
 
 /// The clients of a provider.
 pub(crate) struct Regional {
     provider: ProviderName,
     home: Arc<dyn ChatModel>,
-    regions: BTreeMap<RegionName, Arc<dyn ChatModel>>,
+    regions: Clients,
+    known: Option<Known>,
+    /// Those of regions that the settings do not name, as they are first called; routes name them, so they are few.
+    others: Mutex<Clients>,
 }
 
 impl Regional {
-    pub(crate) fn new(
-        provider: ProviderName,
-        home: Arc<dyn ChatModel>,
-        regions: BTreeMap<RegionName, Arc<dyn ChatModel>>,
-    ) -> Self {
-        Self { provider, home, regions }
+    pub(crate) fn new(provider: ProviderName, home: Arc<dyn ChatModel>, regions: Clients) -> Self {
+        Self { provider, home, regions, known: None, others: Mutex::default() }
     }
 
-    fn client(&self, region: Option<&RegionName>) -> Result<&dyn ChatModel, ModelError> {
-        let Some(region) = region else { return Ok(&*self.home) };
-        // A change of the configuration may have taken it away while the turn was under way.
-        self.regions.get(region).map(|client| &**client).ok_or_else(|| {
+    /// The same for a provider that has more regions than the settings name.
+    pub(crate) fn with_known(self, known: Known) -> Self {
+        Self { known: Some(known), ..self }
+    }
+
+    fn client(&self, region: Option<&RegionName>) -> Result<Arc<dyn ChatModel>, ModelError> {
+        let Some(region) = region else { return Ok(Arc::clone(&self.home)) };
+        if let Some(client) = self.regions.get(region) {
+            return Ok(Arc::clone(client));
+        }
+        let Some(known) = &self.known else {
+            // A change of the configuration may have taken it away while the turn was under way.
             let detail = format!("`{}` has no region `{region}`", self.provider);
-            ModelError { fault: Fault::unavailable(), detail }
-        })
+            return Err(ModelError { fault: Fault::unavailable(), detail });
+        };
+        let mut others = self.others.lock();
+        if let Some(client) = others.get(region) {
+            return Ok(Arc::clone(client));
+        }
+        let client = known(region)?;
+        others.insert(region.clone(), Arc::clone(&client));
+        Ok(client)
     }
 }
 
 impl ChatModel for Regional {
     fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, ModelError>> {
         match self.client(call.region.as_ref()) {
-            Ok(client) => client.chat(call),
+            Ok(client) => Box::pin(async move { client.chat(call).await }),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
     }
 
     fn relay(&self, call: RelayCall) -> BoxFuture<'_, Result<RelayedStream, RelayError>> {
         match self.client(call.region.as_ref()) {
-            Ok(client) => client.relay(call),
+            Ok(client) => Box::pin(async move { client.relay(call).await }),
             Err(error) => Box::pin(std::future::ready(Err(error.into()))),
         }
     }
@@ -68,6 +88,33 @@ mod tests {
         }
     }
 
+    fn asked(regional: &Regional, region: Option<&str>) -> String {
+        let call = ChatCall {
+            model: ModelId::from("p/m"),
+            region: region.map(RegionName::from),
+            request: Arc::default(),
+            deadline: Moment::default(),
+        };
+        let ended = regional.chat(call).now_or_never().expect("at once");
+        ended.err().expect("a refusal").detail
+    }
+
+    #[test]
+    fn a_region_that_is_known_by_name_has_one_client() {
+        let n_made = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let made = Arc::clone(&n_made);
+        let regions = [(RegionName::from("eu"), Arc::new(Named("eu")) as Arc<dyn ChatModel>)].into();
+        let regional = Regional::new(ProviderName::from("p"), Arc::new(Named("home")), regions);
+        let regional = regional.with_known(Box::new(move |_| {
+            made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Ok(Arc::new(Named("known")))
+        }));
+        let found =
+            [None, Some("eu"), Some("us-west-2"), Some("us-west-2")].map(|region| asked(&regional, region));
+        assert_eq!(found, ["home", "eu", "known", "known"]);
+        assert_eq!(n_made.load(std::sync::atomic::Ordering::Relaxed), 1);
+    }
+
     #[test]
     fn a_call_goes_to_its_own_region_and_never_to_another() {
         let regions = [("eu", Arc::new(Named("eu")) as Arc<dyn ChatModel>), ("us", Arc::new(Named("us")))];
@@ -79,14 +126,7 @@ mod tests {
             (Some("us"), "us"),
             (Some("mars"), "`p` has no region `mars`"),
         ] {
-            let call = ChatCall {
-                model: ModelId::from("p/m"),
-                region: region.map(RegionName::from),
-                request: Arc::default(),
-                deadline: Moment::default(),
-            };
-            let ended = regional.chat(call).now_or_never().expect("at once");
-            assert_eq!(ended.err().expect("a refusal").detail, want);
+            assert_eq!(asked(&regional, region), want);
         }
     }
 }

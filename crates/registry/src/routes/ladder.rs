@@ -152,7 +152,8 @@ fn region(model: &ModelId, region: &str, settings: &Settings) -> Result<RegionNa
     }
     let places = settings.providers.get(provider);
     let has = |places: &super::ProviderPlaces| {
-        places.other_regions == OtherRegions::Known || places.regions.contains_key(region)
+        let is_known = places.other_regions == OtherRegions::Known && is_cloud_region(region);
+        is_known || places.regions.contains_key(region)
     };
     if !places.is_some_and(has) {
         return Err(format!(
@@ -160,6 +161,15 @@ fn region(model: &ModelId, region: &str, settings: &Settings) -> Result<RegionNa
         ));
     }
     Ok(RegionName::from(region))
+}
+
+/// Whether `name` is written as a region of a cloud is: words and then a number, as `eu-central-1`.
+fn is_cloud_region(name: &str) -> bool {
+    let parts: Vec<&str> = name.split('-').collect();
+    let Some((number, words)) = parts.split_last() else { return false };
+    let is_word = |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    words.len() >= 2 && words.iter().all(is_word) && is_number
 }
 
 /// The target that is a model by itself.

@@ -68,6 +68,10 @@ fn what_a_strategy_does_not_read_is_refused() {
             "has no region `mars`",
         ),
         ("targets = [{ model = \"cloud/c\", region = \"a b\" }]".to_owned(), "letters, digits"),
+        (
+            "targets = [{ model = \"cloud/c\", region = \"frankfurt\" }]".to_owned(),
+            "has no region `frankfurt`",
+        ),
         ("targets = [{ model = \"openai/a\", residency = [\"\"] }]".to_owned(), "a place is 1 to 32"),
         (
             "targets = [{ model = \"embedded/default\", residency = [\"eu\"] }]".to_owned(),
