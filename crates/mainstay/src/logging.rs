@@ -54,7 +54,9 @@ fn filter(level: &str) -> anyhow::Result<EnvFilter> {
             );
         }
     }
-    EnvFilter::try_new(level).map_err(|error| anyhow::anyhow!("--log `{level}`: {error}"))
+    // AWS's crates tell whole answers of the services that give credentials; what failed is told by `providers`.
+    let quiet = if level.contains("aws") { "" } else { ",aws=off" };
+    EnvFilter::try_new(format!("{level}{quiet}")).map_err(|error| anyhow::anyhow!("--log `{level}`: {error}"))
 }
 
 /// The usual hook writes to stderr itself, and waits for whoever reads it.

@@ -5,9 +5,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
-use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_types::region::Region;
 use domain::ports::Clock;
 use domain::time::{Moment, Timestamp};
@@ -41,7 +42,7 @@ pub(crate) enum Source {
 /// Finds and keeps credentials.
 pub(crate) struct Credentials {
     source: Source,
-    chain: OnceCell<DefaultCredentialsChain>,
+    chain: OnceCell<SharedCredentialsProvider>,
     held: ArcSwapOption<Held>,
     /// Held by whoever renews them.
     renewing: Mutex<()>,
@@ -114,9 +115,10 @@ impl Credentials {
             Source::Chain { profile: Some(profile), .. } => Some(profile),
             Source::Chain { profile: None, .. } | Source::Fixed(_) => None,
         };
-        let text = whole(error);
+        // Some of it comes in several lines.
+        let text = whole(error).split_whitespace().collect::<Vec<_>>().join(" ");
         let advice = match error {
-            CredentialsError::CredentialsNotLoaded(_) => {
+            CredentialsError::CredentialsNotLoaded(_) if profile.is_none() => {
                 "name a `profile`, or an `access_key_id` and a `secret_access_key`, under the provider's `aws`; or set \
                  AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; or give the container or instance a role"
                     .to_owned()
@@ -125,7 +127,7 @@ impl Credentials {
                 let of = profile.map(|name| format!(" --profile {name}")).unwrap_or_default();
                 format!("sign in again with `aws sso login{of}`, as the user that Mainstay runs as")
             }
-            CredentialsError::InvalidConfiguration(_) => {
+            CredentialsError::InvalidConfiguration(_) | CredentialsError::CredentialsNotLoaded(_) => {
                 let named = profile.map_or("the profile", String::as_str);
                 format!("see `{named}` in ~/.aws/config and ~/.aws/credentials of the user that Mainstay runs as")
             }
@@ -134,20 +136,26 @@ impl Credentials {
         format!("{text}; {advice}")
     }
 
-    async fn chain(&self) -> DefaultCredentialsChain {
-        let mut builder = DefaultCredentialsChain::builder();
-        if let Source::Chain { profile, region, http } = &self.source {
-            let region = Region::new(region.clone());
-            let config = ProviderConfig::without_region()
-                .with_region(Some(region.clone()))
-                .with_http_client(http.clone())
-                .with_time_source(http.clone());
-            builder = builder.configure(config).region(region);
-            if let Some(profile) = profile {
-                builder = builder.profile_name(profile);
+    async fn chain(&self) -> SharedCredentialsProvider {
+        let Source::Chain { profile, region, http } = &self.source else {
+            return SharedCredentialsProvider::new(DefaultCredentialsChain::builder().build().await);
+        };
+        let region = Region::new(region.clone());
+        let config = ProviderConfig::without_region()
+            .with_region(Some(region.clone()))
+            .with_http_client(http.clone())
+            .with_time_source(http.clone());
+        match profile {
+            // What the configuration names comes before what the environment happens to hold, as with AWS's own tools.
+            Some(profile) => {
+                let builder = ProfileFileCredentialsProvider::builder().configure(&config);
+                SharedCredentialsProvider::new(builder.profile_name(profile).build())
+            }
+            None => {
+                let builder = DefaultCredentialsChain::builder().configure(config).region(region);
+                SharedCredentialsProvider::new(builder.build().await)
             }
         }
-        builder.build().await
     }
 
     async fn within<T>(
