@@ -2,9 +2,9 @@
 //!
 //! Reading order: [`client`] (HTTP by hand, so that nothing smooths over what the server does), [`server`] (starting
 //! and stopping the binary), [`folder`] (configurations), [`doors`] (a request at each door, and its end), [`database`]
-//! (what was recorded), [`certificates`] (those of TLS), [`small_disk`] (one that is soon full), [`preload`] (other clocks and disks), [`figures`] (short and long forms); then the tests: [`access`], [`http`], [`openai`], [`refusals`],
+//! (what was recorded), [`certificates`] (those of TLS), [`small_disk`] (one that is soon full), [`preload`] (other clocks and disks), [`figures`] (short and long forms); then the tests: [`access`], [`http`], [`openai`], [`anthropic`], [`bedrock`], [`refusals`],
 //! [`hostile`], [`tls`], [`ladder`], [`model`], [`crash`], [`loss`], [`drain`], [`store_faults`], [`descriptors`], [`clock`], [`soak`], [`configuration`], [`cli`], [`output`],
-//! [`footprint`].
+//! [`footprint`], [`aws`].
 #![expect(
     clippy::disallowed_methods,
     reason = "these tests watch real processes from outside, in real time; no port stands in between"
@@ -12,6 +12,12 @@
 
 #[cfg(test)]
 mod access;
+#[cfg(test)]
+mod anthropic;
+#[cfg(test)]
+mod aws;
+#[cfg(test)]
+mod bedrock;
 #[cfg(test)]
 mod certificates;
 #[cfg(test)]
