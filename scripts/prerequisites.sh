@@ -30,6 +30,14 @@ need_build_tools() {
   if [ ${#missing[@]} -gt 0 ]; then install "${missing[@]}"; fi
 }
 
+# What drives the SDKs: a Python with environments of its own, and certificates.
+need_clients_tools() {
+  local missing=()
+  python3 -c "import ensurepip, venv" 2>/dev/null || missing+=(python3-venv)
+  command -v openssl >/dev/null || missing+=(openssl)
+  if [ ${#missing[@]} -gt 0 ]; then install "${missing[@]}"; fi
+}
+
 # Where no model hub can be reached, model files come out of Python packages.
 need_python() {
   python3 -m pip --version >/dev/null 2>&1 || install python3 python3-pip

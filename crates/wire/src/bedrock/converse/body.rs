@@ -44,8 +44,9 @@ pub(in crate::bedrock) struct Request<'a> {
     pub(in crate::bedrock) guardrail_config: Option<Ignored>,
     #[serde(default, skip_serializing)]
     pub(in crate::bedrock) prompt_variables: Option<Ignored>,
+    // Pointers into a reply as its model's maker writes it; what is not there is left out, as by AWS.
     #[serde(default, skip_serializing)]
-    pub(in crate::bedrock) additional_model_response_field_paths: Option<Vec<Ignored>>,
+    pub(in crate::bedrock) additional_model_response_field_paths: Option<Vec<String>>,
 }
 
 /// Any value, not looked at.

@@ -58,6 +58,7 @@ fn unreadable(path: String, error: &serde_json::Error) -> ReadError {
 /// What a request says.
 pub(in crate::bedrock) fn said(request: Request<'_>) -> Result<Conversation, ReadError> {
     only_elsewhere(&request)?;
+    asked_for(request.additional_model_response_field_paths.as_deref())?;
     let mut conversation = Conversation::default();
     for block in request.system {
         conversation.instructions.push(match block {
@@ -95,13 +96,23 @@ pub(in crate::bedrock) fn said(request: Request<'_>) -> Result<Conversation, Rea
     Ok(conversation)
 }
 
+/// Fields that a reply of another provider never has may be asked for: the AI SDK does so with each request.
+fn asked_for(paths: Option<&[String]>) -> Result<(), ReadError> {
+    let is_wrong = |path: &String| !path.starts_with('/');
+    if paths.is_some_and(|paths| paths.iter().any(is_wrong)) {
+        return Err(ReadError::invalid(
+            "additionalModelResponseFieldPaths",
+            "JSON pointers, each begins with `/`",
+        ));
+    }
+    Ok(())
+}
+
 /// What is refused because no other provider can do it.
 fn only_elsewhere(request: &Request<'_>) -> Result<(), ReadError> {
-    let paths = request.additional_model_response_field_paths.as_ref();
     let found = [
         ("guardrailConfig", request.guardrail_config.is_some()),
         ("promptVariables", request.prompt_variables.is_some()),
-        ("additionalModelResponseFieldPaths", paths.is_some_and(|paths| !paths.is_empty())),
     ];
     match found.into_iter().find(|(_, is_there)| *is_there) {
         Some((field, _)) => Err(ReadError::unsupported(field, "only Bedrock's own models have this")),

@@ -49,13 +49,14 @@ fn hints_are_left_out_and_the_rest_is_refused_by_name() {
         ("performanceConfig", json!({"latency": "optimized"})),
         ("serviceTier", json!({"type": "flex"})),
         ("additionalModelResponseFieldPaths", json!([])),
+        ("additionalModelResponseFieldPaths", json!(["/delta/stop_sequence"])),
     ] {
         assert!(with(field, hint).is_ok(), "{field}");
     }
     for (field, refused, want) in [
         ("guardrailConfig", json!({"guardrailIdentifier": "x"}), "guardrailConfig"),
         ("promptVariables", json!({"a": {"text": "b"}}), "promptVariables"),
-        ("additionalModelResponseFieldPaths", json!(["/x"]), "additionalModelResponseFieldPaths"),
+        ("additionalModelResponseFieldPaths", json!(["", "/x"]), "additionalModelResponseFieldPaths"),
         ("future", json!(1), "future"),
         ("additionalModelRequestFields", json!({"magic": 1}), "magic"),
         ("inferenceConfig", json!({"magic": 1}), "magic"),

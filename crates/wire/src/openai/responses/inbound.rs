@@ -117,6 +117,10 @@ fn take(item: &Value<'_>, conversation: &mut Conversation) -> Result<(), ReadErr
             let parts = thoughts(&mut fields)?;
             join(Speaker::Assistant, parts, conversation);
         }
+        "item_reference" => {
+            let reason = "nothing is kept here to refer to: send the item itself (with SDKs that refer by themselves, `store: false`)";
+            return Err(ReadError::unsupported(format!("{}.type", item.place), reason));
+        }
         _ => {
             let reason =
                 "only messages, function calls, their outputs and reasoning can be carried to another model";

@@ -76,6 +76,8 @@ fn what_cannot_be_carried_is_named() {
         let error = read(body.as_bytes()).expect_err(body);
         assert_eq!(error.field(), Some(place), "{body}: {error}");
     }
+    let kept = read(br#"{"input":[{"type":"item_reference","id":"msg_1"}]}"#).expect_err("nothing is kept");
+    assert!(kept.to_string().contains("`store: false`"), "it says what to do: {kept}");
     for hint in [
         r#""store":true"#,
         r#""metadata":{}"#,
