@@ -11,14 +11,14 @@ cd "$(dirname "$0")/.."
 
 rounds=${ROUNDS:-5}
 seconds=${SECONDS_EACH:-10}
-rate=${RATE:-500}
-targets=${TARGETS:-direct nginx proxy mainstay mainstay-commit generate}
+rate=${RATE:-1000}
+targets=${TARGETS:-direct nginx proxy mainstay mainstay-translated mainstay-commit generate}
 gateway_core=${GATEWAY_CORE:-0}                                    # what is measured
 load_core=${LOAD_CORE:-$(( $(nproc) > 1 ? 1 : 0 ))}                # driver and mock
 
 build mainstay bench
 servers_folder
-declare -A url body
+declare -A url body frames end head_frames
 
 # behave JSON: tells the mock how to answer from now on.
 behave() { curl -fsS -o /dev/null -H 'content-type: application/json' -d "$1" http://127.0.0.1:9101/control; }
@@ -28,6 +28,7 @@ load() {
   local kind=$1 name=$2 watched=()
   shift 2
   if [ -n "${pid[$name]:-}" ]; then watched=(--pid "${pid[$name]}"); fi
+  if [ -n "${key[$name]:-}" ]; then watched+=(--header "authorization: Bearer ${key[$name]}"); fi
   taskset -c "$load_core" "$bin/bench-load" "$kind" --name "$name" --round "$round" --url "${url[$name]}" \
     --seconds "$seconds" "${watched[@]}" "$@" >>"$work/lines"
 }
@@ -39,7 +40,9 @@ prompt="{\"prompt\":\"$question\",\"use_case\":\"account_inquiry\"}"
 streamed="${chat%\}},\"stream\":true}"
 
 # ask BODY TARGET: the reply's body.
-ask() { curl -fsS -H 'content-type: application/json' -d "$1" "${url[$2]}"; }
+ask() {
+  curl -fsS -H 'content-type: application/json' ${key[$2]:+-H "authorization: Bearer ${key[$2]}"} -d "$1" "${url[$2]}"
+}
 
 mock "$load_core" 9101
 url[direct]=http://127.0.0.1:9101/v1/chat/completions
@@ -47,7 +50,8 @@ url[direct]=http://127.0.0.1:9101/v1/chat/completions
 nginx="not measured"
 measured=() exact=()
 for target in $targets; do
-  body[$target]=$chat
+  # Of 200 tokens there are as many frames, and these around them.
+  body[$target]=$chat frames[$target]=3 head_frames[$target]=1 end[$target]='data: [DONE]'
   case $target in
     direct) ;;
     proxy)
@@ -66,9 +70,17 @@ for target in $targets; do
       wait_for http://127.0.0.1:9103/health ;;
     mainstay)
       mainstay mainstay "$gateway_core" 9104 async
+      give_key mainstay 9104
       url[$target]=http://127.0.0.1:9104/v1/chat/completions ;;
+    mainstay-translated)   # the caller speaks Anthropic's dialect, the provider OpenAI's
+      mainstay mainstay-translated "$gateway_core" 9108 async
+      give_key mainstay-translated 9108
+      url[$target]=http://127.0.0.1:9108/v1/messages
+      body[$target]="{\"model\":\"mock/mock-1\",\"system\":\"$system\",\"messages\":[{\"role\":\"user\",\"content\":\"$question\"}],\"max_tokens\":200,\"temperature\":0.2}"
+      frames[$target]=5 head_frames[$target]=2 end[$target]='event: message_stop' ;;
     mainstay-commit)
       mainstay mainstay-commit "$gateway_core" 9105 commit
+      give_key mainstay-commit 9105
       url[$target]=http://127.0.0.1:9105/v1/chat/completions ;;
     generate)   # the guarded path: guards, search and checks around the same call
       mainstay generate "$gateway_core" 9106 async
@@ -76,7 +88,7 @@ for target in $targets; do
       body[$target]=$prompt ;;
     *) echo "no such target: $target" >&2; exit 1 ;;
   esac
-  stream=$streamed
+  stream="${body[$target]%\}},\"stream\":true}"
   if [ "$target" = generate ]; then stream=$prompt; fi
   { ask "${body[$target]}" "$target" && ask "$stream" "$target"; } >"$work/$target.reply" ||
     { echo "$target does not answer on ${url[$target]}" >&2; exit 1; }
@@ -90,7 +102,7 @@ done
 | nginx | $nginx |
 | cores | measured process on core $gateway_core, driver and mock on core $load_core |
 | runs | $rounds rounds of $seconds s for each figure; medians; spread = (most − least) / median of the figure compared first; beside the proxy = median of the rounds' own ratios or differences |
-| on | all: HTTP/1.1 keep-alive, TCP_NODELAY, no TLS. Mainstay: shipped settings with \`--model none\`, metrics, log at its default level to a file, records kept (\`mainstay\`, \`generate\`: async; \`mainstay-commit\`: on disk before the reply). \`generate\`: POST /generate, guarded, agent account_inquiry |
+| on | all: HTTP/1.1 keep-alive, TCP_NODELAY, no TLS. Mainstay: shipped settings with \`--model none\`, metrics, log at its default level to a file, records and cost ledger kept (async; \`mainstay-commit\`: on disk before the reply), a key with limits and a budget that are counted and not reached (but for \`generate\`). \`mainstay-translated\`: the caller speaks Anthropic's dialect, the provider OpenAI's. \`generate\`: POST /generate, guarded, agent account_inquiry |
 | byte for byte the mock's own replies, JSON and event stream | ${exact[*]:-none} |
 | CPU | user and system time of the process, its threads and children (/proc/PID/stat, steps of 10 ms) for each request or token |
 EOF
@@ -109,10 +121,12 @@ for round in $(seq "$rounds"); do
   for name in "${measured[@]}"; do load open "$name" --body "${body[$name]}" --connections 64 --rate "$rate"; done
   for name in "${measured[@]}"; do
     if [ "$name" = generate ]; then continue; fi                   # its streams are not the provider's
+    stream="${body[$name]%\}},\"stream\":true}"
+    ends=(--head-frames "${head_frames[$name]}" --end "${end[$name]}")
     behave '{"tokens": 200}'
-    load stream "$name" --body "$streamed" --connections 16 --frames 203
+    load stream "$name" --body "$stream" --connections 32 --frames $((200 + ${frames[$name]})) "${ends[@]}"
     behave '{"tokens": 64, "gap_ms": 10}'
-    load stream "$name" --body "$streamed" --connections 50 --frames 67 --load paced
+    load stream "$name" --body "$stream" --connections 50 --frames $((64 + ${frames[$name]})) --load paced "${ends[@]}"
   done
 done
 

@@ -24,11 +24,13 @@ build mainstay bench
 servers_folder
 mock "$load_core" 9111 --tokens 200
 mainstay mainstay "$gateway_core" 9114 "$durability"
+give_key mainstay 9114
 server=${pid[mainstay]}
 
 load() {
   taskset -c "$load_core" "$bin/bench-load" "$load" --name mainstay --round 1 --url "$url" --body "$body" \
-    --connections 16 --seconds "$seconds" --pid "$server" "${expected[@]}"
+    --connections 16 --seconds "$seconds" --pid "$server" --header "authorization: Bearer ${key[mainstay]}" \
+    "${expected[@]}"
 }
 
 load >"$work/lines"                                                # undisturbed: what a request costs

@@ -3,6 +3,7 @@
 
 started=()
 declare -A pid                                                     # of what `start` started, by name
+declare -A key                                                     # what `give_key` made, by name
 every_core="0-$(( $(nproc) - 1 ))"
 
 # servers_folder: makes $work on a real disk, as records are made safe there. It goes when the script ends, after what
@@ -49,3 +50,13 @@ mainstay() {
   start "$1" "$2" "$bin/mainstay" serve --config "$work/$1" --data "$work/$1-data" --listen "127.0.0.1:$3"
   wait_for "http://127.0.0.1:$3/health/ready"
 }
+
+# give_key NAME PORT: from now on that server wants a key. The one in key[NAME] has limits and a budget that are counted
+# and never reached.
+give_key() {
+  local made="$bin/mainstay keys create --url http://127.0.0.1:$2 --json" owner
+  owner=$($made --name owner --role owner | secret)
+  key[$1]=$(MAINSTAY_KEY=$owner $made --name load --rate 1000000/s --burst 1000000 --tokens-per-minute 1000000000 \
+    --parallel 10000 --budget 1000000/day | secret)
+}
+secret() { python3 -c 'import json, sys; print(json.load(sys.stdin)["key"])'; }

@@ -7,9 +7,25 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+
+/// A header of every request.
+#[derive(Debug, Clone)]
+pub struct Header(HeaderName, HeaderValue);
+
+impl Header {
+    /// Reads `NAME: VALUE`.
+    ///
+    /// # Errors
+    /// When it is no header.
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        let (name, value) = text.split_once(':').context("a header is `NAME: VALUE`")?;
+        Ok(Self(name.trim().parse()?, value.trim().parse()?))
+    }
+}
 
 /// Where to send what.
 #[derive(Debug, Clone)]
@@ -19,18 +35,21 @@ pub struct Target {
 }
 
 impl Target {
-    /// A `POST` of `body` as JSON to `url`, or a `GET` when there is no body.
+    /// A `POST` of `body` as JSON to `url`, or a `GET` when there is no body, with `headers`.
     ///
     /// # Errors
     /// When `url` is not `http://HOST:PORT/PATH`.
-    pub fn new(url: &str, body: Option<&str>) -> anyhow::Result<Self> {
+    pub fn new(url: &str, body: Option<&str>, headers: &[Header]) -> anyhow::Result<Self> {
         let uri: Uri = url.parse().with_context(|| format!("`{url}` is no URL"))?;
         let authority = uri.authority().with_context(|| format!("`{url}` names no host"))?;
         ensure!(uri.scheme_str() == Some("http"), "`{url}` does not begin with http://");
         let address =
             authority.as_str().to_socket_addrs().with_context(|| format!("`{url}` has no port"))?.next();
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        let request = Request::builder().uri(path).header("host", authority.as_str());
+        let mut request = Request::builder().uri(path).header("host", authority.as_str());
+        for Header(name, value) in headers {
+            request = request.header(name, value);
+        }
         let request = match body {
             Some(body) => request
                 .method("POST")

@@ -245,7 +245,8 @@ impl Frames {
         }
         let frame = self.frames.get(self.next).cloned();
         self.next += 1;
-        if self.gap.is_zero() {
+        // The first frame names the role; a model writes it together with its first word.
+        if self.gap.is_zero() || self.next == 1 {
             self.wait = Wait::Turn;
         } else {
             match &mut self.wait {
@@ -304,7 +305,7 @@ mod tests {
             let text = String::from_utf8(bytes.to_vec()).expect("text");
             assert_eq!((text.matches("\n\n").count(), kind), (20 + want, "text/event-stream"));
             assert!(text.ends_with("data: [DONE]\n\n"));
-            assert!(began.elapsed() >= Duration::from_millis(gap_ms * 22), "{:?}", began.elapsed());
+            assert!(began.elapsed() >= Duration::from_millis(gap_ms * 21), "{:?}", began.elapsed());
         }
     }
 }

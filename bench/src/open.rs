@@ -178,6 +178,7 @@ mod tests {
             name: "stalled".to_owned(),
             url: format!("http://{address}/"),
             body: "{}".to_owned(),
+            headers: Vec::new(),
             connections: 1,
             seconds: 1.0,
             warmup: 0.0,

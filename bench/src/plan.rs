@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::connection::Target;
+use crate::connection::{Header, Target};
 use crate::process::{Process, Spent};
 
 /// Options that all loads have.
@@ -19,6 +19,9 @@ pub struct Plan {
     /// JSON to send.
     #[arg(long)]
     pub body: String,
+    /// Header to send, as `NAME: VALUE`; may be given several times.
+    #[arg(long = "header", value_parser = Header::parse)]
+    pub headers: Vec<Header>,
     /// Connections at once; with `open` the most that are opened.
     #[arg(long, default_value_t = 16)]
     pub connections: usize,
@@ -42,7 +45,7 @@ impl Plan {
     /// # Errors
     /// When the URL is none.
     pub fn target(&self) -> anyhow::Result<Target> {
-        Target::new(&self.url, Some(&self.body))
+        Target::new(&self.url, Some(&self.body), &self.headers)
     }
 
     /// The stretch of time that is measured, if all begins now.

@@ -138,8 +138,8 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Seen> {
     ensure!(plan.rate > 0.0 && plan.look_every > 0.0, "the rate and the time between looks must be above 0");
     let n_minutes = (plan.seconds / 60.0).ceil() as usize;
     let soak = Arc::new(Soak {
-        chat: Target::new(&format!("{}/v1/chat/completions", plan.url), Some(&plan.chat))?,
-        generate: Target::new(&format!("{}/generate", plan.url), Some(&plan.generate))?,
+        chat: Target::new(&format!("{}/v1/chat/completions", plan.url), Some(&plan.chat), &[])?,
+        generate: Target::new(&format!("{}/generate", plan.url), Some(&plan.generate), &[])?,
         began: Instant::now(),
         permits: Semaphore::new(plan.connections),
         idle: Mutex::default(),

@@ -39,7 +39,7 @@ pub struct Start {
 /// # Errors
 /// When it does not start or does not answer within a minute.
 pub async fn run(start: &Start) -> anyhow::Result<Measurement> {
-    let target = Target::new(&start.url, None)?;
+    let target = Target::new(&start.url, None, &[])?;
     let (program, arguments) = start.command.split_first().context("no program named")?;
     if target.connect().await.is_ok() {
         bail!("somebody else answers on {} already", start.url);

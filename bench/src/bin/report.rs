@@ -11,9 +11,6 @@ use clap::Parser;
 struct Options {
     /// Lines of JSON.
     lines: PathBuf,
-    /// Whose figures have goals to meet.
-    #[arg(long, default_value = "mainstay")]
-    held: String,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -21,6 +18,6 @@ fn main() -> anyhow::Result<()> {
     let lines = std::fs::read_to_string(&options.lines)
         .with_context(|| format!("could not read {}", options.lines.display()))?;
     let report = Report::read(&lines).with_context(|| format!("{} is no run", options.lines.display()))?;
-    print!("{}", report.markdown(&options.held));
+    print!("{}", report.markdown());
     Ok(())
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use access::limits::{BucketReading, Standing};
+use access::limits::Standing;
 use axum::response::Response;
+use bytes::Bytes;
 use domain::time::Timestamp;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
 /// Leaves `standing` in `response` for [`tell`]: `entry` knows the dialect of each door.
 pub(crate) fn note(response: &mut Response, standing: Standing) {
@@ -17,37 +18,66 @@ pub(crate) fn note(response: &mut Response, standing: Standing) {
 /// Writes what was noted as headers: by Anthropic's names for its paths, else by OpenAI's.
 pub(crate) fn tell(response: &mut Response, path: &str, now: Timestamp) {
     let Some(standing) = response.extensions_mut().remove::<Standing>() else { return };
-    let headers = response.headers_mut();
     let is_anthropic = path.starts_with("/v1/messages") || path.starts_with("/anthropic/");
-    for (name, bucket) in [("requests", standing.requests), ("tokens", standing.tokens)] {
+    let [requests, tokens] = match is_anthropic {
+        true => &ANTHROPIC,
+        false => &OPENAI,
+    };
+    for (names, bucket) in [(requests, standing.requests), (tokens, standing.tokens)] {
         let Some(bucket) = bucket else { continue };
-        match is_anthropic {
-            true => anthropic(headers, (name, bucket), now),
-            false => openai(headers, (name, bucket)),
+        let full = match is_anthropic {
+            true => instant(now.after(bucket.full_in())),
+            false => span(bucket.full_in()),
+        };
+        let headers = response.headers_mut();
+        headers.insert(&names.limit, HeaderValue::from(bucket.limit()));
+        headers.insert(&names.remaining, HeaderValue::from(bucket.remaining()));
+        if let Ok(full) = HeaderValue::from_maybe_shared(Bytes::from(full)) {
+            headers.insert(&names.reset, full);
         }
     }
 }
 
-/// As `x-ratelimit-reset-requests: 1m30.5s` (OpenAI platform docs, rate limits, 2026-11).
-fn openai(headers: &mut HeaderMap, (name, bucket): (&str, BucketReading)) {
-    put(headers, &format!("x-ratelimit-limit-{name}"), &bucket.limit().to_string());
-    put(headers, &format!("x-ratelimit-remaining-{name}"), &bucket.remaining().to_string());
-    put(headers, &format!("x-ratelimit-reset-{name}"), &span(bucket.full_in()));
+/// Where a bucket is told.
+struct Names {
+    limit: HeaderName,
+    remaining: HeaderName,
+    /// When it is full again.
+    reset: HeaderName,
 }
 
-/// As `anthropic-ratelimit-requests-reset: 2026-11-21T12:00:00Z` (Anthropic API docs, rate limits, 2026-11).
-fn anthropic(headers: &mut HeaderMap, (name, bucket): (&str, BucketReading), now: Timestamp) {
-    put(headers, &format!("anthropic-ratelimit-{name}-limit"), &bucket.limit().to_string());
-    put(headers, &format!("anthropic-ratelimit-{name}-remaining"), &bucket.remaining().to_string());
-    let full = now.after(bucket.full_in() + Duration::from_micros(999_999));
-    let seconds = Timestamp(full.0.div_euclid(1_000_000) * 1_000_000).rfc3339();
-    put(headers, &format!("anthropic-ratelimit-{name}-reset"), &seconds.replace(".000000Z", "Z"));
-}
-
-fn put(headers: &mut HeaderMap, name: &str, value: &str) {
-    if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
-        headers.insert(name, value);
+const fn names(limit: &'static str, remaining: &'static str, reset: &'static str) -> Names {
+    Names {
+        limit: HeaderName::from_static(limit),
+        remaining: HeaderName::from_static(remaining),
+        reset: HeaderName::from_static(reset),
     }
+}
+
+/// Of requests and of tokens, as `x-ratelimit-reset-requests: 1m30.5s` (OpenAI platform docs, rate limits, 2026-11).
+static OPENAI: [Names; 2] = [
+    names("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
+    names("x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"),
+];
+
+/// The same as `anthropic-ratelimit-requests-reset: 2026-11-21T12:00:00Z` (Anthropic API docs, rate limits, 2026-11).
+static ANTHROPIC: [Names; 2] = [
+    names(
+        "anthropic-ratelimit-requests-limit",
+        "anthropic-ratelimit-requests-remaining",
+        "anthropic-ratelimit-requests-reset",
+    ),
+    names(
+        "anthropic-ratelimit-tokens-limit",
+        "anthropic-ratelimit-tokens-remaining",
+        "anthropic-ratelimit-tokens-reset",
+    ),
+];
+
+/// A time in whole seconds, rounded up.
+fn instant(time: Timestamp) -> String {
+    let up = time.after(Duration::from_micros(999_999));
+    Timestamp(up.0.div_euclid(1_000_000) * 1_000_000).rfc3339().replace(".000000Z", "Z")
 }
 
 /// As Go writes it, to the millisecond, rounded up: `0s`, `20ms`, `1.5s`, `6m0s`, `1h0m0s`.
@@ -68,6 +98,7 @@ fn span(span: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use access::limits::BucketReading;
     use axum::body::Body;
     use domain::limit::Rate;
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::interaction::IntentVerdict;
 use language::intent::{Example, Model, Scored, Settings};
-use regex::Regex;
+use regex::RegexSet;
 use serde::Deserialize;
 
 use crate::folder::Folder;
@@ -64,7 +64,7 @@ pub struct Intent {
     pub escalate: Option<String>,
     /// Whether it is offered as a choice when the assistant asks back.
     pub offered: bool,
-    patterns: Vec<Regex>,
+    patterns: RegexSet,
 }
 
 /// All intents and the classifier that tells them apart.
@@ -136,8 +136,7 @@ impl Intents {
     /// What `text` asks for.
     #[must_use]
     pub fn detect(&self, text: &str) -> Detected {
-        let certain =
-            self.by_name.iter().find(|(_, intent)| intent.patterns.iter().any(|regex| regex.is_match(text)));
+        let certain = self.by_name.iter().find(|(_, intent)| intent.patterns.is_match(text));
         if let Some((name, intent)) = certain {
             let best = IntentVerdict { name: name.clone(), confidence: 1.0 };
             return Detected { best, second: None, escalate: intent.escalate.clone() };
@@ -178,8 +177,7 @@ fn verdict(scored: Scored) -> IntentVerdict {
 }
 
 fn compile(config: &IntentConfig) -> Result<Intent, regex::Error> {
-    let patterns =
-        config.patterns.iter().map(|pattern| pattern::compile(pattern)).collect::<Result<_, _>>()?;
+    let patterns = pattern::compile(&config.patterns)?;
     let IntentConfig { label, escalate, offered, .. } = config.clone();
     Ok(Intent { label, escalate, offered, patterns })
 }

@@ -27,6 +27,11 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 3, name: "ledger", sql: include_str!("../../migrations/sqlite/0003_ledger.sql") },
     Migration { version: 4, name: "budgets", sql: include_str!("../../migrations/sqlite/0004_budgets.sql") },
     Migration { version: 5, name: "chosen", sql: include_str!("../../migrations/sqlite/0005_chosen.sql") },
+    Migration {
+        version: 6,
+        name: "rare_outcomes",
+        sql: include_str!("../../migrations/sqlite/0006_rare_outcomes.sql"),
+    },
 ];
 
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS migrations (

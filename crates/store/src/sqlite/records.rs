@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::feedback::{Feedback, FeedbackFilter};
 use domain::id::{InteractionId, TenantId};
-use domain::interaction::{FinishedTurn, Interaction, InteractionFilter};
+use domain::interaction::{FinishedTurn, Interaction, InteractionFilter, Outcome};
 use domain::ledger::{Entry, Page};
 use domain::ports::{BoxFuture, Records, StoreError};
 use domain::time::Timestamp;
@@ -67,7 +67,7 @@ impl Records for Store {
             let rows = Listing::new(turns::SELECT)
                 .matching("tenant = ?", filter.tenant.map(|id| id.as_str().to_owned()))
                 .matching("session = ?", filter.session.map(|id| id.as_str().to_owned()))
-                .matching("outcome = ?", filter.outcome.map(|outcome| outcome.name().to_owned()))
+                .matching(by_outcome(filter.outcome), filter.outcome.map(|outcome| outcome.name().to_owned()))
                 .matching("created >= ?", filter.since.map(|since| since.0))
                 .matching(
                     "(created, id) < (SELECT created, id FROM interactions WHERE id = ?)",
@@ -154,6 +154,14 @@ impl Store {
             }
         });
         join_all(singly).await.into_iter().flatten().collect()
+    }
+}
+
+/// Rare outcomes have an index; that a condition asks for one must stand in its text.
+fn by_outcome(outcome: Option<Outcome>) -> &'static str {
+    match outcome {
+        Some(Outcome::Answered) | None => "outcome = ?",
+        Some(_) => "outcome <> 'answered' AND outcome = ?",
     }
 }
 

@@ -161,7 +161,11 @@ fn listings_and_expiry_use_their_indexes() {
     for (sql, index) in [
         (format!("SELECT * FROM interactions WHERE created >= ? {page}"), "interactions_by_time"),
         (format!("SELECT * FROM interactions WHERE session = ? {page}"), "interactions_by_session"),
-        (format!("SELECT * FROM interactions WHERE outcome = ? {page}"), "interactions_by_outcome"),
+        (
+            format!("SELECT * FROM interactions WHERE outcome <> 'answered' AND outcome = ? {page}"),
+            "interactions_by_outcome",
+        ),
+        (format!("SELECT * FROM interactions WHERE outcome = ? {page}"), "interactions_by_time"),
         ("SELECT rowid FROM interactions WHERE expires <= ?".to_owned(), "interactions_by_expiry"),
         ("SELECT rowid FROM sessions WHERE expires <= ?".to_owned(), "sessions_by_expiry"),
         ("SELECT * FROM messages WHERE session = ? ORDER BY position DESC".to_owned(), "messages_by_session"),
