@@ -15,6 +15,8 @@ pub mod bedrock;
 pub mod between;
 pub mod blocks;
 pub mod counting;
+#[cfg(test)]
+mod captured;
 pub mod embedding;
 pub mod face;
 pub mod faces;

@@ -26,7 +26,7 @@ pub(super) struct Message<'a> {
 }
 
 /// A block. Which fields it has is told by its kind; kinds of the future may have any.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub(super) struct Block<'a> {
     #[serde(rename = "type")]

@@ -25,7 +25,7 @@ pub(super) struct Frame<'a> {
 }
 
 /// What an event adds, to a block or to the message.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub(super) struct Change<'a> {
     #[serde(rename = "type", default)]
@@ -50,22 +50,66 @@ const KNOWN: [&str; 8] = [
     "error",
 ];
 
+/// The kinds of blocks and of what is added to them whose fields are known.
+const KNOWN_PARTS: [&str; 9] = [
+    "",
+    "text",
+    "thinking",
+    "redacted_thinking",
+    "tool_use",
+    "text_delta",
+    "thinking_delta",
+    "signature_delta",
+    "input_json_delta",
+];
+
 /// Reads an event's data; `None` for an event of the future.
 pub(super) fn frame(data: &[u8]) -> Result<Option<Frame<'_>>, StreamError> {
-    #[derive(Deserialize)]
-    struct Kind<'a> {
-        #[serde(rename = "type", borrow)]
-        kind: Text<'a>,
-    }
     let is_known = |kind: &Text<'_>| KNOWN.contains(&&*kind.0);
     match serde_json::from_slice::<Frame<'_>>(data) {
         Ok(frame) if frame.kind.0 == "error" => Err(StreamError::Refused(failure::classify_event(data))),
         Ok(frame) => Ok(Some(frame).filter(|frame| is_known(&frame.kind))),
-        Err(_) => match serde_json::from_slice::<Kind<'_>>(data) {
-            Ok(Kind { kind }) if !is_known(&kind) => Ok(None),
+        Err(_) => match serde_json::from_slice::<Kinds<'_>>(data) {
+            Ok(Kinds { kind, .. }) if !is_known(&kind) => Ok(None),
             _ if answer::is_error(data) => Err(StreamError::Refused(failure::classify_event(data))),
-            _ => Err(StreamError::Malformed),
+            Ok(kinds) => kinds.frame().map(Some).ok_or(StreamError::Malformed),
+            Err(_) => Err(StreamError::Malformed),
         },
+    }
+}
+
+/// The kinds that an event names, whatever else is in it.
+#[derive(Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+struct Kinds<'a> {
+    #[serde(rename = "type")]
+    kind: Text<'a>,
+    content_block: Option<&'a RawValue>,
+    delta: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+struct PartKind<'a> {
+    #[serde(rename = "type", default)]
+    kind: Text<'a>,
+}
+
+impl<'a> Kinds<'a> {
+    /// The event with what it holds passed over, if that is of the future.
+    fn frame(self) -> Option<Frame<'a>> {
+        let new = |part: Option<&'a RawValue>| {
+            let part: PartKind<'a> = serde_json::from_str(part?.get()).ok()?;
+            Some(part.kind).filter(|kind| !KNOWN_PARTS.contains(&&*kind.0))
+        };
+        let (block, delta) = (new(self.content_block), new(self.delta));
+        (block.is_some() || delta.is_some()).then(|| Frame {
+            kind: self.kind,
+            message: None,
+            content_block: block.map(|kind| answer::Block { kind, ..Default::default() }),
+            delta: delta.map(|kind| Change { kind, ..Default::default() }),
+            usage: None,
+        })
     }
 }
 
