@@ -35,6 +35,8 @@ pub mod retry_after;
 mod sampled;
 pub mod sse;
 pub mod stream;
+#[cfg(test)]
+mod survival;
 pub mod texts;
 pub mod translation;
 pub mod words;

@@ -97,6 +97,17 @@ fn sampling() -> impl Strategy<Value = Sampling> {
     )
 }
 
+fn format() -> impl Strategy<Value = Format> {
+    let schema =
+        Json::checked(r#"{"type":"object","properties":{"z":{"type":"number"},"a":{"type":"string"}}}"#);
+    let schema = Format::Schema { name: "answer".to_owned(), description: None, schema, strict: Some(true) };
+    prop_oneof![2 => Just(Format::Text), 1 => Just(schema)]
+}
+
+fn thinking() -> impl Strategy<Value = Thinking> {
+    prop_oneof![2 => Just(Thinking::Unsaid), 1 => "(low|medium|high)".prop_map(Thinking::Effort)]
+}
+
 /// A conversation that every chat dialect can carry, but for documents and image addresses in some.
 pub(crate) fn conversation() -> impl Strategy<Value = Conversation> {
     let turns = (user(), vec((exchange(), user()), 0..3)).prop_map(|(first, more)| {
@@ -113,18 +124,19 @@ pub(crate) fn conversation() -> impl Strategy<Value = Conversation> {
     });
     let choice =
         prop_oneof![Just(Which::Unsaid), Just(Which::Auto), Just(Which::Any), name().prop_map(Which::This)];
-    (option::of(text()), turns, vec(tool(), 0..3), choice, sampling()).prop_map(
-        |(instructions, turns, tools, which, sampling)| Conversation {
+    let manner = (format(), thinking(), option::of(any::<bool>()));
+    (option::of(text()), turns, vec(tool(), 0..3), choice, sampling(), manner).prop_map(
+        |(instructions, turns, tools, which, sampling, (format, thinking, parallel))| Conversation {
             instructions: instructions.into_iter().map(Part::Text).collect(),
             turns,
             choice: ToolChoice {
                 which: if tools.is_empty() { Which::Unsaid } else { which },
-                parallel: None,
+                parallel: parallel.filter(|_| !tools.is_empty()),
             },
             tools,
-            format: Format::Text,
+            format,
             sampling,
-            thinking: Thinking::Unsaid,
+            thinking,
             user: None,
         },
     )
