@@ -14,9 +14,9 @@ pub mod azure;
 pub mod bedrock;
 pub mod between;
 pub mod blocks;
-pub mod counting;
 #[cfg(test)]
 mod captured;
+pub mod counting;
 pub mod embedding;
 pub mod face;
 pub mod faces;
