@@ -42,3 +42,18 @@ need_clients_tools() {
 need_python() {
   python3 -m pip --version >/dev/null 2>&1 || install python3 python3-pip
 }
+
+# need_promtool FOLDER: Prometheus' linter, unpacked there from its Debian package: installed, that would start a server.
+need_promtool() {
+  if ! command -v promtool >/dev/null && [ ! -x "$1/usr/bin/promtool" ]; then
+    if ! command -v apt-get >/dev/null; then
+      echo "please install: promtool (of Prometheus)" >&2
+      exit 1
+    fi
+    mkdir -p "$1"
+    (cd "$1" && { apt-get download -qq prometheus || { as_root apt-get update -qq && apt-get download -qq prometheus; }; } &&
+      dpkg-deb -x prometheus_*.deb . && rm -f prometheus_*.deb usr/bin/prometheus)
+  fi
+  MAINSTAY_TEST_PROMTOOL="$(command -v promtool || echo "$1/usr/bin/promtool")"
+  export MAINSTAY_TEST_PROMTOOL
+}

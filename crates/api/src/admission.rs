@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use access::denied::Denied;
 use access::gatekeeper::Gatekeeper;
+use access::permission::Permission::Ask;
 use access::permission::may;
 use axum::extract::{MatchedPath, Request};
 use domain::principal::{Principal, Role};
 use domain::time::Moment;
+use http::Method;
+use telemetry::Watched;
 
 use crate::bedrock::signed::Signer;
 use crate::client_address::Proxies;
@@ -43,6 +46,14 @@ impl Admission {
     fn guard(&self, request: &Request) -> Guard {
         let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
         self.guards.guard(path, request.method())
+    }
+
+    /// Whoever watches the request from outside: those that ask agents and models are watched, where anything is.
+    pub(crate) fn watch(&self, request: &Request) -> Option<Arc<Watched>> {
+        let hub = self.api.telemetry.as_ref()?;
+        let path = request.extensions().get::<MatchedPath>()?;
+        let is_asking = request.method() == Method::POST && self.guard(request) == Guard::May(Ask);
+        is_asking.then(|| Watched::begin(hub, (request.method(), path.as_str()), request.headers()))
     }
 
     /// Until when a request may have to wait for the keys to be read.

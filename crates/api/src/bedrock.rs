@@ -101,12 +101,12 @@ async fn invocation(
 }
 
 async fn answer(
-    (api, Caller(principal)): (Arc<Api>, Caller),
+    (api, caller): (Arc<Api>, Caller),
     (headers, body): (HeaderMap, Body),
     understand: impl FnOnce(Bytes) -> Result<Relayed, RequestError> + Send + 'static,
 ) -> Result<Response, Refusal> {
     let asked = dialect::read(&api, (&headers, body), understand).await?;
-    dialect::respond(api, principal, (asked, &Bedrock)).await
+    dialect::respond(api, caller, (asked, &Bedrock)).await
 }
 
 /// The model's id; it comes percent-encoded, ARNs with their slashes.

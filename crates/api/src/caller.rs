@@ -3,20 +3,34 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
+use domain::chat::Delivery;
 use domain::id::TenantId;
+use domain::ports::Watcher;
 use domain::principal::Principal;
 use http::request::Parts;
+use telemetry::{Operation, Watched};
 
 use crate::problem::Problem;
 
 /// Whom `entry` let in.
 #[derive(Debug, Clone)]
-pub(crate) struct Caller(pub(crate) Arc<Principal>);
+pub(crate) struct Caller {
+    pub(crate) principal: Arc<Principal>,
+    /// Who watches this request from outside, where someone does.
+    pub(crate) watcher: Option<Arc<Watched>>,
+}
 
 impl Caller {
+    /// Who watches the request, told what it asks for.
+    pub(crate) fn watched(&self, operation: Operation, delivery: Delivery) -> Option<Arc<dyn Watcher>> {
+        let watcher = self.watcher.as_ref()?;
+        watcher.asks(operation, delivery);
+        Some(Arc::clone(watcher) as _)
+    }
+
     /// The tenant whose things the caller may see; `None` for those of all.
     pub(crate) fn scope(&self) -> Option<&TenantId> {
-        self.0.scope()
+        self.principal.scope()
     }
 }
 

@@ -15,7 +15,6 @@ use axum::response::Response;
 use bytes::Bytes;
 use domain::chat::Relayed;
 use domain::id::ContentHash;
-use domain::principal::Principal;
 use domain::residency::Residency;
 use domain::time::Moment;
 use http::HeaderMap;
@@ -27,6 +26,7 @@ use crate::anthropic::headers::is_anthropic;
 use crate::anthropic::manner::Anthropic;
 use crate::bedrock::manner::Bedrock;
 use crate::body::read_json_bytes;
+use crate::caller::Caller;
 use crate::dialect::manner::Manner;
 use crate::dialect::refusal::Refusal;
 use crate::openai;
@@ -98,19 +98,19 @@ pub(crate) async fn read<E: Into<Refusal> + Send + 'static>(
 /// Answers a request: an agent does, or a bare model.
 pub(crate) async fn respond(
     api: Arc<Api>,
-    principal: Arc<Principal>,
+    caller: Caller,
     (asked, manner): (Asked, &'static dyn Manner),
 ) -> Result<Response, Refusal> {
     let pipeline = api.pipeline(asked.deadline).await?;
     let snapshot = pipeline.current().pin();
     let named = snapshot.named_among(&asked.relayed.model, manner.own_kinds())?;
-    allowed::check(&principal, &asked.relayed.model, &named)?;
+    allowed::check(&caller.principal, &asked.relayed.model, &named)?;
     match named {
         Named::Agent(serving) => {
-            agent::respond(agent::Door { api, principal, pipeline, serving, manner }, asked).await
+            agent::respond(agent::Door { api, caller, pipeline, serving, manner }, asked).await
         }
         Named::Route(route) => {
-            let door = relay::Door { api, principal, pipeline, snapshot, route, manner };
+            let door = relay::Door { api, caller, pipeline, snapshot, route, manner };
             relay::respond(door, asked).await
         }
     }

@@ -7,6 +7,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use domain::time::Moment;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use telemetry::Watched;
 
 use crate::admission::Admission;
 use crate::bedrock::signed;
@@ -24,13 +25,21 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
-pub(crate) async fn check(State(admission): State<Arc<Admission>>, request: Request, next: Next) -> Response {
+pub(crate) async fn check(
+    State(admission): State<Arc<Admission>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let api = &admission.api;
     let began = api.clock.now();
     let id = request_id(request.headers()).unwrap_or_else(|| format!("{:032x}", api.ids.next_id()).into());
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().map_or("unmatched", |path| path.as_str()).to_owned();
-    let trace_parent = request.headers().get(TRACE_PARENT).cloned();
+    let watched = admission.watch(&request);
+    let trace_parent = trace_parent(&request, watched.as_deref());
+    if let Some(watched) = &watched {
+        request.extensions_mut().insert(Arc::clone(watched));
+    }
     let manner = dialect::manner_of(request.uri().path(), request.headers());
     let origin = admission.origins.allowed(request.headers()).filter(|_| !admission.is_open());
     let mut response = match &origin {
@@ -62,6 +71,9 @@ pub(crate) async fn check(State(admission): State<Arc<Admission>>, request: Requ
     }
     let took_ms = u64::try_from(api.clock.now().since(began).as_millis()).unwrap_or(u64::MAX);
     let status = response.status().as_u16();
+    if let Some(watched) = &watched {
+        watched.replied(status);
+    }
     // What went well has a record and is in the metrics: a line for each would cost as much as reading the request.
     if response.status().is_client_error() || response.status().is_server_error() {
         tracing::info!(request.id = %id, %method, path, status, took_ms, "{method} {path} {status}");
@@ -100,7 +112,8 @@ async fn pass(admission: &Admission, mut request: Request, next: Next) -> Respon
         Err(problem) => return problem.into_response(),
     };
     if let Some(principal) = principal {
-        request.extensions_mut().insert(Caller(principal));
+        let watcher = request.extensions_mut().remove();
+        request.extensions_mut().insert(Caller { principal, watcher });
     }
     next.run(request).await
 }
@@ -142,6 +155,14 @@ fn with_instance(response: Response, problem: Problem) -> Response {
     // The length of the body changes with the instance: it is set again when the body is sent.
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, problem.json().into())
+}
+
+/// Where the reply says that it is found: in its own span, else in the caller's.
+fn trace_parent(request: &Request, watched: Option<&Watched>) -> Option<HeaderValue> {
+    match watched {
+        Some(watched) => HeaderValue::from_str(&watched.traceparent()?).ok(),
+        None => request.headers().get(TRACE_PARENT).cloned(),
+    }
 }
 
 /// The caller's own `x-request-id`, where it is a sensible one.

@@ -1,4 +1,4 @@
-//! `/metrics`: what is counted, in the OpenMetrics text format.
+//! `/metrics`: what is counted, as Prometheus and those like it read it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use domain::interaction::{Interaction, Outcome};
 use domain::limit::Level;
 use domain::model::{Cost, Tier};
 use domain::signal::metric;
-use http::header;
+use http::{HeaderMap, header};
 use parking_lot::Mutex;
 use pipeline::relay::Observer;
 use pipeline::turn::{Recorded, Reply};
@@ -29,8 +29,10 @@ use crate::problem::Problem;
 use crate::router::Api;
 
 mod load;
+mod text;
 
 use load::Load;
+use text::Format;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -102,6 +104,8 @@ pub struct Calling {
     pub limited: Vec<((&'static str, &'static str), u64)>,
     /// What is left of budgets.
     pub budgets: Vec<(Level, BudgetReading)>,
+    /// What collectors were told, where there is one.
+    pub telemetry: Option<telemetry::Reading>,
 }
 
 /// Everything that is counted.
@@ -286,10 +290,9 @@ impl Observer for Metrics {
     }
 }
 
-const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-pub(crate) async fn scrape(State(api): State<Arc<Api>>) -> Result<Response, Problem> {
+pub(crate) async fn scrape(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, Problem> {
     let text =
         api.metrics.text(&api.gate).map_err(|_| Problem::internal("the metrics could not be written"))?;
-    Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], text).into_response())
+    let format = Format::asked(&headers);
+    Ok(([(header::CONTENT_TYPE, format.media_type())], format.write(text)).into_response())
 }

@@ -111,6 +111,8 @@ pub struct Api {
     pub checkup: Arc<dyn Checkup>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What is told to collectors, where there is one.
+    pub telemetry: Option<Arc<telemetry::Hub>>,
 }
 
 impl Api {

@@ -9,6 +9,7 @@ use crate::id::{ModelId, RegionName};
 use crate::model::Overrides;
 use crate::time::Moment;
 use crate::token::Usage;
+use crate::trace_context::CallTrace;
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,6 +190,8 @@ pub struct RelayCall {
     pub overrides: Overrides,
     /// When the answer is no longer wanted.
     pub deadline: Moment,
+    /// What it carries of its trace.
+    pub trace: Option<CallTrace>,
 }
 
 /// A part of a relayed answer: the provider's own bytes, in whole frames, and what they mean.
@@ -238,6 +241,8 @@ pub struct ChatCall {
     pub request: Arc<ChatRequest>,
     /// When the answer is no longer wanted.
     pub deadline: Moment,
+    /// What it carries of its trace.
+    pub trace: Option<CallTrace>,
 }
 
 /// A piece of a streamed answer. Text comes in any number of deltas, then one `Done`.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::agent::{AgentVersion, Retention};
+use crate::chat::Finish;
 use crate::document::Citation;
 use crate::fault;
 use crate::id::{CaseId, ContentHash, InteractionId, ModelId, SessionId, SnapshotId, TargetId, TenantId};
@@ -210,6 +211,8 @@ pub struct Attempt {
     pub cost: Cost,
     /// How it ended.
     pub result: AttemptResult,
+    /// Why the model stopped, where it said so; told to who watches, and not kept in records.
+    pub finish: Option<Finish>,
 }
 
 /// Why a target was called.
@@ -378,6 +381,20 @@ pub struct Interaction {
     pub metadata: Option<String>,
     /// What is kept of its texts.
     pub retention: Retention,
+}
+
+impl Interaction {
+    /// Whether no agent had a part in it.
+    #[must_use]
+    pub fn is_relayed(&self) -> bool {
+        self.door == Door::ChatCompletions
+    }
+
+    /// Whether its caller got no reply, or only a part of one.
+    #[must_use]
+    pub fn is_failed(&self) -> bool {
+        self.outcome == Outcome::Failed
+    }
 }
 
 /// All that one finished turn writes, in one transaction.

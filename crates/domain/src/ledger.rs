@@ -286,6 +286,7 @@ mod tests {
             prices: None,
             cost,
             result: AttemptResult::Answered,
+            finish: None,
         };
         Entry {
             at: Timestamp(day * 86_400_000_000),

@@ -5,7 +5,7 @@
 //! [`document`] (knowledge), [`agent`] (what answers),
 //! [`principal`], [`grant`] and [`key`] (who asks, and what it may),
 //! [`limit`] and [`spending`] (how much it may use),
-//! [`interaction`], [`ledger`], [`session`] and [`feedback`] (what is kept), [`signal`] (names for telemetry),
+//! [`interaction`], [`ledger`], [`session`] and [`feedback`] (what is kept), [`signal`] (names for telemetry), [`trace_context`] (traces over many services),
 //! [`ports`] (traits that outer crates implement), [`alarm`] (many waits on one timer of the `Clock`).
 #![deny(missing_docs)]
 
@@ -35,3 +35,4 @@ pub mod signal;
 pub mod spending;
 pub mod time;
 pub mod token;
+pub mod trace_context;

@@ -1,6 +1,7 @@
 //! The traits through which Mainstay touches the world. Object-safe, with boxed futures;
 //! one method is one transaction or one call. Implemented by outer crates, joined in `compose.rs`.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::principal::Asker;
 use crate::secret::{Secret, SecretRef};
 use crate::session::{Session, SessionRequest};
 use crate::time::{Moment, Timestamp};
+use crate::trace_context::CallTrace;
 
 /// A future behind a pointer.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -300,6 +302,14 @@ pub trait Keys: Send + Sync {
     fn keys_head(&self) -> BoxFuture<'_, Result<u64, StoreError>>;
     /// Writes `keys` (new ones, and those that are there anew) in one transaction, if the head is still `head`.
     fn change_keys(&self, head: u64, keys: Vec<Key>) -> BoxFuture<'_, Result<KeysChanged, StoreError>>;
+}
+
+/// What is seen of one request from outside; exported when the last one lets go of it.
+pub trait Watcher: fmt::Debug + Send + Sync {
+    /// What the attempt of this number (from 1) carries; `None` where providers are told nothing.
+    fn call(&self, attempt: u32) -> Option<CallTrace>;
+    /// Its turn ended so. Also told when the caller left.
+    fn finished(&self, interaction: &Interaction);
 }
 
 /// A secret is not where its reference says.

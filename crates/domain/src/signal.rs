@@ -97,6 +97,10 @@ pub mod metric {
     pub const REGENERATIONS: &str = "mainstay_regenerations";
     /// Records that could not be written.
     pub const UNRECORDED: &str = "mainstay_unrecorded";
+    /// Spans that no collector got.
+    pub const TELEMETRY_DROPPED: &str = "mainstay_telemetry_spans_dropped";
+    /// Exports to collectors, by result.
+    pub const TELEMETRY_EXPORTS: &str = "mainstay_telemetry_exports";
     /// Seconds of one step, by step.
     pub const STEP_DURATION: &str = "mainstay_step_duration_seconds";
 }

@@ -78,6 +78,7 @@ async fn ask(worker: &Worker, clock: &dyn Clock, question: &str, kill_after: Opt
         region: None,
         request: Arc::new(request),
         deadline: started.after(Duration::from_secs(60)),
+        trace: None,
     };
     let mut stream = worker.chat(call).await.expect("the worker takes calls");
     let mut n_deltas = 0;

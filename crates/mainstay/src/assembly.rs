@@ -26,6 +26,7 @@ use crate::config::{Loaded, collection_files};
 use crate::embedded_slot::EmbeddedSlot;
 use crate::embedder_slot::EmbedderSlot;
 use crate::memory;
+use crate::observing;
 use crate::provider_clients::{Clients, ProviderClients};
 use crate::store_health::StoreHealth;
 
@@ -47,6 +48,8 @@ pub(crate) struct Assembly {
     pub(crate) startup: Arc<Startup>,
     pub(crate) folder: Mutex<Folder>,
     pub(crate) outbound: outbound::Client,
+    /// What collectors are told, where there is one.
+    pub(crate) telemetry: Option<Arc<telemetry::Hub>>,
     pub(crate) provider_clients: Arc<ProviderClients>,
     pub(crate) tasks: TaskTracker,
     pub(crate) shutdown: CancellationToken,
@@ -98,12 +101,13 @@ impl Assembly {
         }
         // Before the routes that name them.
         self.router.provide(clients);
+        observing::know(self.telemetry.as_ref(), &loaded.config.providers);
         self.provider_clients.use_now(loaded.config.providers);
         self.breakers.watch(targets(&loaded.snapshot));
         self.gate.watch(routes(&loaded.snapshot).map(|route| route.name.clone()));
         self.current.swap(loaded.snapshot);
         *self.folder.lock() = loaded.folder;
-        tracing::info!(snapshot.id = %id, "serving configuration {id} (changes of [server], [auth], [storage], [records], [resilience] and [embedded] need a restart)");
+        tracing::info!(snapshot.id = %id, "serving configuration {id} (changes of [server], [auth], [storage], [records], [resilience], [telemetry] and [embedded] need a restart)");
         if knowledge_changed && let Err(error) = self.library.embed(&|_| {}).await {
             tracing::error!(error = %error, "the vectors of the changed knowledge could not be made; it is searched by words");
         }

@@ -48,6 +48,7 @@ impl Gauges for ServerCheckup {
             records_lost: assembly.pipeline.records_lost(),
             limited: assembly.pipeline.limits().refused(),
             budgets: assembly.pipeline.limits().remaining(now(assembly)),
+            telemetry: assembly.telemetry.as_ref().map(|hub| hub.read()),
         };
         self.assembly.get().map(calling).unwrap_or_default()
     }

@@ -28,6 +28,7 @@ use crate::embedded_slot::EmbeddedSlot;
 use crate::embedder_slot::EmbedderSlot;
 use crate::keeper;
 use crate::models;
+use crate::observing;
 use crate::provider_clients::{Clients, ProviderClients};
 use crate::store_health::StoreHealth;
 
@@ -40,12 +41,14 @@ pub(crate) struct Ground {
     pub(crate) gate: Arc<Gate>,
     /// Where the server waits for whoever lets requests in.
     pub(crate) access: Arc<SetOnce<Arc<Gatekeeper>>>,
+    /// What collectors are told, where there is one.
+    pub(crate) telemetry: Option<Arc<telemetry::Hub>>,
     pub(crate) shutdown: CancellationToken,
 }
 
 /// Joins everything that needs no embedded model; those come later, in `models.rs`.
 pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Arc<Assembly>> {
-    let Ground { clock, data, startup, gate, access, shutdown } = ground;
+    let Ground { clock, data, startup, gate, access, telemetry, shutdown } = ground;
     let Loaded { config, folder, snapshot, catalogue } = loaded;
     let tasks = TaskTracker::new();
     startup.progress("opening the store");
@@ -60,6 +63,7 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
     let provider_clients = ProviderClients::new(outbound.clone(), Arc::clone(&clock_port));
     // Its text holds its cause already.
     let made = provider_clients.make(&config.providers).map_err(|error| anyhow::anyhow!("{error}"))?;
+    observing::know(telemetry.as_ref(), &config.providers);
     provider_clients.use_now(config.providers);
     let sentences = EmbedderSlot::new(catalogue.embedder.as_deref());
     let guards = (config.resilience.breaker, config.resilience.bulkhead);
@@ -108,11 +112,13 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
         startup,
         folder: Mutex::new(folder),
         outbound,
+        telemetry,
         provider_clients: Arc::new(provider_clients),
         tasks,
         shutdown,
     });
     assembly.start_upkeep();
+    observing::start(&assembly)?;
     Ok(assembly)
 }
 

@@ -57,6 +57,9 @@ pub(crate) struct Config {
     /// How much keys, tenants and the whole server may use.
     #[serde(default)]
     pub(crate) limits: access::limits::Config,
+    /// What collectors of OpenTelemetry are told: see [observability.md](observability.md).
+    #[serde(default)]
+    pub(crate) telemetry: telemetry::Config,
     /// Conversations.
     #[serde(default)]
     pub(crate) sessions: SessionsConfig,

@@ -3,7 +3,7 @@
 //! Reading order: [`cli`] (one file for each command), [`compose`] (what is joined to what), [`provider_clients`], [`assembly`] (the running
 //! whole), [`models`] (fetching and starting embedded models), [`trying`] (until it is done), [`config`] and [`files`] (the configuration folder),
 //! [`watch`] (following its changes), [`certificates`] (following those of TLS), [`keeper`] (who is let in), [`checkup`]
-//! and [`store_health`] (health), [`clock`], [`descriptors`], [`logging`].
+//! and [`store_health`] (health), [`observing`] (what collectors are told), [`clock`], [`descriptors`], [`logging`].
 
 mod assembly;
 mod certificates;
@@ -23,6 +23,7 @@ mod lifetimes;
 mod logging;
 mod memory;
 mod models;
+mod observing;
 mod provider_clients;
 mod store_health;
 mod trying;

@@ -13,7 +13,7 @@ use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::id::{ContentHash, InteractionId};
 use domain::interaction::{Interaction, Outcome};
 use domain::model::{Cost, Route, Tier};
-use domain::ports::{ModelError, RelayedStream};
+use domain::ports::{ModelError, RelayedStream, Watcher};
 use domain::principal::Principal;
 use domain::residency::Residency;
 use domain::time::Moment;
@@ -70,6 +70,8 @@ pub struct RelayTurn {
     pub class: Class,
     /// Who counts.
     pub observer: Arc<dyn Observer>,
+    /// Who watches it from outside, where someone does.
+    pub watcher: Option<Arc<dyn Watcher>>,
 }
 
 impl RelayTurn {
@@ -190,6 +192,7 @@ impl Pipeline {
             started: ledger.started,
             skip: Skip::NONE,
             log: &ledger.attempts,
+            watcher: ledger.turn.watcher.as_deref(),
         };
         let answering = match self.parts.router.relay(ask).await {
             Ok(answering) => answering,

@@ -179,11 +179,15 @@ impl Pipeline {
 
     /// Records the turn; the reply follows.
     async fn finish(&self, known: Known<'_>, ending: Ending, trace: &Trace) -> Result<Reply, TurnError> {
-        let (deadline, contact) = (known.turn.deadline, &known.snapshot.contact);
+        let (turn, contact) = (known.turn, &known.snapshot.contact);
         let (finished, response) = known.close(ending, trace);
         let mut interaction = finished.interaction.clone();
-        let recorded = trace.step(step::RECORD, record::run(self, finished, deadline)).await?;
+        let recorded = trace.step(step::RECORD, record::run(self, finished, turn.deadline)).await;
         interaction.steps = trace.steps();
+        if let Some(watcher) = &turn.watcher {
+            watcher.finished(&interaction);
+        }
+        let recorded = recorded?;
         let mut reply = Reply { interaction, response, recorded, retry_after: None };
         if recorded == Recorded::No && reply.interaction.case.is_some() {
             closing::without_case(&mut reply, contact);

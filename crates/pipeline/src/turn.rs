@@ -7,6 +7,7 @@ use access::limits::Refusal;
 use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::id::{AgentName, InteractionId, SessionId};
 use domain::interaction::{Door, Interaction};
+use domain::ports::Watcher;
 use domain::principal::Principal;
 use domain::residency::Residency;
 use domain::time::Moment;
@@ -44,6 +45,8 @@ pub struct Turn {
     pub residency: Residency,
     /// How urgent it is.
     pub class: Class,
+    /// Who watches it from outside, where someone does.
+    pub watcher: Option<Arc<dyn Watcher>>,
 }
 
 impl Turn {

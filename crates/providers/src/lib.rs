@@ -1,7 +1,7 @@
 //! Clients of model providers, as `domain::ports::ChatModel`. They neither retry nor choose; they call once and
 //! say exactly what came of it.
 //!
-//! Reading order: [`config`] (`[providers.NAME]`), [`build()`] (configuration to client), `regional` (a client for each
+//! Reading order: [`config`] (`[providers.NAME]`), [`build()`] (configuration to client), `known` (their names for those who watch), `regional` (a client for each
 //! region), [`remote`] (one call of any provider), [`translated`] (models that take texts only, as the one that runs here),
 //! [`sentences`] (embeddings made here).
 #![deny(missing_docs)]
@@ -9,6 +9,7 @@
 pub mod aws;
 mod build;
 pub mod config;
+mod known;
 mod regional;
 pub mod remote;
 pub mod sentences;

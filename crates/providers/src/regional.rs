@@ -94,6 +94,7 @@ mod tests {
             region: region.map(RegionName::from),
             request: Arc::default(),
             deadline: Moment::default(),
+            trace: None,
         };
         let ended = regional.chat(call).now_or_never().expect("at once");
         ended.err().expect("a refusal").detail

@@ -21,6 +21,7 @@ use domain::id::{ModelId, ProviderName};
 use domain::model::Overrides;
 use domain::ports::{BoxFuture, ChatModel, ChatStream, Clock, Ids, ModelError, RelayError, RelayedStream};
 use domain::time::Moment;
+use domain::trace_context::CallTrace;
 use futures_util::stream;
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
@@ -109,6 +110,7 @@ struct Outgoing {
     /// Fields that the caller's dialect lets through.
     headers: Vec<(&'static str, Box<str>)>,
     delivery: Delivery,
+    trace: Option<CallTrace>,
 }
 
 /// An accepted call.
@@ -140,6 +142,7 @@ impl Remote {
             body,
             headers: Vec::new(),
             delivery: Delivery::Streamed,
+            trace: call.trace,
         };
         let accepted = self.send(outgoing, call.deadline).await.map_err(|error| error.error)?;
         let chunks = Chunks::new(self.parts.protocol.reader());
@@ -161,8 +164,8 @@ impl Remote {
         let delivery = call.relayed.delivery;
         let shape = shape(&call.model, delivery, call.overrides);
         let body = own.patch(&call.relayed, shape);
-        let headers = call.relayed.headers.clone();
-        let outgoing = Outgoing { place: own.place(shape), body, headers, delivery };
+        let (headers, trace) = (call.relayed.headers.clone(), call.trace.clone());
+        let outgoing = Outgoing { place: own.place(shape), body, headers, delivery, trace };
         let accepted = self.send(outgoing, call.deadline).await?;
         match delivery {
             Delivery::Streamed => Ok(self.portions(accepted, own.portions(&call.relayed))),
@@ -187,8 +190,8 @@ impl Remote {
         let shape = shape(&call.model, relayed.delivery, call.overrides);
         let body = protocol.request(&conversation, shape);
         let body = body.map_err(|error| untranslatable(&call.model, &error))?;
-        let delivery = relayed.delivery;
-        let outgoing = Outgoing { place: protocol.place(shape), body, headers: Vec::new(), delivery };
+        let (delivery, trace) = (relayed.delivery, call.trace.clone());
+        let outgoing = Outgoing { place: protocol.place(shape), body, headers: Vec::new(), delivery, trace };
         let accepted = self.send(outgoing, call.deadline).await?;
         let about = about(&relayed.model, &*self.parts.clock, &*self.parts.ids);
         match delivery {
@@ -340,8 +343,11 @@ fn refusal(model: &ModelId, message: String, field: Option<&str>) -> RelayError 
 }
 
 fn request(outgoing: Outgoing) -> Result<Request, ModelError> {
-    let Outgoing { place, body, headers, .. } = outgoing;
+    let Outgoing { place, body, headers, trace, .. } = outgoing;
     let mut fields = HeaderMap::with_capacity(8);
+    if let Some(trace) = &trace {
+        put_trace(trace, &mut fields);
+    }
     fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     fields.insert(ACCEPT, HeaderValue::from_static(place.accept));
     let own = place.headers.iter().map(|(name, value)| (*name, value.as_str()));
@@ -353,6 +359,17 @@ fn request(outgoing: Outgoing) -> Result<Request, ModelError> {
         fields.insert(HeaderName::from_static(name), value);
     }
     Ok(Request { method: Method::POST, path: place.path, headers: fields, body })
+}
+
+/// Under which span the provider is called, for one that traces, too.
+fn put_trace(trace: &CallTrace, fields: &mut HeaderMap) {
+    let state = trace.state.as_ref().map(|state| ("tracestate", state.as_str().to_owned()));
+    for (name, value) in [("traceparent", trace.parent.to_string())].into_iter().chain(state) {
+        // Both are checked to be visible ASCII.
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            fields.insert(name, value);
+        }
+    }
 }
 
 fn failed(provider: &ProviderName, error: &OutboundError) -> ModelError {

@@ -33,7 +33,7 @@ impl Translated {
     }
 
     async fn start(&self, call: RelayCall) -> Result<RelayedStream, RelayError> {
-        let RelayCall { model, region, relayed, deadline, .. } = &call;
+        let RelayCall { model, region, relayed, deadline, trace, .. } = &call;
         let face = faces::of(relayed.dialect).ok_or_else(|| cannot(&call))?;
         let request = request(&call, face)?;
         let about = about(&relayed.model, &*self.clock, &*self.ids);
@@ -42,6 +42,7 @@ impl Translated {
             region: region.clone(),
             request: Arc::new(request),
             deadline: *deadline,
+            trace: trace.clone(),
         };
         let answer = self.model.chat(asked).await.map_err(told)?;
         Ok(match relayed.delivery {
@@ -206,6 +207,7 @@ mod tests {
             relayed: Arc::new(relayed),
             overrides,
             deadline: Moment(std::time::Duration::from_secs(60)),
+            trace: None,
         };
         let passed = async {
             let mut passed = Vec::new();

@@ -47,7 +47,7 @@ fn pass<P: Piece>(piece: P, mut rest: Box<Rest<P>>) -> Step<P> {
     match piece.read() {
         Read::Nothing | Read::Text => (Ok(piece), State::Rest(rest)),
         Read::End(done) | Read::TextAndEnd(done) => {
-            rest.running.use_up(done.usage);
+            rest.running.done(done);
             rest.running.answered();
             (Ok(piece), State::End)
         }

@@ -8,7 +8,7 @@ use domain::chat::{ChatRequest, ErrorReply, Relayed};
 use domain::fault::Fault;
 use domain::id::{ModelId, RouteName, TargetId};
 use domain::model::{Model, Route, Tier};
-use domain::ports::{ChatStream, ModelError, Scoreboard};
+use domain::ports::{ChatStream, ModelError, Scoreboard, Watcher};
 use domain::residency::Residency;
 use domain::spending::Weight;
 use domain::time::Moment;
@@ -42,6 +42,8 @@ pub struct Ask<'a, Request = ChatRequest> {
     /// Where the attempts are recorded. One for each turn: its failures count towards the limit of attempts, and its
     /// length numbers them.
     pub log: &'a AttemptLog,
+    /// Who watches the request, where someone does: its calls carry what that says of its trace.
+    pub watcher: Option<&'a dyn Watcher>,
 }
 
 /// The tiers that earlier generations of the same turn have used up.

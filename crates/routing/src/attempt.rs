@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::chat::Done;
 use domain::fault::{Fault, Kind};
 use domain::interaction::{Attempt, AttemptResult, Chosen};
 use domain::model::{Model, Target, TargetKind, Tier};
@@ -11,7 +12,6 @@ use domain::ports::Clock;
 use domain::price::{Cost, Prices};
 use domain::spending::{NotCovered, Purse, Spent, Weight, Worst};
 use domain::time::{Day, Moment};
-use domain::token::Usage;
 use parking_lot::Mutex;
 use resilience::breakers::{Answer, Change, Permit};
 use resilience::policy::Place;
@@ -210,6 +210,7 @@ impl Running {
             prices: None,
             cost: Cost::Unpriced,
             result: AttemptResult::Cancelled,
+            finish: None,
         };
         Self {
             clock: start.clock.clone(),
@@ -245,8 +246,10 @@ impl Running {
         self.refused = true;
     }
 
-    pub(crate) fn use_up(&mut self, usage: Option<Usage>) {
-        self.attempt.usage = usage.or(self.attempt.usage);
+    /// The model said that it is done.
+    pub(crate) fn done(&mut self, done: Done) {
+        self.attempt.usage = done.usage.or(self.attempt.usage);
+        self.attempt.finish = Some(done.finish);
     }
 
     /// Text came, so many bytes of it.

@@ -71,7 +71,7 @@ async fn first_text<P: Piece>(
                 return Ok(piece);
             }
             Read::End(done) => {
-                running.use_up(done.usage);
+                running.done(done);
                 let error = match done.finish {
                     Finish::ContentFilter => {
                         failure(Kind::Content, "the provider's content filter took it all")

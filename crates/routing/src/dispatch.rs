@@ -314,7 +314,8 @@ async fn place_call<F: Form>(
     let place = ask.request.place(place(target));
     let limits = parts.policy.limits(place, running.began(), rung.share);
     let end = ask.request.end(&limits, running.began(), &parts.policy);
-    let placed = Placed { model: target.model.clone(), region: target.region.clone(), deadline: end };
+    let trace = ask.watcher.and_then(|watcher| watcher.call(attempt));
+    let placed = Placed { model: target.model.clone(), region: target.region.clone(), deadline: end, trace };
     let start = F::start(request, &*model, placed);
     match call::open(start, running, limits).await {
         Ok(mut opened) => {

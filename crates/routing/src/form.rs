@@ -11,6 +11,7 @@ use domain::model::{Difficulty, Overrides};
 use domain::ports::{BoxFuture, ChatModel, ModelError, RelayError};
 use domain::spending::{Input, Weight};
 use domain::time::Moment;
+use domain::trace_context::CallTrace;
 use futures_util::stream::Stream;
 use resilience::breakers::Answer;
 use resilience::policy::{self, Limits, Place};
@@ -80,6 +81,7 @@ pub(crate) struct Placed {
     pub(crate) model: ModelId,
     pub(crate) region: Option<RegionName>,
     pub(crate) deadline: Moment,
+    pub(crate) trace: Option<CallTrace>,
 }
 
 /// A form of request.
@@ -151,8 +153,8 @@ impl Form for ChatRequest {
         model: &'m dyn ChatModel,
         placed: Placed,
     ) -> BoxFuture<'m, Result<Pieces<ChatChunk>, ModelError>> {
-        let Placed { model: id, region, deadline } = placed;
-        model.chat(ChatCall { model: id, region, request: Arc::clone(tier), deadline })
+        let Placed { model: id, region, deadline, trace } = placed;
+        model.chat(ChatCall { model: id, region, request: Arc::clone(tier), deadline, trace })
     }
 
     fn prompt(tier: &Arc<Self>) -> Prompt {
@@ -203,9 +205,9 @@ impl Form for Passing {
         model: &'m dyn ChatModel,
         placed: Placed,
     ) -> BoxFuture<'m, Result<Pieces<RelayedPortion>, RelayError>> {
-        let Placed { model: id, region, deadline } = placed;
+        let Placed { model: id, region, deadline, trace } = placed;
         let relayed = Arc::clone(&tier.passing.relayed);
-        model.relay(RelayCall { model: id, region, relayed, overrides: tier.overrides, deadline })
+        model.relay(RelayCall { model: id, region, relayed, overrides: tier.overrides, deadline, trace })
     }
 
     fn prompt(tier: &PassingTier) -> Prompt {

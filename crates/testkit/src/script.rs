@@ -160,6 +160,7 @@ mod tests {
             region: None,
             request: Arc::default(),
             deadline: Moment::default(),
+            trace: None,
         }
     }
 

@@ -62,7 +62,7 @@ pub(crate) async fn set(
     };
     let deadline = api.deadline(&headers)?;
     let pipeline = api.pipeline(deadline).await?;
-    api.gatekeeper(deadline).await?.limit(&caller.0, key, changes).await?;
+    api.gatekeeper(deadline).await?.limit(&caller.principal, key, changes).await?;
     let limits = pipeline.limits();
     if let Some(ledger) = limits.ledger() {
         limits.catch_up(ledger, now(&api)).await?;
@@ -119,7 +119,7 @@ async fn is_seen(api: &Api, caller: &Caller, level: &Level, headers: &HeaderMap)
     Ok(match (level, caller.scope()) {
         (Level::Key(key), _) => {
             let keeper = api.gatekeeper(api.deadline(headers)?).await?;
-            keeper.keys(&caller.0).iter().any(|known| known.id == *key)
+            keeper.keys(&caller.principal).iter().any(|known| known.id == *key)
         }
         (_, None) => true,
         (Level::Tenant(tenant), Some(own)) => tenant == own,

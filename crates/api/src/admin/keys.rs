@@ -56,7 +56,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Problem> {
     let body: KeyBody = read_json(&headers, body, api.body_limits(), api.clock.as_ref()).await?;
     let wanted = wanted(body, api.clock.wall())?;
-    let minted = api.gatekeeper(api.deadline(&headers)?).await?.mint(&caller.0, wanted).await?;
+    let minted = api.gatekeeper(api.deadline(&headers)?).await?.mint(&caller.principal, wanted).await?;
     tracing::info!(key.id = %minted.key.id, role = %minted.key.role, "key `{}` was made", minted.key.id);
     Ok(shown_once(&minted, api.clock.wall()))
 }
@@ -75,7 +75,8 @@ pub(crate) async fn rotate(
 ) -> Result<Response, Problem> {
     let id = KeyId::from(id?.0);
     let overlap = parameters.overlap.map_or(Ok(OVERLAP), |text| duration("parameter `overlap`", &text))?;
-    let minted = api.gatekeeper(api.deadline(&headers)?).await?.rotate(&caller.0, &id, overlap).await?;
+    let minted =
+        api.gatekeeper(api.deadline(&headers)?).await?.rotate(&caller.principal, &id, overlap).await?;
     tracing::info!(key.id = %id, successor = %minted.key.id, "key `{id}` is followed by `{}`", minted.key.id);
     Ok(shown_once(&minted, api.clock.wall()))
 }
@@ -86,7 +87,7 @@ pub(crate) async fn revoke(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let id = KeyId::from(id?.0);
-    let key = api.gatekeeper(api.deadline(&headers)?).await?.revoke(&caller.0, &id).await?;
+    let key = api.gatekeeper(api.deadline(&headers)?).await?.revoke(&caller.principal, &id).await?;
     tracing::info!(key.id = %id, "key `{id}` was revoked");
     Ok(Json(entry(&key, api.clock.wall())).into_response())
 }
@@ -132,7 +133,7 @@ pub(crate) async fn show(
 }
 
 fn keys(keeper: &Gatekeeper, caller: &Caller) -> Vec<Key> {
-    keeper.keys(&caller.0)
+    keeper.keys(&caller.principal)
 }
 
 fn wanted(body: KeyBody, now: Timestamp) -> Result<Wanted, Problem> {

@@ -18,12 +18,12 @@ use crate::router::Api;
 
 pub(crate) async fn handle(
     State(api): State<Arc<Api>>,
-    Caller(principal): Caller,
+    caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
     let passed = passed(&headers)?;
     let understand = |body| relay::read(body, Dialect::AnthropicCountTokens, passed);
     let asked = dialect::read(&api, (&headers, body), understand).await?;
-    dialect::respond(api, principal, (asked, &Anthropic)).await
+    dialect::respond(api, caller, (asked, &Anthropic)).await
 }

@@ -10,18 +10,19 @@ use domain::conversation::{
     Answer, Block, Conversation, Delta, Ending, Event as Said, Format as Form, Part, Speaker,
 };
 use domain::interaction::{self, Interaction, Outcome};
-use domain::principal::Principal;
 use http::{HeaderValue, header};
 use pipeline::listener::{Event, Listener};
 use pipeline::parts::Pipeline;
 use pipeline::turn::{Recorded, Reply, Turn, TurnError};
 use registry::snapshot::Serving;
+use telemetry::Operation;
 use wire::blocks::Blocks;
 use wire::face::About;
 use wire::faces;
 use wire::stream::EventWriter;
 use wire::translation::ReadError;
 
+use crate::caller::Caller;
 use crate::dialect::Asked;
 use crate::dialect::manner::Manner;
 use crate::dialect::refusal::Refusal;
@@ -34,7 +35,7 @@ use crate::stream::{self, Format};
 /// What a request for an agent needs beside itself.
 pub(super) struct Door {
     pub(super) api: Arc<Api>,
-    pub(super) principal: Arc<Principal>,
+    pub(super) caller: Caller,
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) serving: Arc<Serving>,
     pub(super) manner: &'static dyn Manner,
@@ -106,7 +107,7 @@ fn turn(door: &Door, (asked, conversation): (&Asked, Conversation)) -> Result<Tu
     }
     Ok(Turn {
         interaction: new_interaction_id(&door.api),
-        principal: Arc::clone(&door.principal),
+        principal: Arc::clone(&door.caller.principal),
         door: interaction::Door::Generate,
         text: text::non_empty("messages", said)?,
         agent: Some(door.serving.loaded.agent.version.name.clone()),
@@ -119,6 +120,7 @@ fn turn(door: &Door, (asked, conversation): (&Asked, Conversation)) -> Result<Tu
         deadline: asked.deadline,
         residency: asked.residency.clone(),
         class: asked.class,
+        watcher: door.caller.watched(Operation::InvokeAgent, asked.relayed.delivery),
     })
 }
 

@@ -8,7 +8,6 @@ use axum::response::{IntoResponse, Response};
 use domain::chat::Relayed;
 use domain::id::KeyId;
 use domain::model::Route;
-use domain::principal::Principal;
 use futures_util::StreamExt;
 use http::{HeaderName, HeaderValue, header};
 use pipeline::parts::Pipeline;
@@ -16,8 +15,10 @@ use pipeline::relay::{Answer, Passed, RelayTurn, Relaying};
 use pipeline::turn::Recorded;
 use registry::snapshot::Snapshot;
 use routing::Affinity;
+use telemetry::Operation;
 use wire::openai::relay::USER;
 
+use crate::caller::Caller;
 use crate::dialect::Asked;
 use crate::dialect::manner::Manner;
 use crate::dialect::refusal::Refusal;
@@ -28,7 +29,7 @@ use crate::router::Api;
 /// What a relayed request needs beside itself.
 pub(super) struct Door {
     pub(super) api: Arc<Api>,
-    pub(super) principal: Arc<Principal>,
+    pub(super) caller: Caller,
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) route: Arc<Route>,
@@ -40,7 +41,7 @@ const UNRECORDED: &str = "x-mainstay-recorded: no";
 
 /// What a request has in common with others: its conversation, else its user, else its key.
 fn affinity(door: &Door, asked: &Asked) -> Option<Affinity> {
-    let key = &door.principal.asker.key;
+    let key = &door.caller.principal.asker.key;
     let user = || {
         let Relayed { fields, body, .. } = &asked.relayed;
         let field = fields.iter().find(|field| field.name == USER)?;
@@ -54,9 +55,12 @@ fn affinity(door: &Door, asked: &Asked) -> Option<Affinity> {
 pub(super) async fn respond(door: Door, asked: Asked) -> Result<Response, Refusal> {
     let interaction = new_interaction_id(&door.api);
     let affinity = affinity(&door, &asked);
+    let operation = Operation::of(asked.relayed.dialect);
+    let watcher = door.caller.watched(operation, asked.relayed.delivery);
     let turn = RelayTurn {
         interaction: interaction.clone(),
-        principal: door.principal,
+        watcher,
+        principal: door.caller.principal,
         snapshot: door.snapshot,
         route: door.route,
         relayed: Arc::new(asked.relayed),

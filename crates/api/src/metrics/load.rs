@@ -53,6 +53,11 @@ struct BudgetLabels {
     period: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ExportLabels {
+    result: &'static str,
+}
+
 /// How the parts are that limit load.
 #[derive(Default)]
 pub(super) struct Load {
@@ -68,6 +73,8 @@ pub(super) struct Load {
     shed: Family<ShedLabels, Counter>,
     limited: Family<LimitedLabels, Counter>,
     budgets: Family<BudgetLabels, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    spans_dropped: Counter,
+    exports: Family<ExportLabels, Counter>,
     memory_used: Gauge,
     memory_limit: Gauge,
 }
@@ -92,6 +99,9 @@ impl Load {
         registry.register(metric::ROUTE_REQUESTS_MAX, requests_max, self.requests_max.clone());
         registry.register(metric::ROUTE_WAITING, "Requests that wait for a place", self.waiting.clone());
         registry.register(metric::SHED, "Requests that were turned away", self.shed.clone());
+        let dropped = "Spans that no collector got";
+        registry.register(metric::TELEMETRY_DROPPED, dropped, self.spans_dropped.clone());
+        registry.register(metric::TELEMETRY_EXPORTS, "Exports to collectors", self.exports.clone());
         registry.register(metric::LIMITED, "Requests that limits refused", self.limited.clone());
         let left = "What is left of budgets, in US dollars; of keys, the one's that has least left";
         registry.register(metric::BUDGET_REMAINING, left, self.budgets.clone());
@@ -118,6 +128,12 @@ impl Load {
             self.hedges.get_or_create(&HedgeLabels { result }).inner().store(n, Ordering::Relaxed);
         }
         self.take_over_budgets(calling);
+        if let Some(telemetry) = calling.telemetry {
+            self.spans_dropped.inner().store(telemetry.spans_dropped, Ordering::Relaxed);
+            for (result, n) in [("done", telemetry.exports_done), ("failed", telemetry.exports_failed)] {
+                self.exports.get_or_create(&ExportLabels { result }).inner().store(n, Ordering::Relaxed);
+            }
+        }
         for family in [&self.requests, &self.requests_max, &self.waiting] {
             family.clear();
         }

@@ -12,6 +12,7 @@ use http::HeaderMap;
 use pipeline::turn::Turn;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use telemetry::Operation;
 
 use crate::body::read_json;
 use crate::caller::Caller;
@@ -55,7 +56,7 @@ pub(crate) async fn handle_in_environment(
 
 pub(crate) async fn handle(
     State(api): State<Arc<Api>>,
-    Caller(principal): Caller,
+    caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -73,7 +74,7 @@ pub(crate) async fn handle(
     }
     let turn = Turn {
         interaction: reply::new_interaction_id(&api),
-        principal,
+        principal: Arc::clone(&caller.principal),
         door: Door::Generate,
         text: text::non_empty("prompt", prompt)?,
         agent: text::name("use_case", use_case)?.map(AgentName::from),
@@ -86,6 +87,7 @@ pub(crate) async fn handle(
         deadline,
         residency,
         class,
+        watcher: caller.watched(Operation::InvokeAgent, reply::delivery(&headers)),
     };
     reply::run(api, &headers, turn).await
 }

@@ -11,6 +11,7 @@ use http::HeaderMap;
 use pipeline::turn::Turn;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use telemetry::Operation;
 
 use crate::body::read_json;
 use crate::caller::Caller;
@@ -31,7 +32,7 @@ struct QueryBody {
 
 pub(crate) async fn handle(
     State(api): State<Arc<Api>>,
-    Caller(principal): Caller,
+    caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -40,7 +41,7 @@ pub(crate) async fn handle(
     let body: QueryBody = read_json(&headers, body, api.body_limits(), api.clock.as_ref()).await?;
     let turn = Turn {
         interaction: reply::new_interaction_id(&api),
-        principal,
+        principal: Arc::clone(&caller.principal),
         door: Door::Query,
         text: text::non_empty("query", body.query)?,
         agent: text::name("agent", body.agent)?.map(AgentName::from),
@@ -53,6 +54,7 @@ pub(crate) async fn handle(
         deadline,
         residency,
         class,
+        watcher: caller.watched(Operation::InvokeAgent, reply::delivery(&headers)),
     };
     reply::run(api, &headers, turn).await
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use domain::chat::Delivery;
 use domain::document::Citation;
 use domain::id::{InteractionId, prefixed};
 use domain::interaction::{Door, Interaction};
@@ -26,7 +27,7 @@ pub(crate) fn new_interaction_id(api: &Api) -> InteractionId {
 /// Runs the turn to its reply, streamed when the caller accepts event streams.
 pub(crate) async fn run(api: Arc<Api>, headers: &HeaderMap, turn: Turn) -> Result<Response, Problem> {
     let pipeline = api.pipeline(turn.deadline).await?;
-    if accepts_event_stream(headers) {
+    if delivery(headers) == Delivery::Streamed {
         return Ok(stream::respond(api, pipeline, turn)?);
     }
     // Boxed, as the path of a turn is a large future and handlers are moved a few times.
@@ -38,6 +39,11 @@ pub(crate) async fn run(api: Arc<Api>, headers: &HeaderMap, turn: Turn) -> Resul
     put_headers(response.headers_mut(), &reply);
     limits::note(&mut response, standing);
     Ok(response)
+}
+
+/// How the caller wants its reply.
+pub(crate) fn delivery(headers: &HeaderMap) -> Delivery {
+    if accepts_event_stream(headers) { Delivery::Streamed } else { Delivery::Whole }
 }
 
 fn accepts_event_stream(headers: &HeaderMap) -> bool {

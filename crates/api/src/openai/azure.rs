@@ -33,7 +33,7 @@ const DOORS: [(&str, Read); 3] = [
 pub(crate) async fn handle(
     State(api): State<Arc<Api>>,
     path: Result<Path<String>, PathRejection>,
-    Caller(principal): Caller,
+    caller: Caller,
     (headers, body): (HeaderMap, Body),
 ) -> Result<Response, Refusal> {
     let Path(path) = path.map_err(Problem::from)?;
@@ -44,5 +44,5 @@ pub(crate) async fn handle(
     let deployment = deployment.to_owned();
     let understand = move |body| read(relay::with_model(body, &deployment)?);
     let asked = dialect::read(&api, (&headers, body), understand).await?;
-    dialect::respond(api, principal, (asked, &OpenAi)).await
+    dialect::respond(api, caller, (asked, &OpenAi)).await
 }

@@ -52,14 +52,14 @@ pub(crate) async fn show(
 pub(crate) fn listed(snapshot: &Snapshot, caller: &Caller) -> Vec<Listed> {
     let is_seen = |listed: &Listed| {
         let named = snapshot.named(&listed.name);
-        named.is_ok_and(|named| allowed::check(&caller.0, &listed.name, &named).is_ok())
+        named.is_ok_and(|named| allowed::check(&caller.principal, &listed.name, &named).is_ok())
     };
     snapshot.listed().into_iter().filter(is_seen).collect()
 }
 
 /// What has this name, when the caller may use it.
 pub(crate) fn find(snapshot: &Snapshot, caller: &Caller, id: String) -> Result<Listed, Refusal> {
-    allowed::check(&caller.0, &id, &snapshot.named(&id)?)?;
+    allowed::check(&caller.principal, &id, &snapshot.named(&id)?)?;
     let listed = snapshot.listed().into_iter().find(|listed| listed.name == id);
     // A version of an agent and a bare id are names, too, although they are not listed.
     Ok(listed.unwrap_or_else(|| Listed { name: id, owner: "mainstay".to_owned() }))

@@ -16,10 +16,10 @@ use crate::router::Api;
 
 pub(crate) async fn handle(
     State(api): State<Arc<Api>>,
-    Caller(principal): Caller,
+    caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
     let asked = dialect::read(&api, (&headers, body), relay::read).await?;
-    dialect::respond(api, principal, (asked, &OpenAi)).await
+    dialect::respond(api, caller, (asked, &OpenAi)).await
 }

@@ -56,6 +56,7 @@ fn api_with(config: Config, bootstrap: Option<&str>) -> Arc<Api> {
         stop: Stop::default(),
         checkup: Arc::new(NoParts),
         metrics: Arc::new(Metrics::default()),
+        telemetry: None,
     })
 }
 

@@ -235,6 +235,7 @@ impl House {
                 region: None,
                 request: Arc::new(request),
                 deadline: self.clock.now().after(within),
+                trace: None,
             })
             .await
     }

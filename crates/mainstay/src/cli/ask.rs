@@ -169,6 +169,7 @@ async fn ask_here(options: &Options, clock: Arc<SystemClock>, screen: &mut Scree
         deadline: clock.now().after(request_timeout),
         residency: Residency::Anywhere,
         class: Class::Interactive,
+        watcher: None,
     };
     let (sender, mut events) = mpsc::channel(64);
     let running = assembly.pipeline.run(turn, Listener::Live(sender));

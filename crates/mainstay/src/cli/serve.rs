@@ -27,7 +27,7 @@ use crate::cli::signals::Signals;
 use crate::clock::{SystemClock, SystemIds};
 use crate::compose::{Ground, compose};
 use crate::config::{Loaded, Source, sqlite_path};
-use crate::{data, descriptors, keeper, models, watch as watching};
+use crate::{data, descriptors, keeper, models, observing, watch as watching};
 
 /// What is closed after the last reply may take this long: with the drain time it stays below the 35 s after which
 /// whoever sent the signal may lose patience.
@@ -66,6 +66,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let stop = Stop::default();
     let limits = (settings.resilience.shedding, settings.resilience.memory);
     let gate = Arc::new(Gate::new(limits, Arc::clone(&clock) as _));
+    let telemetry = observing::hub(&settings.telemetry, &clock)?;
     let api = Arc::new(Api {
         config: server.clone(),
         clock: Arc::clone(&clock) as _,
@@ -77,6 +78,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         stop: stop.clone(),
         checkup: Arc::clone(&checkup) as _,
         metrics: Arc::clone(&metrics),
+        telemetry: telemetry.clone(),
     });
     let serving = api::serve::run(listeners, router(&api), &server, &stop);
     tokio::pin!(serving);
@@ -88,6 +90,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         startup,
         gate,
         access,
+        telemetry,
         shutdown: shutdown.clone(),
     };
     let starting = Box::pin(start(source.clone(), folder, ground, options.model.as_deref()));

@@ -42,6 +42,8 @@ pub(super) fn check(config: &Config, layers: &Layers<'_>) -> Result<(), Problems
         let path: Vec<&str> = std::iter::once("limits").chain(table).collect();
         found.push((path.clone(), format!("[{}] {error}", path.join("."))));
     }
+    let mistakes = config.telemetry.mistakes().into_iter();
+    found.extend(mistakes.map(|wrong| (vec!["telemetry", wrong.key], format!("[telemetry]: {wrong}"))));
     found.extend(config.providers.iter().filter_map(provider));
     let problem = |(path, reason): Finding<'_>| layers.problem(&path, reason);
     let problems: Vec<Problem> = found.into_iter().map(problem).collect();
@@ -206,6 +208,11 @@ mod tests {
                 "[server.tls]\nhandshake_timeout = \"0s\"\ncertificate = \"a\"\nkey = \"file::b\"",
                 "must be more than 0",
             ),
+            ("[telemetry]\nsampling = 1.5", "`sampling` must be from 0 to 1"),
+            ("[telemetry]\nendpoint = \"collector:4318\"", "`endpoint` must begin with https://"),
+            ("[telemetry]\ntimeout = \"0s\"", "`timeout` must be 10ms or more"),
+            ("[telemetry]\nqueue_spans_max = 0", "`queue_spans_max` must be 1 to"),
+            ("[telemetry]\nheaders = { api-key = \"s3cret\" }", "`api-key`: write a reference"),
             ("[embedded]\ncontext = 1", "context must be 512 to"),
             ("[embedded]\nthreads = 99999", "threads must be 0 (measured) to 512"),
             ("[aliases]\n\"\" = \"standard\"", "clients cannot send this name"),

@@ -312,7 +312,9 @@ fn health_and_metrics_tell_how_it_is() {
         server.query(QUESTION);
     }
     server.post("/generate", &json!({ "prompt": QUESTION }));
-    let metrics = server.get("/metrics").expect("a reply");
+    let openmetrics =
+        Request::get("/metrics").header("accept", "application/openmetrics-text; version=1.0.0");
+    let metrics = server.send(&openmetrics);
     assert!(
         metrics.header("content-type").is_some_and(|kind| kind.starts_with("application/openmetrics-text"))
     );

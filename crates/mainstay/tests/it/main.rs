@@ -2,9 +2,9 @@
 //!
 //! Reading order: [`client`] (HTTP by hand, so that nothing smooths over what the server does), [`server`] (starting
 //! and stopping the binary), [`folder`] (configurations), [`doors`] (a request at each door, and its end), [`database`]
-//! (what was recorded), [`certificates`] (those of TLS), [`small_disk`] (one that is soon full), [`preload`] (other clocks and disks), [`figures`] (short and long forms); then the tests: [`access`], [`http`], [`openai`], [`anthropic`], [`bedrock`], [`refusals`],
+//! (what was recorded), [`certificates`] (those of TLS), [`collector`] (of OpenTelemetry), [`small_disk`] (one that is soon full), [`preload`] (other clocks and disks), [`figures`] (short and long forms); then the tests: [`access`], [`http`], [`openai`], [`anthropic`], [`bedrock`], [`refusals`],
 //! [`hostile`], [`tls`], [`ladder`], [`model`], [`crash`], [`loss`], [`drain`], [`store_faults`], [`descriptors`], [`clock`], [`soak`], [`configuration`], [`cli`], [`output`],
-//! [`footprint`], [`aws`].
+//! [`footprint`], [`aws`], [`telemetry`], [`prometheus`].
 #![expect(
     clippy::disallowed_methods,
     reason = "these tests watch real processes from outside, in real time; no port stands in between"
@@ -26,6 +26,8 @@ mod cli;
 mod client;
 #[cfg(test)]
 mod clock;
+#[cfg(test)]
+mod collector;
 #[cfg(test)]
 mod configuration;
 #[cfg(test)]
@@ -63,6 +65,8 @@ mod output;
 #[cfg(test)]
 mod preload;
 #[cfg(test)]
+mod prometheus;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod server;
@@ -72,5 +76,7 @@ mod small_disk;
 mod soak;
 #[cfg(test)]
 mod store_faults;
+#[cfg(test)]
+mod telemetry;
 #[cfg(test)]
 mod tls;

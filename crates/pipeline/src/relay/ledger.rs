@@ -118,6 +118,9 @@ impl Ledger {
             retention: Retention::None,
         };
         self.turn.observer.finished(&interaction);
+        if let Some(watcher) = &self.turn.watcher {
+            watcher.finished(&interaction);
+        }
         FinishedTurn { interaction, session: None }
     }
 }

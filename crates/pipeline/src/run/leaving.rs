@@ -49,7 +49,11 @@ impl Drop for Open<'_> {
         let Some(known) = self.known.take() else { return };
         // Without a runtime the process is ending, and its store is closed.
         let Ok(runtime) = Handle::try_current() else { return };
+        let turn = known.turn;
         let finished = known.left(self.trace);
+        if let Some(watcher) = &turn.watcher {
+            watcher.finished(&finished.interaction);
+        }
         let parts = &self.pipeline.parts;
         let (records, clock) = (Arc::clone(&parts.records), Arc::clone(&parts.clock));
         let later = Arc::clone(&self.pipeline.later);

@@ -176,6 +176,7 @@ impl House {
             deadline: self.clock.now().after(Duration::from_secs(60)),
             residency: Residency::Anywhere,
             class: Class::Interactive,
+            watcher: None,
         }
     }
 

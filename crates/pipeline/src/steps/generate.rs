@@ -157,6 +157,7 @@ pub(crate) async fn run(router: &Arc<Router>, asked: &Asked<'_>, again: &Again) 
             started: asked.trace.started(),
             skip,
             log: &asked.attempts,
+            watcher: asked.turn.watcher.as_deref(),
         };
         let answering = match router.ask(ask).await {
             Ok(answering) => answering,

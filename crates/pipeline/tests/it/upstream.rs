@@ -211,6 +211,7 @@ impl House {
             deadline: self.deadline(),
             residency: Residency::Anywhere,
             class: Class::Interactive,
+            watcher: None,
         };
         let reply = Box::pin(self.pipeline.run(turn, Listener::Silent)).await.expect("a reply");
         let word = match (reply.interaction.outcome, reply.response.as_str()) {
@@ -239,6 +240,7 @@ impl House {
             affinity: None,
             class: Class::Interactive,
             observer: Arc::new(Unobserved),
+            watcher: None,
         };
         let relaying = match Box::pin(self.pipeline.relay(turn)).await {
             Ok(relaying) => relaying,

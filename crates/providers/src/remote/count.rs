@@ -24,8 +24,8 @@ impl Remote {
         let model = call.model.name_at_provider();
         let body = format.request(&conversation, model);
         let body = body.map_err(|error| untranslatable(&call.model, &error))?;
-        let (place, delivery) = (format.place(model), Delivery::Whole);
-        let outgoing = Outgoing { place, body, headers: Vec::new(), delivery };
+        let (place, delivery, trace) = (format.place(model), Delivery::Whole, call.trace.clone());
+        let outgoing = Outgoing { place, body, headers: Vec::new(), delivery, trace };
         let accepted = self.send(outgoing, call.deadline).await?;
         let format = Arc::clone(format);
         Ok(self.whole((accepted, call.deadline), move |bytes| {

@@ -33,8 +33,9 @@ impl Remote {
         let batch = |texts: &[String]| {
             let request = Request { texts: texts.to_vec(), dimensions: asked.dimensions };
             let body = format.request(&request, model)?;
-            let delivery = Delivery::Whole;
-            let outgoing = Outgoing { place: format.place(model), body, headers: Vec::new(), delivery };
+            let (delivery, trace) = (Delivery::Whole, call.trace.clone());
+            let outgoing =
+                Outgoing { place: format.place(model), body, headers: Vec::new(), delivery, trace };
             Ok((outgoing, texts.len()))
         };
         // All of them can be said before the first is.

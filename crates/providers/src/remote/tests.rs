@@ -104,6 +104,7 @@ fn call() -> ChatCall {
         region: None,
         request: Arc::new(ChatRequest { messages, ..ChatRequest::default() }),
         deadline: Moment(Duration::from_secs(60)),
+        trace: None,
     }
 }
 

@@ -116,6 +116,7 @@ async fn caller(house: &House, (n, residency): (usize, &Residency), rng: &Seeded
         started: now,
         skip: Skip::NONE,
         log: &log,
+        watcher: None,
     };
     let targets = || house.route.tiers.iter().flat_map(|tier| &tier.targets);
     let may_be_asked = targets().any(|target| target.is_within(residency));

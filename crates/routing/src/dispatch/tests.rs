@@ -123,6 +123,7 @@ impl House {
             started: now,
             skip: Skip::NONE,
             log,
+            watcher: None,
         };
         change(&mut ask);
         self.router.ask(ask).await

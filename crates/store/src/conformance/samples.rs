@@ -136,6 +136,7 @@ fn attempts() -> Vec<Attempt> {
         prices: Some(PriceVersion::new("2026-11-01:0a1b2c3d")),
         cost: Cost::Estimated(Amount(2_000_001)),
         result,
+        finish: None,
     };
     let answered = attempt(2, Tier::Fallback, AttemptResult::Answered);
     vec![

@@ -57,6 +57,7 @@ impl TryFrom<&AttemptRow> for Attempt {
                 (Some(amount), true) => Cost::Estimated(amount),
             },
             result: names::attempt_result(&row.result)?,
+            finish: None,
         })
     }
 }

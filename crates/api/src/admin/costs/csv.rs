@@ -121,6 +121,7 @@ mod tests {
                 prices: None,
                 cost: domain::price::Cost::Unpriced,
                 result: domain::interaction::AttemptResult::Cancelled,
+                finish: None,
             },
         };
         let row = row(&entry);

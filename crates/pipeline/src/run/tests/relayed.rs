@@ -55,6 +55,7 @@ pub(super) fn relay_turn(house: &House, body: &'static str, observer: &Arc<Count
         affinity: None,
         class: Class::Interactive,
         observer: Arc::clone(observer) as _,
+        watcher: None,
     }
 }
 

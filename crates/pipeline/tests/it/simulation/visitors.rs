@@ -223,6 +223,7 @@ impl Visitor<'_> {
             deadline: seen.deadline,
             residency: domain::residency::Residency::Anywhere,
             class: self.rng.pick(&Class::ALL),
+            watcher: None,
         };
         self.last_message = message;
         let session = asked.session.clone();

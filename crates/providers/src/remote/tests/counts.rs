@@ -28,6 +28,7 @@ async fn count(
         overrides: Overrides::default(),
         region: None,
         deadline: Moment(Duration::from_secs(60)),
+        trace: None,
     };
     let counted = async {
         let mut stream = remote.relay(call).await?;

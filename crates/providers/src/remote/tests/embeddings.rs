@@ -19,6 +19,7 @@ async fn embed_by(model: &Remote, id: &str, body: &str) -> Result<serde_json::Va
         overrides: Overrides::default(),
         region: None,
         deadline: Moment(Duration::from_secs(60)),
+        trace: None,
     };
     let mut stream = model.relay(call).await?;
     let portion = stream.next().await.expect("an answer")?;

@@ -26,6 +26,7 @@ async fn relay(bench: &Bench, body: &str) -> (String, Result<Done, RelayError>) 
         overrides: Overrides::default(),
         region: None,
         deadline: Moment(Duration::from_secs(60)),
+        trace: None,
     };
     let relaying = async {
         let mut passed = Vec::new();

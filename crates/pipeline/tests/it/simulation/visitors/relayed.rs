@@ -45,6 +45,7 @@ impl Visitor<'_> {
             residency: Residency::Anywhere,
             affinity: None,
             class: self.rng.pick(&Class::ALL),
+            watcher: None,
             observer: Arc::new(Unobserved),
         };
         let work = async {
