@@ -142,6 +142,7 @@ async fn ask_here(options: &Options, clock: Arc<SystemClock>, screen: &mut Scree
         startup: Arc::clone(&startup),
         gate: Arc::new(gate),
         access: Arc::default(),
+        telemetry: None,
         shutdown: CancellationToken::new(),
     };
     let wanted = models::Wanted::of(&loaded, &ground.data);

@@ -34,7 +34,7 @@ fn relayed(stream: bool) -> Request {
 }
 
 fn traced(request: Request, flags: &str) -> Request {
-    request.header("traceparent", &format!("00-{TRACE}-{SPAN}-{flags}")).header("tracestate", "vendor=x1")
+    request.header("traceparent", &format!("00-{TRACE}-{SPAN}-{flags}")).header("tracestate", "vendor=x1").header("baggage", "user=zebulon")
 }
 
 /// The ids of a reply's `traceparent`.
