@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::assembly::{Assembly, EmbedderState, load_knowledge, targets};
 use crate::clock::{SystemClock, SystemIds, SystemRng};
-use crate::config::{Loaded, sqlite_path};
+use crate::config::{Loaded, ResilienceConfig, sqlite_path};
 use crate::embedded_slot::EmbeddedSlot;
 use crate::embedder_slot::EmbedderSlot;
 use crate::keeper;
@@ -66,8 +66,7 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
     observing::know(telemetry.as_ref(), &config.providers);
     provider_clients.use_now(config.providers);
     let sentences = EmbedderSlot::new(catalogue.embedder.as_deref());
-    let guards = (config.resilience.breaker, config.resilience.bulkhead);
-    let breakers = Breakers::with_bulkheads(guards, Arc::clone(&clock) as _, Arc::new(SystemRng));
+    let breakers = breakers(&config.resilience, &clock_port);
     breakers.watch(targets(&snapshot));
     restore(&breakers, &store).await;
     let router = Arc::new(Router::new(routing::Parts {
@@ -120,6 +119,11 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
     assembly.start_upkeep();
     observing::start(&assembly)?;
     Ok(assembly)
+}
+
+fn breakers(config: &ResilienceConfig, clock: &Arc<dyn Clock>) -> Breakers {
+    let guards = (config.breaker, config.bulkhead);
+    Breakers::with_bulkheads(guards, Arc::clone(clock), Arc::new(SystemRng))
 }
 
 async fn open_limits(

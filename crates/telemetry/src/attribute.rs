@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::chat::Delivery;
 use domain::time::Timestamp;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue};
@@ -10,7 +11,6 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 pub(crate) const OPERATION: &str = "gen_ai.operation.name";
 pub(crate) const PROVIDER: &str = "gen_ai.provider.name";
 pub(crate) const REQUEST_MODEL: &str = "gen_ai.request.model";
-pub(crate) const STREAM: &str = "gen_ai.request.stream";
 pub(crate) const AGENT_NAME: &str = "gen_ai.agent.name";
 pub(crate) const ERROR_TYPE: &str = "error.type";
 pub(crate) const SERVER_ADDRESS: &str = "server.address";
@@ -37,8 +37,14 @@ pub(crate) fn real(key: &str, value: f64) -> KeyValue {
     attribute(key, Value::DoubleValue(value))
 }
 
-pub(crate) fn truth(key: &str, value: bool) -> KeyValue {
-    attribute(key, Value::BoolValue(value))
+/// That something is so.
+pub(crate) fn flag(key: &str) -> KeyValue {
+    attribute(key, Value::BoolValue(true))
+}
+
+/// Whether an answer is streamed.
+pub(crate) fn streams(delivery: Delivery) -> KeyValue {
+    attribute("gen_ai.request.stream", Value::BoolValue(delivery == Delivery::Streamed))
 }
 
 /// Nanoseconds since 1970, `after` a time.

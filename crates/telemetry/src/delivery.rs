@@ -64,7 +64,8 @@ impl Delivery<'_> {
         let mut retry_index = 0;
         loop {
             let was_stopping = self.stopping.is_cancelled();
-            let failed = match self.send(body.clone()).await {
+            // Boxed, as a call is a large future and two signals are sent side by side.
+            let failed = match Box::pin(self.send(body.clone())).await {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };

@@ -14,8 +14,8 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use parking_lot::Mutex;
 
 use crate::attribute::{
-    AGENT_NAME, ERROR_TYPE, OPERATION, PROVIDER, REQUEST_MODEL, SERVER_ADDRESS, SERVER_PORT, nanos, number,
-    resource, scope, text, truth,
+    AGENT_NAME, ERROR_TYPE, OPERATION, PROVIDER, REQUEST_MODEL, SERVER_ADDRESS, SERVER_PORT, flag, nanos,
+    number, resource, scope, text,
 };
 use crate::hub::Provider;
 
@@ -114,7 +114,7 @@ pub(crate) struct Labels {
 impl Labels {
     fn attributes(&self) -> Vec<KeyValue> {
         if *self == Self::default() {
-            return vec![truth("otel.metric.overflow", true)];
+            return vec![flag("otel.metric.overflow")];
         }
         let mut attributes = vec![text(OPERATION, self.operation)];
         if let Some(provider) = &self.provider {

@@ -17,9 +17,10 @@ use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use serde_json::json;
 
 use crate::attribute::{
-    AGENT_NAME, ERROR_TYPE, OPERATION, PROVIDER, REQUEST_MODEL, SERVER_ADDRESS, SERVER_PORT, STREAM, nanos,
-    number, real, text, texts, truth,
+    AGENT_NAME, ERROR_TYPE, OPERATION, PROVIDER, REQUEST_MODEL, SERVER_ADDRESS, SERVER_PORT, nanos, number,
+    real, streams, text, texts,
 };
+use crate::config::Content;
 use crate::hub::{Placed, Providers};
 use crate::measured::{error_type, of_calls, turn_error};
 use crate::watched::{Operation, Told, Watched};
@@ -107,8 +108,7 @@ pub(crate) fn request(watched: &Watched, told: &Told) -> Span {
         text("http.route", watched.route.as_str()),
     ];
     if let Some((operation, delivery)) = told.asked {
-        let streams = truth(STREAM, delivery == Delivery::Streamed);
-        span.attributes.extend([text(OPERATION, operation.name()), streams]);
+        span.attributes.extend([text(OPERATION, operation.name()), streams(delivery)]);
     }
     span.attributes.extend(told.turn.iter().flat_map(|turn| turn.attributes.iter().cloned()));
     let status = told.status.inspect(|status| {
@@ -217,7 +217,7 @@ fn call(
         text(OPERATION, operation.name()),
         text(PROVIDER, &*provider.system),
         text(REQUEST_MODEL, model),
-        truth(STREAM, delivery == Delivery::Streamed),
+        streams(delivery),
         text("mainstay.target", attempt.target.as_str()),
         text("mainstay.tier", attempt.tier.name()),
         number("mainstay.attempt", attempt.n),
@@ -267,8 +267,10 @@ const TEXT_BYTES_MAX: usize = 8 << 10;
 
 impl Within {
     /// The same with what was asked and answered, as far as the record keeps it: the guardrails have seen both.
-    pub(crate) fn with_content(mut self, is_wanted: bool, interaction: &Interaction) -> Self {
-        let Some(agent) = self.0.first_mut().filter(|_| is_wanted && !interaction.is_relayed()) else {
+    pub(crate) fn with_content(mut self, content: Content, interaction: &Interaction) -> Self {
+        let Some(agent) =
+            self.0.first_mut().filter(|_| content == Content::Kept && !interaction.is_relayed())
+        else {
             return self;
         };
         let texts = [

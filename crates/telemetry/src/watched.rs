@@ -11,7 +11,7 @@ use http::{HeaderMap, Method};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use parking_lot::Mutex;
 
-use crate::config::{Content, Providers};
+use crate::config::Providers;
 use crate::hub::{Hub, Placed};
 use crate::{measured, spans};
 
@@ -139,9 +139,8 @@ impl Watcher for Watched {
         if !self.is_kept() {
             return;
         }
-        let content = self.hub.settings.content == Content::Kept;
         let within = spans::within(&self.placed, interaction, (asked, &providers));
-        let within = within.with_content(content, interaction);
+        let within = within.with_content(self.hub.settings.content, interaction);
         let mut told = self.told.lock();
         told.turn = Some(spans::Turn::of(interaction));
         told.within = within.0;

@@ -66,7 +66,6 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let stop = Stop::default();
     let limits = (settings.resilience.shedding, settings.resilience.memory);
     let gate = Arc::new(Gate::new(limits, Arc::clone(&clock) as _));
-    let telemetry = observing::hub(&settings.telemetry, &clock)?;
     let api = Arc::new(Api {
         config: server.clone(),
         clock: Arc::clone(&clock) as _,
@@ -78,7 +77,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         stop: stop.clone(),
         checkup: Arc::clone(&checkup) as _,
         metrics: Arc::clone(&metrics),
-        telemetry: telemetry.clone(),
+        telemetry: observing::hub(&settings.telemetry, &clock)?,
     });
     let serving = api::serve::run(listeners, router(&api), &server, &stop);
     tokio::pin!(serving);
@@ -90,7 +89,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         startup,
         gate,
         access,
-        telemetry,
+        telemetry: api.telemetry.clone(),
         shutdown: shutdown.clone(),
     };
     let starting = Box::pin(start(source.clone(), folder, ground, options.model.as_deref()));

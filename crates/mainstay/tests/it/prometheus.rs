@@ -16,12 +16,16 @@ fn busy(upstreams: &[&Upstream]) -> Server {
     let limits = "[limits.server]\nbudgets = [{ period = \"day\", amount = 100.0 }]\n";
     let more = format!("{limits}[telemetry]\nendpoint = \"http://127.0.0.1:9\"\nbatch_delay = \"20ms\"\n");
     let config = Folder::with_settings(&ladder(upstreams, &more));
-    let server = Start { environment: vec![(KEY_VARIABLE, "a-key".to_owned())], ..Start::with(&config) }.serve();
+    let server =
+        Start { environment: vec![(KEY_VARIABLE, "a-key".to_owned())], ..Start::with(&config) }.serve();
     server.query("Is my deposit FDIC insured, and up to how much?");
     server.query("my password is hunter2");
     server.post("/generate", &json!({ "prompt": "Hello", "use_case": "personalized_outreach" }));
     for stream in [true, false] {
-        ask(&server, &json!({ "model": "one/alpha", "stream": stream, "messages": [{ "role": "user", "content": "?" }] }));
+        ask(
+            &server,
+            &json!({ "model": "one/alpha", "stream": stream, "messages": [{ "role": "user", "content": "?" }] }),
+        );
     }
     server
 }
@@ -50,7 +54,9 @@ fn promtool_finds_nothing_to_mend() {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("promtool, of the package `prometheus`: ./test fetches it and names it in MAINSTAY_TEST_PROMTOOL");
+        .expect(
+            "promtool, of the package `prometheus`: ./test fetches it and names it in MAINSTAY_TEST_PROMTOOL",
+        );
     linter.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("it reads");
     let found = linter.wait_with_output().expect("an end");
     let said = String::from_utf8_lossy(&found.stdout) + String::from_utf8_lossy(&found.stderr);

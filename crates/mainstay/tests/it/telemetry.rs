@@ -26,7 +26,7 @@ fn serve(upstreams: &[&Upstream], more: &str) -> Server {
     start(upstreams, more).serve()
 }
 
-fn relayed(stream: bool) -> Request {
+fn relayed(stream: &str) -> Request {
     let body = format!(
         r#"{{"model":"one/alpha","stream":{stream},"messages":[{{"role":"user","content":"{QUESTION}"}}]}}"#
     );
@@ -34,7 +34,10 @@ fn relayed(stream: bool) -> Request {
 }
 
 fn traced(request: Request, flags: &str) -> Request {
-    request.header("traceparent", &format!("00-{TRACE}-{SPAN}-{flags}")).header("tracestate", "vendor=x1").header("baggage", "user=zebulon")
+    request
+        .header("traceparent", &format!("00-{TRACE}-{SPAN}-{flags}"))
+        .header("tracestate", "vendor=x1")
+        .header("baggage", "user=zebulon")
 }
 
 /// The ids of a reply's `traceparent`.
@@ -56,7 +59,7 @@ fn a_relayed_request_and_its_calls_are_spans_of_the_callers_trace() {
     let (broken, working) = (Upstream::start(Behaviour::status(503)), Upstream::start(Behaviour::default()));
     let collector = Collector::start();
     let server = serve(&[&broken, &working], &collector.settings(""));
-    let reply = server.send(&traced(relayed(true), "01"));
+    let reply = server.send(&traced(relayed("true"), "01"));
     assert_eq!(reply.status, 200, "{}", reply.text());
     let (trace, own, flags) = found(&reply);
     assert_eq!((trace.as_str(), flags.as_str()), (TRACE, "01"));
@@ -158,7 +161,7 @@ fn an_agents_steps_are_spans_and_no_text_is_among_them() {
         path,
         ["chat alpha", "generate_response", "invoke_agent personalized_outreach", "POST /generate"]
     );
-    server.send(&relayed(false));
+    server.send(&relayed("false"));
     wait_for(Duration::from_secs(10), || (collector.spans().len() > trace.0.len() + 8).then_some(()));
     let sent = String::from_utf8_lossy(&collector.bytes()).into_owned();
     for text in ["Zebulon", "zebulon", "marmalade", "mock answer", "a-key"] {
@@ -183,7 +186,7 @@ fn texts_are_sent_only_where_that_is_asked_for_and_without_secrets() {
     assert!(!sent.contains(secret), "{sent}");
     // What is relayed passes no guardrail, and is not kept: it is not sent either.
     let before = collector.bytes().len();
-    server.send(&relayed(false));
+    server.send(&relayed("false"));
     wait_for(Duration::from_secs(10), || (collector.bytes().len() > before + 500).then_some(()))
         .expect("spans");
     let sent = collector.bytes().split_off(before);
@@ -196,7 +199,7 @@ fn histograms_have_the_names_and_bounds_of_the_conventions() {
     let collector = Collector::start();
     let server = serve(&[&upstream], &collector.settings(""));
     for _ in 0..3 {
-        server.send(&relayed(true));
+        server.send(&relayed("true"));
     }
     let counted = || {
         let points = collector.points();
@@ -238,18 +241,18 @@ fn a_caller_decides_whether_its_trace_is_kept_and_a_broken_header_is_nobody() {
     let upstream = Upstream::start(Behaviour::default());
     let collector = Collector::start();
     let server = serve(&[&upstream], &collector.settings("sampling = 0.0"));
-    let reply = server.send(&traced(relayed(false), "00"));
+    let reply = server.send(&traced(relayed("false"), "00"));
     assert_eq!(found(&reply).2, "00");
     let last = || upstream.received().pop().expect("a call").header("traceparent").map(str::to_owned);
     assert!(last().is_some_and(|header| header.contains(TRACE) && header.ends_with("-00")));
     for header in ["00-0-0-01", "garbage", &format!("ff-{TRACE}-{SPAN}-01")] {
-        let reply = server.send(&relayed(false).header("traceparent", header));
+        let reply = server.send(&relayed("false").header("traceparent", header));
         let (trace, _, flags) = found(&reply);
         assert!(trace != TRACE && flags == "02", "{header}: begins anew, and is not kept");
         assert!(last().is_some_and(|sent| sent.contains(&trace)));
     }
     // Kept by its caller, whatever the share of our own is.
-    server.send(&traced(relayed(false), "01"));
+    server.send(&traced(relayed("false"), "01"));
     collector.trace(TRACE);
     let traces: Vec<_> = collector.spans().into_iter().map(|(span, _)| hex(&span.trace_id)).collect();
     assert!(traces.iter().all(|trace| trace == TRACE), "{traces:?}");
@@ -270,7 +273,7 @@ fn the_standard_variables_are_enough() {
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon".to_owned()),
     ]);
     let server = start.serve();
-    server.send(&traced(relayed(false), "01"));
+    server.send(&traced(relayed("false"), "01"));
     collector.trace(TRACE);
     let (_, resource) = collector.spans().remove(0);
     check(&resource, &[("service.name", "answers"), ("deployment.environment.name", "prod")]);
@@ -292,7 +295,7 @@ fn a_collector_that_does_not_answer_slows_nobody_and_is_counted() {
         let server = serve(&[&upstream], &collector.settings(more));
         let slowest = (0..30).map(|_| {
             let began = Instant::now();
-            assert_eq!(server.send(&relayed(false)).status, 200);
+            assert_eq!(server.send(&relayed("false")).status, 200);
             began.elapsed()
         });
         let slowest = slowest.max().expect("thirty");
@@ -325,7 +328,7 @@ fn what_waits_is_sent_when_the_server_stops_and_what_failed_is_sent_again() {
     ));
     let start = Start { environment: vec![(KEY_VARIABLE, "a-key".to_owned())], ..Start::with(&config) };
     let server = start.serve();
-    server.send(&traced(relayed(false), "01"));
+    server.send(&traced(relayed("false"), "01"));
     assert_eq!(collector.0.calls(), 0, "nothing is due for an hour");
     server.stop();
     assert_eq!(collector.trace(TRACE).0.len(), 2);
@@ -335,7 +338,7 @@ fn what_waits_is_sent_when_the_server_stops_and_what_failed_is_sent_again() {
     let fails_first = vec![Behaviour::status(503), Behaviour::default()];
     collector.0.set_behaviour(Behaviour::Sequence(fails_first));
     let server = serve(&[&upstream], &collector.settings("signals = [\"traces\"]"));
-    server.send(&traced(relayed(false), "01"));
+    server.send(&traced(relayed("false"), "01"));
     wait_for(Duration::from_secs(20), || (collector.0.calls() >= 2).then_some(())).expect("another try");
     let bodies: Vec<_> = collector.0.received().into_iter().map(|export| export.body).collect();
     assert_eq!(bodies[0], bodies[1], "the same spans once more");
@@ -346,7 +349,7 @@ fn a_stream_whose_caller_leaves_is_told_as_far_as_it_came() {
     let upstream = Upstream::start(Behaviour::Hang(Phase::MidBody));
     let collector = Collector::start();
     let server = serve(&[&upstream], &collector.settings(""));
-    drop(traced(relayed(true), "01").open(server.address));
+    drop(traced(relayed("true"), "01").open(server.address));
     let trace = collector.trace(TRACE);
     let request = trace.span(&format!("POST {PATH}"));
     assert_eq!(request.status.as_ref().map(|status| status.code), Some(ERROR));
@@ -357,7 +360,7 @@ fn a_stream_whose_caller_leaves_is_told_as_far_as_it_came() {
 fn without_a_collector_nothing_of_a_trace_is_made() {
     let upstream = Upstream::start(Behaviour::default());
     let server = serve(&[&upstream], "");
-    let reply = server.send(&traced(relayed(false), "01"));
+    let reply = server.send(&traced(relayed("false"), "01"));
     // As it came: no span of ours stands between.
     assert_eq!(reply.header("traceparent"), Some(format!("00-{TRACE}-{SPAN}-01").as_str()));
     let [received] = &upstream.received()[..] else { panic!("one call") };
