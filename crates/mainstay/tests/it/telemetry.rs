@@ -48,6 +48,12 @@ fn found(reply: &Response) -> (String, String, String) {
     (trace.to_owned(), span.to_owned(), flags.to_owned())
 }
 
+/// Stops it as a service manager does.
+fn stop(mut server: Server) {
+    server.terminate();
+    assert!(server.wait_exit(Duration::from_secs(20)).is_some(), "it does not stop");
+}
+
 fn check(found: &Attributes, wanted: &[(&str, &str)]) {
     for (key, want) in wanted {
         assert_eq!(found.get(*key).map(String::as_str), Some(*want), "{key}: {found:#?}");
@@ -310,7 +316,7 @@ fn a_collector_that_does_not_answer_slows_nobody_and_is_counted() {
         wait_for(Duration::from_secs(20), dropped)
             .unwrap_or_else(|| panic!("none dropped with {behaviour:?}"));
         let began = Instant::now();
-        server.stop();
+        stop(server);
         assert!(began.elapsed() < Duration::from_secs(6), "{:?} to stop with {behaviour:?}", began.elapsed());
     }
 }
@@ -330,7 +336,7 @@ fn what_waits_is_sent_when_the_server_stops_and_what_failed_is_sent_again() {
     let server = start.serve();
     server.send(&traced(relayed("false"), "01"));
     assert_eq!(collector.0.calls(), 0, "nothing is due for an hour");
-    server.stop();
+    stop(server);
     assert_eq!(collector.trace(TRACE).0.len(), 2);
     assert!(collector.points().contains_key("gen_ai.client.operation.duration"));
 
