@@ -164,7 +164,9 @@ fn generation(interaction: &Interaction, attempt: &Attempt) -> Option<u32> {
 fn agent(frame: &Frame<'_>, interaction: &Interaction, (id, parent): (SpanId, SpanId)) -> Span {
     let name = interaction.agent.name.as_str();
     let title = format!("{} {name}", Operation::InvokeAgent.name());
-    let times = (Duration::ZERO, interaction.latency);
+    // The record is written after the turn's own end.
+    let ends = interaction.steps.iter().map(|record| record.started.saturating_add(record.took));
+    let times = (Duration::ZERO, ends.fold(interaction.latency, Duration::max));
     let mut span = frame.span((title, SpanKind::Internal), (id, Some(parent)), times);
     span.attributes = vec![
         text(OPERATION, Operation::InvokeAgent.name()),
@@ -304,4 +306,21 @@ fn masked(said: &str) -> String {
     }
     masked.push_str(said.get(from..end).unwrap_or_default());
     masked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_sent_without_secrets_and_not_whole() {
+        let key = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCD";
+        let masked_key = masked(&format!("My key is {key}, thanks."));
+        assert!(!masked_key.contains("abcdefgh") && masked_key.ends_with("thanks."), "{masked_key}");
+        assert_eq!(masked("Is it insured?"), "Is it insured?");
+        // No letter is cut in two.
+        let long = "ü".repeat(TEXT_BYTES_MAX);
+        assert_eq!(masked(&long).len(), TEXT_BYTES_MAX);
+        assert_eq!(masked(&format!("a{long}")).len(), TEXT_BYTES_MAX - 1);
+    }
 }

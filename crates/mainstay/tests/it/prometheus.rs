@@ -13,7 +13,7 @@ use crate::server::{Server, Start};
 
 /// A server that has counted something of everything.
 fn busy(upstreams: &[&Upstream]) -> Server {
-    let limits = "[limits.server]\nbudgets = [{ period = \"day\", amount = 100.0 }]\n";
+    let limits = "[limits.server]\nbudget = [\"100/day\"]\n";
     let more = format!("{limits}[telemetry]\nendpoint = \"http://127.0.0.1:9\"\nbatch_delay = \"20ms\"\n");
     let config = Folder::with_settings(&ladder(upstreams, &more));
     let server =

@@ -227,8 +227,7 @@ impl Visitor<'_> {
         };
         self.last_message = message;
         let session = asked.session.clone();
-        let id = session.as_ref().map(|session| session.as_str().to_owned());
-        self.world().turns.with(turn, |seen| seen.session = id);
+        self.world().turns.with(turn, |seen| seen.session = session.as_ref().map(ToString::to_string));
         let work = async {
             match way {
                 Way::Live => self.listen(process, turn, asked).await,
