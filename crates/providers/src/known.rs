@@ -39,7 +39,8 @@ impl Config {
     /// Its host and port; `None` where it has more than one.
     #[must_use]
     pub fn server(&self) -> Option<(String, u16)> {
-        let uri = self.uri().filter(|_| self.regions.is_empty())?;
+        let is_one = self.regions.is_empty() && !self.has_all_regions();
+        let uri = self.uri().filter(|_| is_one)?;
         let usual = if uri.scheme_str() == Some("http") { 80 } else { 443 };
         Some((uri.host()?.to_owned(), uri.port_u16().unwrap_or(usual)))
     }
