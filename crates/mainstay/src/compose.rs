@@ -69,12 +69,7 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
     let breakers = breakers(&config.resilience, &clock_port);
     breakers.watch(targets(&snapshot));
     restore(&breakers, &store).await;
-    let router = Arc::new(Router::new(routing::Parts {
-        clock: Arc::clone(&clock) as _,
-        rng: Arc::new(SystemRng),
-        breakers: breakers.clone(),
-        policy: config.resilience.policy,
-    }));
+    let router = Arc::new(router(&config.resilience, &breakers, &clock_port));
     router.provide(with_embedded(made, &clock_port, (&slot, &sentences)));
     startup.progress("reading the knowledge");
     let library = Arc::new(Library::new(Arc::clone(&store) as _, None));
@@ -124,6 +119,11 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
 fn breakers(config: &ResilienceConfig, clock: &Arc<dyn Clock>) -> Breakers {
     let guards = (config.breaker, config.bulkhead);
     Breakers::with_bulkheads(guards, Arc::clone(clock), Arc::new(SystemRng))
+}
+
+fn router(config: &ResilienceConfig, breakers: &Breakers, clock: &Arc<dyn Clock>) -> Router {
+    let (clock, breakers) = (Arc::clone(clock), breakers.clone());
+    Router::new(routing::Parts { clock, rng: Arc::new(SystemRng), breakers, policy: config.policy })
 }
 
 async fn open_limits(

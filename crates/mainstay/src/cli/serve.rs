@@ -117,11 +117,15 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         () = signals.next() => {}
     }
     let_finish(serving, &stop, &mut signals).await;
+    close(&assembly).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn close(assembly: &Arc<Assembly>) {
     if tokio::time::timeout(CLOSING, assembly.close()).await.is_err() {
         tracing::error!("the store or a model did not close within {} s; they are left", CLOSING.as_secs());
     }
-    tracing::info!("stopped");
-    Ok(())
 }
 
 /// The settings with what the command line and the machine say.
