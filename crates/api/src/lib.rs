@@ -21,6 +21,7 @@ mod dialect;
 mod doors;
 mod entry;
 pub mod health;
+mod keep_alive;
 mod limits;
 mod local;
 pub mod metrics;

@@ -41,6 +41,10 @@ pub struct Config {
     /// How long a connection may stay open without a request, or without reading its answer.
     #[serde(with = "resilience::duration_text")]
     pub idle_timeout: Duration,
+    /// A stream that says nothing for so long sends a sign of life: agents', and those of routes with `assured`
+    /// ([streams.md](streams.md)).
+    #[serde(with = "resilience::duration_text")]
+    pub keep_alive: Duration,
     /// How long requests under way may go on after the signal to stop (SIGTERM, SIGINT, or SIGHUP when the terminal goes
     /// away, which `nohup` keeps off); what is left then ends with an error. A second signal ends it at once.
     #[serde(with = "resilience::duration_text")]
@@ -72,6 +76,7 @@ impl Default for Config {
             body_timeout: Duration::from_secs(30),
             header_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
+            keep_alive: Duration::from_secs(15),
             drain_timeout: Duration::from_secs(30),
             stop_grace: Duration::from_millis(500),
             connections_max: 10_000,

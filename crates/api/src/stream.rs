@@ -3,7 +3,6 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -17,6 +16,7 @@ use pipeline::turn::{Reply, Turn, TurnError};
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use crate::keep_alive::KeepAlive;
 use crate::limits;
 use crate::native::reply;
 use crate::problem::Problem;
@@ -24,8 +24,6 @@ use crate::router::Api;
 
 /// Events a slow client may be behind; then the turn waits.
 const EVENTS_MAX: usize = 64;
-/// A comment this often keeps proxies from closing a silent stream.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// How what happens is written.
 pub(crate) trait Format: Send + Unpin + 'static {
@@ -33,6 +31,8 @@ pub(crate) trait Format: Send + Unpin + 'static {
     fn event(&mut self, event: Event) -> Option<Bytes>;
     /// What is sent at the end.
     fn ended(&mut self, result: Result<Reply, TurnError>) -> Bytes;
+    /// What is sent after a silence; `None` where no frame means nothing.
+    fn sign(&self) -> Option<Bytes>;
 }
 
 /// Our own event names.
@@ -49,6 +49,10 @@ impl Format for Native {
             Err(error) => error_frame(&Problem::from(error)),
         }
     }
+
+    fn sign(&self) -> Option<Bytes> {
+        Some(Bytes::from_static(b": keep-alive\n\n"))
+    }
 }
 
 /// A turn whose events are sent as they come. Dropping it (the client left) cancels the turn.
@@ -58,7 +62,6 @@ struct TurnStream<F> {
     events: mpsc::Receiver<Event>,
     running: Option<BoxFuture<'static, Result<Reply, TurnError>>>,
     last: Option<Bytes>,
-    keep_alive: BoxFuture<'static, ()>,
 }
 
 pub(crate) fn respond(api: Arc<Api>, pipeline: Arc<Pipeline>, turn: Turn) -> Result<Response, TurnError> {
@@ -79,9 +82,13 @@ pub(crate) fn respond_as(
     let asked = Arc::clone(&pipeline);
     let running: BoxFuture<'static, _> =
         Box::pin(async move { asked.run_admitted(admitted, Listener::Live(sender)).await });
-    let keep_alive = api.clock.sleep(KEEP_ALIVE);
-    let stream = TurnStream { api, format, events, running: Some(running), last: None, keep_alive };
-    let mut response = response(Body::from_stream(pipeline.end_in_time(stream.boxed(), deadline)));
+    let (sign, alive) = (format.sign(), (api.config.keep_alive, Arc::clone(&api.clock)));
+    let stream = TurnStream { api, format, events, running: Some(running), last: None };
+    let stream = match sign {
+        Some(sign) => KeepAlive::new(stream, sign, (alive.0, &alive.1)).boxed(),
+        None => stream.boxed(),
+    };
+    let mut response = response(Body::from_stream(pipeline.end_in_time(stream, deadline)));
     if let Ok(value) = HeaderValue::from_str(&interaction) {
         response.headers_mut().insert("x-mainstay-interaction", value);
     }
@@ -129,15 +136,7 @@ impl<F: Format> Stream for TurnStream<F> {
                     self.running = None;
                     self.last = Some(self.ended(result));
                 }
-                Poll::Pending => {
-                    return match self.keep_alive.as_mut().poll(context) {
-                        Poll::Ready(()) => {
-                            self.keep_alive = self.api.clock.sleep(KEEP_ALIVE);
-                            Poll::Ready(Some(Ok(Bytes::from_static(b": keep-alive\n\n"))))
-                        }
-                        Poll::Pending => Poll::Pending,
-                    };
-                }
+                Poll::Pending => return Poll::Pending,
             }
         }
     }

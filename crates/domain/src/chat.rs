@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::conversation::{Block, Conversation, Delta, Ending};
 use crate::id::{ModelId, RegionName};
 use crate::model::Overrides;
 use crate::time::Moment;
@@ -192,6 +193,37 @@ pub struct RelayCall {
     pub deadline: Moment,
     /// What it carries of its trace.
     pub trace: Option<CallTrace>,
+}
+
+/// One call of one model with a caller's request in the words of no dialect.
+#[derive(Debug, Clone)]
+pub struct ConverseCall {
+    /// The model, as in the catalogue.
+    pub model: ModelId,
+    /// The region of its provider; `None` for the provider's own address.
+    pub region: Option<RegionName>,
+    /// What is asked.
+    pub conversation: Arc<Conversation>,
+    /// Parameters forced on the call.
+    pub overrides: Overrides,
+    /// When the answer is no longer wanted.
+    pub deadline: Moment,
+    /// What it carries of its trace.
+    pub trace: Option<CallTrace>,
+}
+
+/// A piece of a streamed answer to a [`ConverseCall`]: what is said, then one `Ended`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Saying {
+    /// What follows what came before.
+    Said {
+        /// What it is part of.
+        block: Block,
+        /// It.
+        delta: Delta,
+    },
+    /// The answer is complete.
+    Ended(Ending),
 }
 
 /// A part of a relayed answer: the provider's own bytes, in whole frames, and what they mean.

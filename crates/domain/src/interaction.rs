@@ -244,11 +244,13 @@ pub enum Chosen {
     Retry,
     /// It is asked beside one that takes unusually long.
     Hedge,
+    /// It goes on with a streamed answer that broke off elsewhere.
+    Continued,
 }
 
 impl Chosen {
     /// All, for parsing.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Only,
         Self::Priority,
         Self::Weighted,
@@ -262,6 +264,7 @@ impl Chosen {
         Self::Failover,
         Self::Retry,
         Self::Hedge,
+        Self::Continued,
     ];
 
     /// The stable name used in records.
@@ -281,6 +284,7 @@ impl Chosen {
             Self::Failover => "failover",
             Self::Retry => "retry",
             Self::Hedge => "hedge",
+            Self::Continued => "continued",
         }
     }
 }

@@ -276,6 +276,18 @@ pub enum Hedge {
     On,
 }
 
+/// What becomes of a streamed answer whose model breaks off.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Assured {
+    /// What was released stays, and an error ends it.
+    #[default]
+    Off,
+    /// Nothing is released before the answer is whole, so that another call can give all of it.
+    HoldBack,
+    /// Another target goes on from the text that was released.
+    Continue,
+}
+
 /// An ordered ladder of tiers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {
@@ -285,6 +297,8 @@ pub struct Route {
     pub tiers: Vec<RouteTier>,
     /// Whether slow calls get a rival.
     pub hedge: Hedge,
+    /// What becomes of a stream that breaks off.
+    pub assured: Assured,
 }
 
 #[cfg(test)]

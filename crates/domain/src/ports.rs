@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::stream::Stream;
 
-use crate::chat::{ChatCall, ChatChunk, ErrorReply, RelayCall, RelayedPortion};
+use crate::chat::{ChatCall, ChatChunk, ConverseCall, ErrorReply, RelayCall, RelayedPortion, Saying};
 use crate::document::{Chunk, Document, Retrieved, Search};
 use crate::fault::{Fault, Kind, Origin, Retry};
 use crate::feedback::{Feedback, FeedbackFilter};
@@ -89,6 +89,9 @@ impl From<ModelError> for RelayError {
 /// complete. Dropping it cancels the call.
 pub type RelayedStream = Pin<Box<dyn Stream<Item = Result<RelayedPortion, RelayError>> + Send>>;
 
+/// The pieces of a streamed answer to a conversation; dropping it cancels the call.
+pub type SayingStream = Pin<Box<dyn Stream<Item = Result<Saying, RelayError>> + Send>>;
+
 /// A model that chats.
 pub trait ChatModel: Send + Sync {
     /// Starts an answer. The future ends when the provider has accepted the call.
@@ -99,6 +102,16 @@ pub trait ChatModel: Send + Sync {
     fn relay(&self, call: RelayCall) -> BoxFuture<'_, Result<RelayedStream, RelayError>> {
         Box::pin(async move {
             let detail = format!("`{}` cannot take relayed requests", call.model);
+            let fault = Fault { origin: Origin::Mainstay, kind: Kind::RouteFatal, retry: Retry::Elsewhere };
+            Err(ModelError { fault, detail }.into())
+        })
+    }
+
+    /// Starts a streamed answer to a caller's conversation, for whoever must understand all of it: an answer that
+    /// another model may have to go on with. The future ends when the provider has accepted the call.
+    fn converse(&self, call: ConverseCall) -> BoxFuture<'_, Result<SayingStream, RelayError>> {
+        Box::pin(async move {
+            let detail = format!("`{}` cannot take conversations", call.model);
             let fault = Fault { origin: Origin::Mainstay, kind: Kind::RouteFatal, retry: Retry::Elsewhere };
             Err(ModelError { fault, detail }.into())
         })

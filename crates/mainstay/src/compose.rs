@@ -55,7 +55,7 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
     let path = sqlite_path(&config.storage.url, &data).context("[storage] url: write `sqlite:PATH`")?;
     let store_health = StoreHealth::new(&path, config.storage.free_bytes_min);
     let store = open_store(path).await?;
-    let outbound = outbound::Client::new(Arc::clone(&clock) as _, outbound::Config::default());
+    let outbound = outbound::Client::new(Arc::clone(&clock) as _, calls_out(&config.resilience.bulkhead));
     let reach = (&outbound, &clock, &*access);
     let keeper = keeper::open(&config.auth, &data, Arc::clone(&store) as _, reach).await?;
     let slot = EmbeddedSlot::new(models::first_occupant(&config.embedded));
@@ -124,6 +124,15 @@ fn breakers(config: &ResilienceConfig, clock: &Arc<dyn Clock>) -> Breakers {
 fn router(config: &ResilienceConfig, breakers: &Breakers, clock: &Arc<dyn Clock>) -> Router {
     let (clock, breakers) = (Arc::clone(clock), breakers.clone());
     Router::new(routing::Parts { clock, rng: Arc::new(SystemRng), breakers, policy: config.policy })
+}
+
+/// How many calls of one provider there may be at once: the bulkheads of its targets decide, and say so when they refuse;
+/// a lower limit beneath them would let calls wait in silence until their time is over.
+fn calls_out(bulkhead: &resilience::bulkhead::Config) -> outbound::Config {
+    const TARGETS_A_PROVIDER: usize = 4;
+    let usual = outbound::Config::default();
+    let calls = usize::try_from(bulkhead.calls_max).unwrap_or(usize::MAX);
+    outbound::Config { calls_max: usual.calls_max.max(calls.saturating_mul(TARGETS_A_PROVIDER)), ..usual }
 }
 
 async fn open_limits(

@@ -2,7 +2,8 @@
 //!
 //! Guardrails are the caller's key's, or none; while there are no keys, there are none.
 //!
-//! Reading order: this file (the path), `weight` (what it may use), `ledger` (its record, whatever happens).
+//! Reading order: this file (the path), `weight` (what it may use), `ledger` (its record, whatever happens), `continued`
+//! (streams that another model goes on with).
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use domain::chat::{Delivery, Relayed, RelayedPortion};
 use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::id::{ContentHash, InteractionId};
 use domain::interaction::{Interaction, Outcome};
-use domain::model::{Cost, Route, Tier};
+use domain::model::{Assured, Cost, Route, Tier};
 use domain::ports::{ModelError, RelayedStream, Watcher};
 use domain::principal::Principal;
 use domain::residency::Residency;
@@ -22,7 +23,7 @@ use futures_util::stream::{BoxStream, unfold};
 use registry::snapshot::Snapshot;
 use resilience::deadline::DEGRADED_RESERVE;
 use resilience::shedding::{Arrival, Class, Shed, Work};
-use routing::{Affinity, Ask, Passing, Skip, Unanswered};
+use routing::{Affinity, Passing, Unanswered, Want};
 use sha2::{Digest, Sha256};
 
 use crate::parts::Pipeline;
@@ -30,9 +31,11 @@ use crate::run::closing::Spoken;
 use crate::run::known::hash_of;
 use crate::turn::{Recorded, TurnError};
 
+mod continued;
 mod ledger;
 mod weight;
 
+use continued::Continued;
 use ledger::Ledger;
 
 /// Is told of each relayed turn when it ends, also when the caller left.
@@ -123,8 +126,10 @@ pub struct Whole {
 /// A part of a streamed answer.
 #[derive(Debug, Clone)]
 pub enum Passed {
-    /// The provider's own bytes, in whole frames; the last ones hold the end marker.
+    /// Whole frames, the provider's own or ours; the last ones hold the end marker.
     Bytes(Bytes),
+    /// The model broke off, and this one goes on.
+    Continued(String),
     /// The record could not be written; the last bytes follow.
     Unrecorded,
     /// The answer ends here although it is not complete: no end marker comes.
@@ -171,47 +176,35 @@ impl Pipeline {
         let passing =
             Passing { relayed: Arc::clone(&turn.relayed), weight, streams_until: turn.streams_until };
         let delivery = turn.relayed.delivery;
+        let assured = match delivery {
+            Delivery::Whole => Assured::Off,
+            Delivery::Streamed => turn.route.assured,
+        };
         let started = (self.parts.clock.now(), self.parts.clock.wall());
-        let work = match delivery {
-            Delivery::Whole => Work::Whole,
-            Delivery::Streamed => Work::Stream,
+        let work = match (delivery, assured) {
+            (Delivery::Whole, _) | (_, Assured::HoldBack) => Work::Whole,
+            (Delivery::Streamed, _) => Work::Stream,
         };
         let arrival = Arrival { route: &turn.route.name, class: turn.class, work, due: turn.models_due() };
         let mut place = self.parts.gate.enter(arrival).await?;
-        let residency = turn.residency.narrowed(&turn.principal.grant.residency);
-        let mut ledger = Ledger::open(Arc::clone(self), (turn, allowance), started);
-        let ask = Ask {
-            route: &ledger.turn.route,
-            request: &passing,
-            deadline: ledger.turn.deadline,
-            prices: &ledger.turn.snapshot.models,
-            scores: &ledger.turn.snapshot.models,
-            residency: &residency,
-            affinity: ledger.turn.affinity,
-            question: None,
-            started: ledger.started,
-            skip: Skip::NONE,
-            log: &ledger.attempts,
-            watcher: ledger.turn.watcher.as_deref(),
+        let ledger = Ledger::open(Arc::clone(self), (turn, allowance), started);
+        let passing = match assured {
+            Assured::Continue => Continued::of(passing),
+            Assured::Off | Assured::HoldBack => Err(passing),
         };
-        let answering = match self.parts.router.relay(ask).await {
-            Ok(answering) => answering,
-            Err(unanswered) => {
-                // Whether that could be written changes nothing for the caller.
-                let _ = ledger.close(Outcome::Failed).await;
-                return Err(Refused::Unanswered(unanswered));
-            }
+        let begun = match passing {
+            Ok(continued) => continued.begin(ledger).await?,
+            Err(passing) => begin((passing, assured), ledger).await?,
         };
         // Held until a whole answer is recorded; a stream has its answer.
         place.answered();
-        let spoken = Spoken::of(&answering);
-        ledger.spoken = Some(spoken.clone());
-        let answer = match delivery {
-            Delivery::Whole => Answer::Whole(whole(answering.stream, ledger).await?),
-            Delivery::Streamed => {
-                let stream = streamed(answering.stream, ledger);
-                Answer::Streamed(self.end_in_time(stream, answering.until))
+        let Begun { spoken, until, source } = begun;
+        let answer = match (source, delivery) {
+            (Source::Bytes(stream, ledger), Delivery::Whole) => Answer::Whole(whole(stream, *ledger).await?),
+            (Source::Bytes(stream, ledger), Delivery::Streamed) => {
+                Answer::Streamed(self.end_in_time(streamed(stream, *ledger), until))
             }
+            (Source::Frames(stream), _) => Answer::Streamed(self.end_in_time(stream, until)),
         };
         Ok(Relaying {
             tier: spoken.tier,
@@ -223,6 +216,46 @@ impl Pipeline {
     }
 }
 
+/// An answer that someone gives.
+struct Begun {
+    spoken: Spoken,
+    /// When its stream is over at the latest.
+    until: Moment,
+    source: Source,
+}
+
+enum Source {
+    /// The provider's bytes, and who records them.
+    Bytes(RelayedStream, Box<Ledger>),
+    /// Frames of ours.
+    Frames(BoxStream<'static, Passed>),
+}
+
+async fn begin((passing, assured): (Passing, Assured), mut ledger: Ledger) -> Result<Begun, Refused> {
+    let pipeline = Arc::clone(&ledger.pipeline);
+    let router = &pipeline.parts.router;
+    let (want, due) = match assured {
+        Assured::Off | Assured::Continue => (Want::Begun, ledger.turn.deadline),
+        // It may take as long as a stream, which is what it is to whoever waits.
+        Assured::HoldBack => {
+            (Want::Whole, passing.streams_until.unwrap_or_else(|| ledger.started.after(router.call_max())))
+        }
+    };
+    let answering = router.relay(ledger.ask(&passing, want, due)).await;
+    match answering {
+        Ok(answering) => {
+            let spoken = Spoken::of(&answering);
+            ledger.spoken = Some(spoken.clone());
+            let source = Source::Bytes(answering.stream, Box::new(ledger));
+            Ok(Begun { spoken, until: answering.until, source })
+        }
+        Err(unanswered) => {
+            ledger.fail().await;
+            Err(Refused::Unanswered(unanswered))
+        }
+    }
+}
+
 async fn whole(mut stream: RelayedStream, mut ledger: Ledger) -> Result<Whole, Refused> {
     let portion = match stream.next().await {
         Some(portion) => portion.map_err(|error| error.error),
@@ -231,7 +264,7 @@ async fn whole(mut stream: RelayedStream, mut ledger: Ledger) -> Result<Whole, R
     let bytes = match portion {
         Ok(RelayedPortion { bytes, .. }) => bytes,
         Err(error) => {
-            let _ = ledger.close(Outcome::Failed).await;
+            ledger.fail().await;
             return Err(Refused::Incomplete(error));
         }
     };
@@ -246,16 +279,27 @@ struct Streaming {
     ledger: Ledger,
 }
 
-enum State {
-    Open(Box<Streaming>),
+enum State<T> {
+    Open(Box<T>),
     Last(Bytes),
     End,
 }
 
 fn streamed(stream: RelayedStream, ledger: Ledger) -> BoxStream<'static, Passed> {
-    unfold(State::Open(Box::new(Streaming { stream, ledger })), |state| async {
+    given(Streaming { stream, ledger }, next)
+}
+
+/// What `next` gives until the end.
+fn given<T: Send + 'static, Next>(
+    open: T,
+    next: impl Fn(Box<T>) -> Next + Send + Copy + 'static,
+) -> BoxStream<'static, Passed>
+where
+    Next: Future<Output = (Passed, State<T>)> + Send,
+{
+    unfold(State::Open(Box::new(open)), move |state| async move {
         match state {
-            State::Open(streaming) => Some(next(streaming).await),
+            State::Open(open) => Some(next(open).await),
             State::Last(bytes) => Some((Passed::Bytes(bytes), State::End)),
             State::End => None,
         }
@@ -263,30 +307,35 @@ fn streamed(stream: RelayedStream, ledger: Ledger) -> BoxStream<'static, Passed>
     .boxed()
 }
 
-async fn next(mut streaming: Box<Streaming>) -> (Passed, State) {
+async fn next(mut streaming: Box<Streaming>) -> (Passed, State<Streaming>) {
     let Streaming { stream, ledger } = &mut *streaming;
     match stream.next().await {
         Some(Ok(RelayedPortion { bytes, done: None, .. })) => {
             ledger.hasher.update(&bytes);
             (Passed::Bytes(bytes), State::Open(streaming))
         }
-        // The end marker waits for the record.
         Some(Ok(RelayedPortion { bytes, done: Some(_), .. })) => {
-            ledger.hasher.update(&bytes);
-            match ledger.close(Outcome::Answered).await.recorded {
-                Ok(Recorded::Yes) => (Passed::Bytes(bytes), State::End),
-                Ok(Recorded::No) => (Passed::Unrecorded, State::Last(bytes)),
-                Err(_) => (Passed::Broken(Broken::NotRecorded), State::End),
-            }
+            let (passed, last) = finished(ledger, bytes).await;
+            (passed, last.map_or(State::End, State::Last))
         }
         Some(Err(error)) => {
-            let _ = ledger.close(Outcome::Failed).await;
+            ledger.fail().await;
             (Passed::Broken(Broken::Incomplete(error.error)), State::End)
         }
         None => {
-            let _ = ledger.close(Outcome::Failed).await;
+            ledger.fail().await;
             (Passed::Broken(Broken::Incomplete(ended())), State::End)
         }
+    }
+}
+
+/// The last bytes of an answer, whose end marker waits for the record; what follows them is given apart.
+async fn finished(ledger: &mut Ledger, bytes: Bytes) -> (Passed, Option<Bytes>) {
+    ledger.hasher.update(&bytes);
+    match ledger.close(Outcome::Answered).await.recorded {
+        Ok(Recorded::Yes) => (Passed::Bytes(bytes), None),
+        Ok(Recorded::No) => (Passed::Unrecorded, Some(bytes)),
+        Err(_) => (Passed::Broken(Broken::NotRecorded), None),
     }
 }
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use domain::chat::{ChatCall, RelayCall};
+use domain::chat::{ChatCall, ConverseCall, RelayCall};
 use domain::fault::Fault;
 use domain::id::{ProviderName, RegionName};
-use domain::ports::{BoxFuture, ChatModel, ChatStream, ModelError, RelayError, RelayedStream};
+use domain::ports::{BoxFuture, ChatModel, ChatStream, ModelError, RelayError, RelayedStream, SayingStream};
 use parking_lot::Mutex;
 
 type Clients = BTreeMap<RegionName, Arc<dyn ChatModel>>;
@@ -65,6 +65,13 @@ impl ChatModel for Regional {
     fn relay(&self, call: RelayCall) -> BoxFuture<'_, Result<RelayedStream, RelayError>> {
         match self.client(call.region.as_ref()) {
             Ok(client) => Box::pin(async move { client.relay(call).await }),
+            Err(error) => Box::pin(std::future::ready(Err(error.into()))),
+        }
+    }
+
+    fn converse(&self, call: ConverseCall) -> BoxFuture<'_, Result<SayingStream, RelayError>> {
+        match self.client(call.region.as_ref()) {
+            Ok(client) => Box::pin(async move { client.converse(call).await }),
             Err(error) => Box::pin(std::future::ready(Err(error.into()))),
         }
     }

@@ -14,12 +14,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::chat::{ChatCall, Delivery, Dialect, ErrorReply, RelayCall, RelayedPortion};
+use domain::chat::{ChatCall, ConverseCall, Delivery, Dialect, ErrorReply, RelayCall, RelayedPortion};
 use domain::conversation::Conversation;
 use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::id::{ModelId, ProviderName};
 use domain::model::Overrides;
-use domain::ports::{BoxFuture, ChatModel, ChatStream, Clock, Ids, ModelError, RelayError, RelayedStream};
+use domain::ports::{
+    BoxFuture, ChatModel, ChatStream, Clock, Ids, ModelError, RelayError, RelayedStream, SayingStream,
+};
 use domain::time::Moment;
 use domain::trace_context::CallTrace;
 use futures_util::stream;
@@ -36,7 +38,7 @@ use wire::translation::{ReadError, Untranslatable};
 use wire::{faces, retry_after, texts};
 
 use attempt::{Attempt, Timing};
-use intake::{Chunks, Passed};
+use intake::{Passed, chunks, heard};
 
 /// How long a provider may be silent. Each wait also ends at the call's own deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,7 +147,7 @@ impl Remote {
             trace: call.trace,
         };
         let accepted = self.send(outgoing, call.deadline).await.map_err(|error| error.error)?;
-        let chunks = Chunks::new(self.parts.protocol.reader());
+        let chunks = chunks(self.parts.protocol.reader());
         Ok(Attempt::new(self.parts.provider.clone(), accepted.body, (accepted.timing, chunks)).stream())
     }
 
@@ -208,6 +210,20 @@ impl Remote {
                 }))
             }
         }
+    }
+
+    /// A conversation in the provider's format, and its answer piece by piece.
+    async fn hear(&self, call: ConverseCall) -> Result<SayingStream, RelayError> {
+        let protocol = &self.parts.protocol;
+        let shape = shape(&call.model, Delivery::Streamed, call.overrides);
+        let conversation = with_overrides((*call.conversation).clone(), call.overrides);
+        let body = protocol.request(&conversation, shape);
+        let body = body.map_err(|error| untranslatable(&call.model, &error))?;
+        let (place, headers, trace) = (protocol.place(shape), Vec::new(), call.trace);
+        let outgoing = Outgoing { place, body, headers, delivery: Delivery::Streamed, trace };
+        let accepted = self.send(outgoing, call.deadline).await?;
+        let heard = heard(protocol.reader());
+        Ok(Attempt::new(self.parts.provider.clone(), accepted.body, (accepted.timing, heard)).stream())
     }
 
     /// Sends a request, and reads why it was refused when it was.
@@ -387,5 +403,9 @@ impl ChatModel for Remote {
 
     fn relay(&self, call: RelayCall) -> BoxFuture<'_, Result<RelayedStream, RelayError>> {
         Box::pin(self.pass(call))
+    }
+
+    fn converse(&self, call: ConverseCall) -> BoxFuture<'_, Result<SayingStream, RelayError>> {
+        Box::pin(self.hear(call))
     }
 }

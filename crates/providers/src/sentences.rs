@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
-use domain::chat::{ChatCall, Dialect, Done, Finish, RelayCall, RelayedPortion};
+use domain::chat::{ChatCall, ConverseCall, Dialect, Done, Finish, RelayCall, RelayedPortion};
 use domain::embedding::{Request, Vectors};
 use domain::fault::{Fault, Kind, Origin, Retry};
-use domain::ports::{BoxFuture, ChatModel, ChatStream, Embedder, ModelError, RelayError, RelayedStream};
+use domain::ports::{
+    BoxFuture, ChatModel, ChatStream, Embedder, ModelError, RelayError, RelayedStream, SayingStream,
+};
 use futures_util::stream;
 use wire::openai::embeddings;
 use wire::translation::ReadError;
@@ -116,6 +118,13 @@ impl ChatModel for WithSentences {
                 Box::pin(async move { Err(unreadable(&call.model, &error)) })
             }
             None => self.chat.relay(call),
+        }
+    }
+
+    fn converse(&self, call: ConverseCall) -> BoxFuture<'_, Result<SayingStream, RelayError>> {
+        match self.is_no_chat(&call.model) {
+            Some(error) => Box::pin(async move { Err(error.into()) }),
+            None => self.chat.converse(call),
         }
     }
 }

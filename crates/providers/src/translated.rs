@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use domain::chat::{
-    ChatCall, ChatChunk, ChatRequest, Delivery, Done, ErrorReply, Finish, RelayCall, Relayed, RelayedPortion,
+    ChatCall, ChatChunk, ChatRequest, ConverseCall, Delivery, Done, ErrorReply, Finish, RelayCall, Relayed,
+    RelayedPortion, Saying,
 };
 use domain::conversation::{Answer, Block, Delta, Ending, Event, Part};
 use domain::fault::{Fault, Kind, Origin, Retry};
-use domain::ports::{BoxFuture, ChatModel, ChatStream, Clock, Ids, ModelError, RelayError, RelayedStream};
+use domain::ports::{
+    BoxFuture, ChatModel, ChatStream, Clock, Ids, ModelError, RelayError, RelayedStream, SayingStream,
+};
 use futures_util::{StreamExt, stream};
 use wire::blocks::Blocks;
 use wire::face::{About, Face};
@@ -30,6 +33,20 @@ impl Translated {
     #[must_use]
     pub fn new(model: Arc<dyn ChatModel>, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Self {
         Self { model, clock, ids }
+    }
+
+    /// The texts of a conversation, and its answer piece by piece.
+    async fn hear(&self, call: ConverseCall) -> Result<SayingStream, RelayError> {
+        let conversation = with_overrides((*call.conversation).clone(), call.overrides);
+        let request = texts::request(&conversation).map_err(|error| untranslatable(&call.model, &error))?;
+        let ConverseCall { model, region, deadline, trace, .. } = call;
+        let asked = ChatCall { model, region, request: Arc::new(request), deadline, trace };
+        let answer = self.model.chat(asked).await.map_err(told)?;
+        Ok(Box::pin(answer.map(|chunk| match chunk {
+            Ok(ChatChunk::Delta(text)) => Ok(Saying::Said { block: Block::Text, delta: Delta::Text(text) }),
+            Ok(ChatChunk::Done { finish, usage }) => Ok(Saying::Ended(Ending { finish, stop: None, usage })),
+            Err(error) => Err(told(error)),
+        })))
     }
 
     async fn start(&self, call: RelayCall) -> Result<RelayedStream, RelayError> {
@@ -59,6 +76,10 @@ impl ChatModel for Translated {
 
     fn relay(&self, call: RelayCall) -> BoxFuture<'_, Result<RelayedStream, RelayError>> {
         Box::pin(self.start(call))
+    }
+
+    fn converse(&self, call: ConverseCall) -> BoxFuture<'_, Result<SayingStream, RelayError>> {
+        Box::pin(self.hear(call))
     }
 }
 

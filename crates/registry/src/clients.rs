@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use domain::id::{AgentName, RouteName};
-use domain::model::{Hedge, Overrides, Route, RouteTier, Strategy, Target, TargetKind, Tier};
+use domain::model::{Assured, Hedge, Overrides, Route, RouteTier, Strategy, Target, TargetKind, Tier};
 
 use crate::routes::{EMBEDDED, Routes, target_of};
 use crate::snapshot::{Serving, Snapshot};
@@ -130,7 +130,7 @@ fn alone(target: Target) -> Route {
     let name = RouteName::from(target.id.as_str());
     let strategy = Strategy::Priority;
     let tier = RouteTier { tier, strategy, targets: vec![target], overrides: Overrides::default() };
-    Route { name, tiers: vec![tier], hedge: Hedge::Off }
+    Route { name, tiers: vec![tier], hedge: Hedge::Off, assured: Assured::Off }
 }
 
 impl Snapshot {

@@ -1,6 +1,7 @@
 //! The catalogue and the routes: `[models]`, `[aliases]`, `[defaults]` and `[routes]` of `mainstay.toml`.
 //!
-//! Reading order: this file (the settings and the catalogue), [`ladder`] (a route with its tiers and targets).
+//! Reading order: this file (the settings and the catalogue), [`section`] (a route as it is written), [`ladder`] (the
+//! same checked, with its tiers and targets).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,8 +15,13 @@ use crate::catalogue::{CapabilityName, Catalogue, PriceConfig};
 use crate::clients::AGENT_PREFIX;
 
 mod ladder;
+mod section;
 
 pub(crate) use ladder::target_of;
+pub use section::{
+    AssuredName, HedgeName, OverridesConfig, PreferName, RouteConfig, StickyName, StrategyName, TakesName,
+    TargetConfig, TierConfig, TierName,
+};
 
 /// Settings of one catalogue entry.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -82,159 +88,6 @@ pub enum UnknownUseCase {
     Default,
     /// An error that lists the known ones.
     Reject,
-}
-
-/// One route.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RouteConfig {
-    /// Its tiers, tried in order.
-    pub tiers: Vec<TierConfig>,
-    /// Whether another target is asked beside one that takes unusually long (`[resilience.policy.hedge]`). Both are paid
-    /// for. Requests that name tools never are.
-    #[serde(default)]
-    pub hedge: HedgeName,
-}
-
-/// Whether slow calls get a rival.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HedgeName {
-    /// Never.
-    #[default]
-    Off,
-    /// When a call takes longer than 95 % of the target's last ones.
-    On,
-}
-
-/// One tier of a route.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TierConfig {
-    /// `primary`, `fallback` or `embedded`.
-    pub name: TierName,
-    /// Which of its targets is called first; the others follow when it fails or may not be called. `priority`: as they are
-    /// written. `weighted`: by chance and `weight`, always the same one for one session, user or key. `least_latency`:
-    /// whose answers come soonest, its calls under way counted in. `lowest_cost`: whose answer to this request is
-    /// expected to cost least; unpriced models come last. `quality_floor`: of those with `quality_min` or more, as `prefer`
-    /// says; the others are not called. `by_difficulty`: easy requests to the targets with `takes = "easy"`, others to those with `"hard"`.
-    #[serde(default)]
-    pub strategy: StrategyName,
-    /// The least `quality` of a model, 0 to 100, with `strategy = "quality_floor"`.
-    pub quality_min: Option<u8>,
-    /// With `strategy = "weighted"`, `on` (the default) keeps all requests of a session with one target, where there is
-    /// none those of a user, where there is none those of a key; `off` lets chance decide for each request.
-    pub sticky: Option<StickyName>,
-    /// Among models that are good enough, the `cheapest` (the default) or the `fastest` is called first.
-    pub prefer: Option<PreferName>,
-    /// Its targets.
-    pub targets: Vec<TargetConfig>,
-    /// Parameters forced on its calls.
-    #[serde(default)]
-    pub overrides: OverridesConfig,
-}
-
-/// The rungs that call a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TierName {
-    /// The first choice.
-    Primary,
-    /// Another model.
-    Fallback,
-    /// A model that Mainstay runs itself.
-    Embedded,
-}
-
-/// In which order the targets of a tier are called.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StrategyName {
-    /// As they are written.
-    Priority,
-    /// By chance and weight.
-    #[default]
-    Weighted,
-    /// The fastest first.
-    LeastLatency,
-    /// The cheapest first.
-    LowestCost,
-    /// Only those that are good enough.
-    QualityFloor,
-    /// As the request asks.
-    ByDifficulty,
-}
-
-/// Whether requests that belong together go the same way.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StickyName {
-    /// They do.
-    #[default]
-    On,
-    /// Each goes its own.
-    Off,
-}
-
-/// What decides among models that are good enough.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PreferName {
-    /// What the request is expected to cost.
-    #[default]
-    Cheapest,
-    /// How soon the answer is expected.
-    Fastest,
-}
-
-/// The requests that a target is meant for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TakesName {
-    /// What a small model answers well.
-    Easy,
-    /// The rest.
-    Hard,
-}
-
-/// One target of a tier.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TargetConfig {
-    /// `<provider>/<model>`, as in `[models]`.
-    pub model: String,
-    /// The region of its provider, one of `[providers.NAME.regions]` where the provider does not know its own. Each
-    /// region is a target of its own, `<provider>/<model>@<region>`, with a breaker of its own.
-    pub region: Option<String>,
-    /// Every place where it may process requests, as `["eu"]`; else what its region says, or its provider where it has no
-    /// region. A target that names none is never called for a request with a residency.
-    pub residency: Option<Vec<String>>,
-    /// Share of its tier's traffic relative to its siblings, 1 to 1,000,000, with `strategy = "weighted"`.
-    #[serde(default = "one")]
-    pub weight: u32,
-    /// The requests that it is meant for, `easy` or `hard`, with `strategy = "by_difficulty"`.
-    pub takes: Option<TakesName>,
-}
-
-impl TargetConfig {
-    /// A model at its provider's own address.
-    pub fn of(model: impl Into<String>) -> Self {
-        Self { model: model.into(), region: None, residency: None, weight: one(), takes: None }
-    }
-}
-
-fn one() -> u32 {
-    1
-}
-
-/// Parameters that a tier forces on its calls.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OverridesConfig {
-    /// At most this many tokens.
-    pub max_tokens: Option<u32>,
-    /// This temperature, 0 to 2.
-    pub temperature: Option<f32>,
 }
 
 /// The four sections together, as `mainstay.toml` gives them.
@@ -418,122 +271,4 @@ fn slow(id: &str, slow_ms: Option<u64>) -> Result<Option<Duration>, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use domain::model::{Hedge, Tier};
-    use domain::money::Nanos;
-
-    use super::*;
-
-    /// `openai` is in the US with a region in the EU and one somewhere; `cloud` knows its own regions.
-    pub(super) fn settings(text: &str) -> Settings {
-        #[derive(Deserialize)]
-        struct Whole {
-            #[serde(default)]
-            models: BTreeMap<String, ModelConfig>,
-            #[serde(default)]
-            aliases: BTreeMap<String, String>,
-            #[serde(default)]
-            routes: BTreeMap<String, RouteConfig>,
-        }
-        let whole: Whole = toml::from_str(text).expect("valid TOML");
-        let places = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
-        let openai = ProviderPlaces {
-            residency: places(&["us"]),
-            regions: BTreeMap::from([
-                ("frankfurt".to_owned(), places(&["EU"])),
-                ("tokyo".to_owned(), Vec::new()),
-            ]),
-            other_regions: OtherRegions::None,
-        };
-        let cloud = ProviderPlaces { other_regions: OtherRegions::Known, ..ProviderPlaces::default() };
-        Settings {
-            models: whole.models,
-            aliases: whole.aliases,
-            routes: whole.routes,
-            providers: BTreeMap::from([("openai".to_owned(), openai), ("cloud".to_owned(), cloud)]),
-            ..Settings::default()
-        }
-    }
-
-    #[test]
-    fn a_route_is_built_with_its_tiers() {
-        let routes = Routes::build(&settings(
-            r#"
-            [models."openai/gpt-4o-mini"]
-            slow_ms = 4_000
-            price_input_per_million = 0.15
-            price_output_per_million = 0.60
-            [aliases]
-            "gpt-4o-mini" = "standard"
-            [[routes.standard.tiers]]
-            name = "primary"
-            targets = [{ model = "openai/gpt-4o-mini" }]
-            [[routes.standard.tiers]]
-            name = "fallback"
-            targets = [{ model = "embedded/default" }]
-            overrides = { max_tokens = 120 }
-            "#,
-        ))
-        .expect("valid");
-        let route = &routes.routes[&RouteName::from("standard")];
-        assert_eq!(route.tiers[0].tier, Tier::Primary);
-        assert_eq!(route.tiers[0].targets[0].slow, Some(Duration::from_secs(4)));
-        assert_eq!(route.tiers[1].targets[0].slow, None, "never for a model that runs here");
-        assert_eq!(route.tiers[1].tier, Tier::Embedded, "whoever runs it names the tier");
-        assert_eq!(route.tiers[1].overrides.max_tokens, Some(120));
-        let prices = &routes.models[&ModelId::from("openai/gpt-4o-mini")].prices.0[0];
-        assert_eq!(prices.rates.input_per_million, Nanos(150_000_000));
-    }
-
-    #[test]
-    fn a_route_is_hedged_when_it_says_so() {
-        let text = r#"
-            [models."openai/a"]
-            [models."openai/b"]
-            [routes.r]
-            hedge = "on"
-            tiers = [{ name = "primary", targets = [{ model = "openai/a" }, { model = "openai/b" }] }]
-            [routes.plain]
-            tiers = [{ name = "primary", targets = [{ model = "openai/a" }, { model = "openai/b" }] }]
-        "#;
-        let routes = Routes::build(&settings(text)).expect("valid").routes;
-        assert_eq!(routes[&RouteName::from("r")].hedge, Hedge::On);
-        assert_eq!(routes[&RouteName::from("plain")].hedge, Hedge::Off);
-    }
-
-    #[test]
-    fn every_mistake_is_named() {
-        for (text, want) in [
-            ("[models.\"gpt\"]", "write the model as"),
-            ("[models.\"azure/gpt\"]", "no provider `azure`"),
-            ("[models.\"openai/gpt\"]\nprice_input_per_million = 1.0", "or neither"),
-            (
-                "[models.\"openai/gpt\"]\nprice_input_per_million = -1.0\nprice_output_per_million = 1.0",
-                "is no price",
-            ),
-            ("[models.\"openai/gpt\"]\nslow_ms = 0", "slow_ms: must be 1 to"),
-            ("[models.\"openai/gpt\"]\nquality = 101", "quality: must be 0 to 100"),
-            ("[models.\"embedded/default\"]\nslow_ms = 900", "runs itself takes the time"),
-            ("[routes.r]\ntiers = []", "no tiers"),
-            ("[[routes.r.tiers]]\nname = \"primary\"\ntargets = []", "no targets"),
-            (
-                "[[routes.r.tiers]]\nname = \"primary\"\ntargets = [{ model = \"openai/x\" }]",
-                "not in the catalogue",
-            ),
-            (
-                "[models.\"openai/x\"]\n[[routes.r.tiers]]\nname = \"embedded\"\ntargets = [{ model = \"openai/x\" }]",
-                "may only name",
-            ),
-            (
-                "[routes.r]\nhedge = \"on\"\ntiers = [{ name = \"embedded\", targets = [{ model = \"embedded/default\" }] }]",
-                "needs two targets",
-            ),
-            ("[aliases]\na = \"nowhere\"", "no route `nowhere`"),
-            ("[aliases]\n\"\" = \"standard\"", "[aliases] \"\": clients cannot send this name"),
-            ("[aliases]\n\"agent:x\" = \"standard\"", "[aliases] \"agent:x\": clients cannot send this name"),
-        ] {
-            let reasons = Routes::build(&settings(text)).expect_err(text);
-            assert!(reasons.iter().any(|reason| reason.contains(want)), "{text}: {reasons:?}");
-        }
-    }
-}
+mod tests;

@@ -1,14 +1,15 @@
-//! The stream of an answer after its first text: nothing is tried again, and its end is recorded whatever it is.
+//! The stream of an answer after its first text: nothing is tried again, and its end is recorded whatever it is. Or
+//! all of it at once, where nothing is released before it is whole.
 
 use domain::alarm::Alarm;
 use domain::fault::{Fault, Kind};
 use domain::ports::{ModelError, RelayError};
 use futures_util::StreamExt;
-use futures_util::stream::unfold;
+use futures_util::stream::{iter, unfold};
 use resilience::policy::Limits;
 
 use crate::attempt::{Blame, Running};
-use crate::call::{Opened, failure};
+use crate::call::{Opened, before_text, failure};
 use crate::form::{Piece, Pieces, Read};
 
 /// The rest of an answer. Dropped with it: the provider's stream (which cancels the call) and its record.
@@ -40,6 +41,26 @@ pub(crate) fn stream<P: Piece>(opened: Opened<P>) -> Pieces<P> {
             State::End => None,
         }
     }))
+}
+
+/// Most bytes of an answer that is held back.
+const HELD_BYTES_MAX: usize = 8 << 20;
+
+/// All of `stream` once it is whole; else why it is not, as a failure before the first text: nobody has seen any of it.
+pub(crate) async fn whole<P: Piece>(mut stream: Pieces<P>) -> Result<Pieces<P>, RelayError> {
+    let (mut held, mut n_bytes) = (Vec::new(), 0_usize);
+    while let Some(piece) = stream.next().await {
+        let piece = piece.map_err(|error| {
+            let RelayError { error, reply } = error.into();
+            RelayError { error: before_text(error), reply }
+        })?;
+        n_bytes = n_bytes.saturating_add(piece.size());
+        if n_bytes > HELD_BYTES_MAX {
+            return Err(failure(Kind::Truncated, "the answer is too long to be held back").into());
+        }
+        held.push(Ok(piece));
+    }
+    Ok(Box::pin(iter(held)))
 }
 
 /// Passes a piece on that holds a part of the answer, or its end.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use domain::chat::{ChatRequest, ErrorReply, Relayed};
+use domain::conversation::Conversation;
 use domain::fault::Fault;
 use domain::id::{ModelId, RouteName, TargetId};
 use domain::model::{Model, Route, Tier};
@@ -39,11 +40,27 @@ pub struct Ask<'a, Request = ChatRequest> {
     pub started: Moment,
     /// Tiers that are not tried again.
     pub skip: Skip,
+    /// How much of the answer must be there before the walk ends.
+    pub want: Want<'a>,
     /// Where the attempts are recorded. One for each turn: its failures count towards the limit of attempts, and its
     /// length numbers them.
     pub log: &'a AttemptLog,
     /// Who watches the request, where someone does: its calls carry what that says of its trace.
     pub watcher: Option<&'a dyn Watcher>,
+}
+
+/// How much of an answer ends the walk for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want<'a> {
+    /// Its first text: what fails afterwards is told in its stream.
+    Begun,
+    /// All of it: whatever fails before is tried again like any failure before the first text.
+    Whole,
+    /// The first text of the rest of one that broke off.
+    Rest {
+        /// The target that broke off: it is not asked to go on.
+        broken: &'a TargetId,
+    },
 }
 
 /// The tiers that earlier generations of the same turn have used up.
@@ -84,6 +101,16 @@ pub struct Passing {
     /// When a stream that has begun must be over; `None` leaves it the policy's longest call. Its first word is due at
     /// the deadline, like any answer.
     pub streams_until: Option<Moment>,
+}
+
+/// A caller's own request in the words of no dialect: its answer is understood piece by piece, so that another target
+/// can go on with it.
+#[derive(Debug, Clone)]
+pub struct Conversing {
+    /// The request as it came.
+    pub passing: Passing,
+    /// What is asked.
+    pub conversation: Arc<Conversation>,
 }
 
 /// An answer that has begun.
@@ -191,6 +218,9 @@ pub enum Why {
     /// Its provider's retry budget is used up.
     #[error("its provider's retry budget is used up")]
     RetryBudget,
+    /// The answer that is to go on broke off there.
+    #[error("the answer broke off there")]
+    BrokeOff,
 }
 
 impl Why {
@@ -203,7 +233,8 @@ impl Why {
             | Self::Residency
             | Self::BelowFloor
             | Self::AttemptsUsedUp
-            | Self::RetryBudget => None,
+            | Self::RetryBudget
+            | Self::BrokeOff => None,
         }
     }
 }

@@ -12,6 +12,7 @@ use domain::ports::Clock;
 use domain::price::{Cost, Prices};
 use domain::spending::{NotCovered, Purse, Spent, Weight, Worst};
 use domain::time::{Day, Moment};
+use domain::token::Usage;
 use parking_lot::Mutex;
 use resilience::breakers::{Answer, Change, Permit};
 use resilience::policy::Place;
@@ -59,6 +60,14 @@ impl AttemptLog {
         let mut ended = std::mem::take(&mut self.0.lock().ended);
         ended.sort_by_key(|attempt| attempt.n);
         ended
+    }
+
+    /// What the attempts that have ended and were not taken out used, as far as it is known or can be estimated.
+    #[must_use]
+    pub fn used(&self) -> Usage {
+        let log = self.0.lock();
+        let used = log.ended.iter().filter_map(|attempt| attempt.usage.or(attempt.estimate));
+        used.fold(Usage::default(), Usage::plus)
     }
 
     /// Attempts begun so far, taken out or not.

@@ -92,7 +92,7 @@ pub(crate) fn failure(kind: Kind, detail: &str) -> ModelError {
 }
 
 /// Nothing was released yet, so a reply that is not whole may be tried again like any other.
-fn before_text(error: ModelError) -> ModelError {
+pub(crate) fn before_text(error: ModelError) -> ModelError {
     match error.fault.kind {
         Kind::Truncated => ModelError { fault: Fault::provider(Kind::Transient), ..error },
         _ => error,

@@ -17,7 +17,7 @@ use resilience::deadline::{Below, Deadline};
 use resilience::policy::{self, Attempts, Next};
 
 use crate::answer;
-use crate::ask::{Answering, Ask, Dispatched, Reason, Skipped, Unanswered, Why};
+use crate::ask::{Answering, Ask, Dispatched, Reason, Skipped, Unanswered, Want, Why};
 use crate::attempt::{Running, Start, place};
 use crate::call;
 use crate::form::{Form, Pieces, Placed};
@@ -158,7 +158,11 @@ impl<'a, F: Form> Walk<'a, F> {
     }
 
     fn standing(&mut self, tier: &'a RouteTier) -> Standing<'a> {
-        let Ordered { targets, why, below } = self.order(tier);
+        let Ordered { mut targets, mut why, below } = self.order(tier);
+        if let Want::Rest { broken } = self.ask.want {
+            targets.retain(|target| target.id != *broken);
+            why = Chosen::Continued;
+        }
         let skipped = |target: &Target| Skipped { target: target.id.clone(), why: Why::BelowFloor };
         self.skipped.extend(below.into_iter().map(skipped));
         Standing { untried: targets, why, before: None, called: Vec::new() }
@@ -196,6 +200,9 @@ impl<'a, F: Form> Walk<'a, F> {
     fn candidate(&self, (target, chosen): Choice<'a>) -> Result<Candidate<'a>, Why> {
         if !target.is_within(self.ask.residency) {
             return Err(Why::Residency);
+        }
+        if matches!(self.ask.want, Want::Rest { broken } if *broken == target.id) {
+            return Err(Why::BrokeOff);
         }
         let model = self.router.model(&target.provider).ok_or(Why::NoProvider)?;
         let permit = self.router.parts.breakers.admit(&target.id).map_err(Why::Refused)?;
@@ -313,23 +320,33 @@ async fn place_call<F: Form>(
     let attempt = running.n();
     let place = ask.request.place(place(target));
     let limits = parts.policy.limits(place, running.began(), rung.share);
-    let end = ask.request.end(&limits, running.began(), &parts.policy);
+    let end = match ask.want {
+        Want::Begun | Want::Rest { .. } => ask.request.end(&limits, running.began(), &parts.policy),
+        // While there is time for another call.
+        Want::Whole => limits.end,
+    };
     let trace = ask.watcher.and_then(|watcher| watcher.call(attempt));
     let placed = Placed { model: target.model.clone(), region: target.region.clone(), deadline: end, trace };
     let start = F::start(request, &*model, placed);
-    match call::open(start, running, limits).await {
-        Ok(mut opened) => {
+    let opened = call::open(start, running, limits).await;
+    let released = match (opened, ask.want) {
+        (Ok(mut opened), want) => {
             opened.limits.end = end;
-            Ok(Answering {
-                tier,
-                tier_index: rung.index,
-                model: target.model.clone(),
-                target: target.id.clone(),
-                attempt,
-                until: end,
-                stream: answer::stream(opened),
-            })
+            let stream = answer::stream(opened);
+            if want == Want::Whole { answer::whole::<F::Piece>(stream).await } else { Ok(stream) }
         }
+        (Err(error), _) => Err(error),
+    };
+    match released {
+        Ok(stream) => Ok(Answering {
+            tier,
+            tier_index: rung.index,
+            model: target.model.clone(),
+            target: target.id.clone(),
+            attempt,
+            until: end,
+            stream,
+        }),
         Err(error) => {
             let (target, kind) = (&target.id, error.error.fault.kind.name());
             tracing::warn!(target.id = %target, fault.kind = kind, attempt, %error, "`{target}` failed");

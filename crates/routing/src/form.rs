@@ -1,11 +1,14 @@
-//! The two forms of a request, texts and a caller's own bytes: what differs between them on the same walk.
+//! The forms of a request (texts, a caller's own bytes, a caller's conversation): what differs between them on the
+//! same walk.
 
 use std::pin::Pin;
 use std::sync::Arc;
 
 use domain::chat::{
-    ChatCall, ChatChunk, ChatRequest, Delivery, Done, RelayCall, Relayed, RelayedPortion, Tools,
+    ChatCall, ChatChunk, ChatRequest, ConverseCall, Delivery, Done, RelayCall, Relayed, RelayedPortion,
+    Saying, Tools,
 };
+use domain::conversation::{Conversation, Delta};
 use domain::id::{ModelId, RegionName};
 use domain::model::{Difficulty, Overrides};
 use domain::ports::{BoxFuture, ChatModel, ModelError, RelayError};
@@ -16,7 +19,7 @@ use futures_util::stream::Stream;
 use resilience::breakers::Answer;
 use resilience::policy::{self, Limits, Place};
 
-use crate::ask::Passing;
+use crate::ask::{Conversing, Passing};
 use crate::estimate::{self, Prompt};
 use crate::strategy::{Demand, Question, difficulty};
 
@@ -39,6 +42,8 @@ pub(crate) trait Piece: Send + 'static {
     fn read(&self) -> Read;
     /// Bytes of what the model says in it.
     fn said(&self) -> u32;
+    /// Bytes that it takes to hold it.
+    fn size(&self) -> usize;
 }
 
 impl Piece for ChatChunk {
@@ -58,6 +63,13 @@ impl Piece for ChatChunk {
             Self::Done { .. } => 0,
         }
     }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Delta(text) => text.len(),
+            Self::Done { .. } => 0,
+        }
+    }
 }
 
 impl Piece for RelayedPortion {
@@ -69,6 +81,10 @@ impl Piece for RelayedPortion {
 
     fn said(&self) -> u32 {
         self.said
+    }
+
+    fn size(&self) -> usize {
+        self.bytes.len()
     }
 }
 
@@ -176,6 +192,89 @@ impl Form for ChatRequest {
 
     fn leaves_nothing_behind(&self) -> bool {
         true
+    }
+}
+
+impl Piece for Saying {
+    type Error = RelayError;
+
+    fn read(&self) -> Read {
+        match self {
+            Self::Said { .. } => Read::Text,
+            Self::Ended(ending) => Read::End(ending.done()),
+        }
+    }
+
+    fn said(&self) -> u32 {
+        u32::try_from(self.size()).unwrap_or(u32::MAX)
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Said { delta: Delta::Text(text) | Delta::Arguments(text) | Delta::Proof(text), .. } => {
+                text.len()
+            }
+            Self::Ended(_) => 0,
+        }
+    }
+}
+
+/// A caller's conversation as a tier asks it.
+pub(crate) struct ConversingTier {
+    passing: PassingTier,
+    conversation: Arc<Conversation>,
+}
+
+/// What is the same as for the caller's own bytes is asked of them.
+impl Form for Conversing {
+    type Piece = Saying;
+    type Tier = ConversingTier;
+
+    fn for_tier(&self, overrides: Overrides) -> ConversingTier {
+        let conversation = Arc::clone(&self.conversation);
+        ConversingTier { passing: self.passing.for_tier(overrides), conversation }
+    }
+
+    fn weight(tier: &ConversingTier) -> (Weight, Option<u32>) {
+        Passing::weight(&tier.passing)
+    }
+
+    fn start<'m>(
+        tier: &ConversingTier,
+        model: &'m dyn ChatModel,
+        placed: Placed,
+    ) -> BoxFuture<'m, Result<Pieces<Saying>, RelayError>> {
+        let Placed { model: id, region, deadline, trace } = placed;
+        let (conversation, overrides) = (Arc::clone(&tier.conversation), tier.passing.overrides);
+        model.converse(ConverseCall { model: id, region, conversation, overrides, deadline, trace })
+    }
+
+    fn prompt(tier: &ConversingTier) -> Prompt {
+        Passing::prompt(&tier.passing)
+    }
+
+    fn awaits(&self) -> Answer {
+        self.passing.awaits()
+    }
+
+    fn demand(&self, overrides: Overrides) -> Demand {
+        self.passing.demand(overrides)
+    }
+
+    fn difficulty(&self, question: Option<&str>) -> Difficulty {
+        self.passing.difficulty(question)
+    }
+
+    fn leaves_nothing_behind(&self) -> bool {
+        self.passing.leaves_nothing_behind()
+    }
+
+    fn place(&self, place: Place) -> Place {
+        self.passing.place(place)
+    }
+
+    fn end(&self, limits: &Limits, began: Moment, policy: &policy::Config) -> Moment {
+        self.passing.end(limits, began, policy)
     }
 }
 

@@ -19,7 +19,9 @@ mod dispatch;
 mod estimate;
 mod form;
 
-pub use ask::{Answering, Ask, Dispatched, Passing, Reason, Skip, Skipped, Unanswered, Why};
+pub use ask::{
+    Answering, Ask, Conversing, Dispatched, Passing, Reason, Skip, Skipped, Unanswered, Want, Why,
+};
 pub use attempt::AttemptLog;
 pub use router::{Parts, Router, TargetHealth};
 pub use strategy::Affinity;

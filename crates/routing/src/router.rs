@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::id::{ProviderName, TargetId};
-use domain::ports::{ChatModel, Clock, RelayedStream, Rng};
+use domain::ports::{ChatModel, Clock, RelayedStream, Rng, SayingStream};
 use parking_lot::RwLock;
 use resilience::breaker::{Cause, Counts, Position};
 use resilience::breakers::{Breakers, Refusals};
@@ -14,7 +14,7 @@ use resilience::bulkhead;
 use resilience::hedge::{self, Hedges};
 use resilience::policy;
 
-use crate::ask::{Ask, Dispatched, Passing};
+use crate::ask::{Ask, Conversing, Dispatched, Passing};
 use crate::dispatch;
 
 /// What a router is made of, beside the clients that [`Router::provide`] gives it.
@@ -97,6 +97,14 @@ impl Router {
         dispatch::walk(self, &ask).await
     }
 
+    /// The same for a caller's conversation: what comes back is what the model says, piece by piece.
+    ///
+    /// # Errors
+    /// [`crate::Unanswered`], with the provider's own words where it refused the request.
+    pub async fn converse(&self, ask: Ask<'_, Conversing>) -> Dispatched<SayingStream> {
+        dispatch::walk(self, &ask).await
+    }
+
     /// The targets that are watched or were called, in their order.
     #[must_use]
     pub fn health(&self) -> Vec<TargetHealth> {
@@ -121,6 +129,12 @@ impl Router {
             }
         };
         self.parts.breakers.snapshot().into_iter().map(health).collect()
+    }
+
+    /// The most time that one call may take.
+    #[must_use]
+    pub fn call_max(&self) -> Duration {
+        self.parts.policy.call_max
     }
 
     /// The breakers, for keeping their changes and resetting them.

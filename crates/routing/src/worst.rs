@@ -36,7 +36,7 @@ mod tests {
     use domain::id::{ProviderName, RouteName, TargetId};
     use std::collections::BTreeSet;
 
-    use domain::model::{Hedge, Overrides, Prices, RouteTier, Strategy, Target, TargetKind};
+    use domain::model::{Assured, Hedge, Overrides, Prices, RouteTier, Strategy, Target, TargetKind};
     use domain::spending::Input;
 
     use super::*;
@@ -92,7 +92,7 @@ mod tests {
             (vec![cheap, unknown], at(Input::AtMost(10), Some(20)), priced(30, 10 + 200)),
             (vec![own], at(Input::AtMost(10), Some(20)), priced(30, 0)),
         ] {
-            let route = Route { name: RouteName::from("r"), tiers, hedge: Hedge::Off };
+            let route = Route { name: RouteName::from("r"), tiers, hedge: Hedge::Off, assured: Assured::Off };
             assert_eq!(of_route(&route, weight, &prices, ASSUMED), want, "{route:?} {weight:?}");
         }
         let three = Weight { answers: 3, ..at(Input::AtMost(10), Some(20)) };
@@ -100,6 +100,7 @@ mod tests {
             name: RouteName::from("r"),
             tiers: vec![tier(Tier::Primary, &["cheap"], None)],
             hedge: Hedge::Off,
+            assured: Assured::Off,
         };
         assert_eq!(of_route(&route, three, &prices, ASSUMED), priced(70, 10 + 600));
     }

@@ -31,6 +31,10 @@ impl Manner for Anthropic {
         &["anthropic"]
     }
 
+    fn sign(&self) -> Option<Bytes> {
+        Some(Bytes::from_static(b"event: ping\ndata: {\"type\": \"ping\"}\n\n"))
+    }
+
     fn request_id_header(&self) -> Option<&'static str> {
         Some("request-id")
     }

@@ -183,4 +183,8 @@ impl Format for Frames {
         frames.extend_from_slice(&self.written());
         frames.freeze()
     }
+
+    fn sign(&self) -> Option<Bytes> {
+        self.manner.sign()
+    }
 }

@@ -28,6 +28,11 @@ pub(crate) trait Manner: Send + Sync {
         Some(Bytes::from(format!(": {text}\n\n")))
     }
 
+    /// A sign of life that changes nothing; `None` where every frame means something.
+    fn sign(&self) -> Option<Bytes> {
+        self.comment("keep-alive")
+    }
+
     /// The response around a stream.
     fn stream(&self, body: Body) -> Response {
         event_stream(body)

@@ -1,17 +1,22 @@
 //! A bare model: the caller's own bytes out, the provider's own bytes back.
 
 use std::convert::Infallible;
+use std::future::ready;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use domain::chat::Relayed;
+use bytes::Bytes;
+use domain::chat::{Delivery, Relayed};
 use domain::id::KeyId;
-use domain::model::Route;
-use futures_util::StreamExt;
+use domain::model::{Assured, Route};
+use futures_util::future::{Either, select};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use http::{HeaderName, HeaderValue, header};
 use pipeline::parts::Pipeline;
-use pipeline::relay::{Answer, Passed, RelayTurn, Relaying};
+use pipeline::relay::{Answer, Passed, Refused, RelayTurn, Relaying};
 use pipeline::turn::Recorded;
 use registry::snapshot::Snapshot;
 use routing::Affinity;
@@ -22,6 +27,7 @@ use crate::caller::Caller;
 use crate::dialect::Asked;
 use crate::dialect::manner::Manner;
 use crate::dialect::refusal::Refusal;
+use crate::keep_alive::KeepAlive;
 use crate::limits;
 use crate::native::reply::new_interaction_id;
 use crate::router::Api;
@@ -72,16 +78,90 @@ pub(super) async fn respond(door: Door, asked: Asked) -> Result<Response, Refusa
         class: asked.class,
         observer: Arc::clone(&door.api.metrics) as _,
     };
+    let assured = match turn.relayed.delivery {
+        Delivery::Whole => Assured::Off,
+        Delivery::Streamed => turn.route.assured,
+    };
+    let (pipeline, manner) = (door.pipeline, door.manner);
     // Boxed, as the path of a turn is a large future and handlers are moved a few times.
-    let mut response = match Box::pin(door.pipeline.relay(turn)).await {
-        Ok(relaying) => answered(relaying, door.manner),
-        Err(refused) => Refusal::from(refused).into_response(),
+    let mut relaying = Box::pin(async move { pipeline.relay(turn).await });
+    let alive = match (assured, manner.sign()) {
+        (Assured::Off, _) | (_, None) => None,
+        (_, Some(sign)) => Some(Alive { sign, every: door.api.config.keep_alive, api: door.api }),
+    };
+    let mut response = match alive {
+        None => whole_or_begun(relaying.await, (manner, None)),
+        Some(alive) => {
+            let clock = &alive.api.clock;
+            match select(&mut relaying, clock.sleep(alive.every)).await {
+                Either::Left((relayed, _)) => whole_or_begun(relayed, (manner, Some(alive))),
+                // Whoever waits is told that it goes on: from here on the stream says what comes of it.
+                Either::Right(_) => held_back(relaying, (manner, alive)),
+            }
+        }
     };
     put(&mut response, "x-mainstay-interaction", interaction.as_str());
     Ok(response)
 }
 
-fn answered(relaying: Relaying, manner: &'static dyn Manner) -> Response {
+/// How a stream that may be silent for long shows that it lives.
+struct Alive {
+    sign: Bytes,
+    every: Duration,
+    api: Arc<Api>,
+}
+
+type Frames = BoxStream<'static, Result<Bytes, Infallible>>;
+
+impl Alive {
+    fn keep(self, frames: Frames) -> Frames {
+        KeepAlive::new(frames, self.sign, (self.every, &self.api.clock)).boxed()
+    }
+}
+
+/// A response that begins before it is known what comes of it.
+fn held_back(
+    relaying: Pin<Box<impl Future<Output = Result<Relaying, Refused>> + Send + 'static>>,
+    (manner, alive): (&'static dyn Manner, Alive),
+) -> Response {
+    let sign = stream::once(ready(Ok(alive.sign.clone())));
+    let rest = stream::once(relaying).flat_map(move |relayed| match relayed {
+        Ok(Relaying { model_used, answer, .. }) => {
+            let model = manner.comment(&format!("x-mainstay-model: {model_used}"));
+            let answer = match answer {
+                Answer::Streamed(stream) => frames(stream, manner).boxed(),
+                Answer::Whole(whole) => stream::once(ready(Ok(whole.bytes))).boxed(),
+            };
+            stream::iter(model.map(Ok)).chain(answer).boxed()
+        }
+        Err(refused) => stream::once(ready(Ok(manner.broken(&Refusal::from(refused))))).boxed(),
+    });
+    manner.stream(Body::from_stream(alive.keep(sign.chain(rest).boxed())))
+}
+
+fn frames(
+    stream: BoxStream<'static, Passed>,
+    manner: &'static dyn Manner,
+) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
+    let frame = move |passed| match passed {
+        Passed::Bytes(bytes) => bytes,
+        Passed::Continued(model) => {
+            manner.comment(&format!("x-mainstay-continued: {model}")).unwrap_or_default()
+        }
+        Passed::Unrecorded => manner.comment(UNRECORDED).unwrap_or_default(),
+        Passed::Broken(broken) => manner.broken(&Refusal::from(broken)),
+    };
+    stream.map(move |passed| Ok(frame(passed)))
+}
+
+fn whole_or_begun(
+    relayed: Result<Relaying, Refused>,
+    (manner, alive): (&'static dyn Manner, Option<Alive>),
+) -> Response {
+    let relaying = match relayed {
+        Ok(relaying) => relaying,
+        Err(refused) => return Refusal::from(refused).into_response(),
+    };
     let Relaying { tier, model_used, attempt, standing, answer } = relaying;
     let mut response = match answer {
         Answer::Whole(whole) => {
@@ -97,14 +177,11 @@ fn answered(relaying: Relaying, manner: &'static dyn Manner) -> Response {
             response
         }
         Answer::Streamed(stream) => {
-            let frames = stream.map(move |passed| {
-                Ok::<_, Infallible>(match passed {
-                    Passed::Bytes(bytes) => bytes,
-                    Passed::Unrecorded => manner.comment(UNRECORDED).unwrap_or_default(),
-                    Passed::Broken(broken) => manner.broken(&Refusal::from(broken)),
-                })
-            });
-            manner.stream(Body::from_stream(frames))
+            let frames = frames(stream, manner);
+            manner.stream(match alive {
+                Some(alive) => Body::from_stream(alive.keep(frames.boxed())),
+                None => Body::from_stream(frames),
+            })
         }
     };
     limits::note(&mut response, standing);

@@ -57,6 +57,7 @@ fn server(server: &api::router::Config) -> Vec<Finding<'static>> {
         ("body_timeout", server.body_timeout),
         ("header_timeout", server.header_timeout),
         ("idle_timeout", server.idle_timeout),
+        ("keep_alive", server.keep_alive),
     ];
     let numbers = [
         ("connections_max", server.connections_max),

@@ -1,10 +1,10 @@
 //! The real binary under test: started on a free port with a data folder of its own, asked over HTTP, and broken.
 //!
 //! Reading order: [`client`] (HTTP by hand, so that nothing smooths over what the server does), [`server`] (starting
-//! and stopping the binary), [`folder`] (configurations), [`doors`] (a request at each door, and its end), [`database`]
+//! and stopping the binary), [`folder`] (configurations), [`doors`] (a request at each door, and its end), [`dialects`] (the same for each dialect's streams), [`database`]
 //! (what was recorded), [`certificates`] (those of TLS), [`collector`] (of OpenTelemetry), [`small_disk`] (one that is soon full), [`preload`] (other clocks and disks), [`figures`] (short and long forms); then the tests: [`access`], [`http`], [`openai`], [`anthropic`], [`bedrock`], [`refusals`],
 //! [`hostile`], [`tls`], [`ladder`], [`model`], [`crash`], [`loss`], [`drain`], [`store_faults`], [`descriptors`], [`clock`], [`soak`], [`configuration`], [`cli`], [`output`],
-//! [`footprint`], [`aws`], [`telemetry`], [`prometheus`].
+//! [`footprint`], [`aws`], [`telemetry`], [`prometheus`], [`streams`], [`assured`].
 #![expect(
     clippy::disallowed_methods,
     reason = "these tests watch real processes from outside, in real time; no port stands in between"
@@ -14,6 +14,8 @@
 mod access;
 #[cfg(test)]
 mod anthropic;
+#[cfg(test)]
+mod assured;
 #[cfg(test)]
 mod aws;
 #[cfg(test)]
@@ -38,6 +40,8 @@ mod crash;
 mod database;
 #[cfg(test)]
 mod descriptors;
+#[cfg(test)]
+mod dialects;
 #[cfg(test)]
 mod doors;
 #[cfg(test)]
@@ -76,6 +80,8 @@ mod small_disk;
 mod soak;
 #[cfg(test)]
 mod store_faults;
+#[cfg(test)]
+mod streams;
 #[cfg(test)]
 mod telemetry;
 #[cfg(test)]

@@ -6,9 +6,10 @@ use access::limits::Allowance;
 use domain::agent::{AgentVersion, Retention};
 use domain::interaction::{Door, FinishedTurn, GuardrailVerdict, Interaction, Outcome};
 use domain::model::Cost;
+use domain::residency::Residency;
 use domain::time::{Moment, Timestamp};
 use domain::token::Usage;
-use routing::AttemptLog;
+use routing::{Ask, AttemptLog, Skip, Want};
 use sha2::{Digest, Sha256};
 
 use super::RelayTurn;
@@ -20,11 +21,13 @@ use crate::turn::{Recorded, TurnError};
 
 /// What becomes the record.
 pub(super) struct Ledger {
-    pipeline: Arc<Pipeline>,
+    pub(super) pipeline: Arc<Pipeline>,
     pub(super) turn: RelayTurn,
     pub(super) attempts: AttemptLog,
     pub(super) started: Moment,
-    created: Timestamp,
+    pub(super) created: Timestamp,
+    /// Where the request may be processed, by itself and by its key.
+    residency: Residency,
     /// Which rung answers, once one does.
     pub(super) spoken: Option<Spoken>,
     /// Over the bytes that were passed on.
@@ -46,9 +49,11 @@ impl Ledger {
         (turn, allowance): (RelayTurn, Allowance),
         (started, created): (Moment, Timestamp),
     ) -> Self {
+        let residency = turn.residency.narrowed(&turn.principal.grant.residency);
         Self {
             pipeline,
             turn,
+            residency,
             attempts: AttemptLog::paid_from(allowance.purse()),
             _allowance: allowance,
             started,
@@ -57,6 +62,35 @@ impl Ledger {
             hasher: Sha256::new(),
             is_closed: false,
         }
+    }
+
+    /// The turn's question in the form of `request`.
+    pub(super) fn ask<'a, Request>(
+        &'a self,
+        request: &'a Request,
+        want: Want<'a>,
+        deadline: Moment,
+    ) -> Ask<'a, Request> {
+        Ask {
+            route: &self.turn.route,
+            request,
+            deadline,
+            prices: &self.turn.snapshot.models,
+            scores: &self.turn.snapshot.models,
+            residency: &self.residency,
+            affinity: self.turn.affinity,
+            question: None,
+            started: self.started,
+            skip: Skip::NONE,
+            want,
+            log: &self.attempts,
+            watcher: self.turn.watcher.as_deref(),
+        }
+    }
+
+    /// Records that the caller got no answer, or not all of it. Whether that could be written changes nothing for them.
+    pub(super) async fn fail(&mut self) {
+        let _ = self.close(Outcome::Failed).await;
     }
 
     /// Writes the record, as durably as the configuration asks. A caller who leaves meanwhile does not stop it.

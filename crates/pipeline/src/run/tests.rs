@@ -29,8 +29,8 @@ use domain::residency::Residency;
 use providers::Translated;
 use registry::folder::Folder;
 use registry::routes::{
-    HedgeName, ModelConfig, OverridesConfig, ProviderPlaces, RouteConfig, Settings, StrategyName,
-    TargetConfig, TierConfig, TierName, UnknownUseCase,
+    AssuredName, HedgeName, ModelConfig, OverridesConfig, ProviderPlaces, RouteConfig, Settings,
+    StrategyName, TargetConfig, TierConfig, TierName, UnknownUseCase,
 };
 use registry::snapshot::{BuildSettings, Current, Snapshot};
 use resilience::breakers::Breakers;
@@ -291,7 +291,11 @@ fn snapshot(tiers: &[TierName], unknown_use_case: UnknownUseCase) -> Snapshot {
         ]),
         routes: BTreeMap::from([(
             "standard".to_owned(),
-            RouteConfig { tiers: tiers.iter().map(tier).collect(), hedge: HedgeName::Off },
+            RouteConfig {
+                tiers: tiers.iter().map(tier).collect(),
+                hedge: HedgeName::Off,
+                assured: AssuredName::Off,
+            },
         )]),
         providers: ["cloud", "other"].map(|name| (name.to_owned(), ProviderPlaces::default())).into(),
         ..Settings::default()

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use domain::chat::{ChatRequest, Message, Role};
 use domain::document::Passage;
-use domain::model::Route;
+use domain::id::TargetId;
+use domain::model::{Assured, Route};
 use quality::source::Source;
 use registry::prompt::{Inputs, PassageInput, RenderError};
 use registry::snapshot::{Serving, Snapshot};
-use routing::{Affinity, Ask, AttemptLog, Router, Skip, Unanswered};
+use routing::{Affinity, Ask, AttemptLog, Router, Skip, Unanswered, Want};
 
 use crate::listener::Listener;
 use crate::run::closing::Spoken;
+use crate::seam::GO_ON;
 use crate::steps::retrieve::Certainty;
 use crate::trace::{Trace, Word};
 use crate::turn::Turn;
@@ -44,6 +46,11 @@ const SPEAKING_OF_CONTACT: &str =
     "You can call, phone, contact, reach, visit, write or email us and our team.";
 
 impl<'a> Asked<'a> {
+    /// Whether a sentence is released as soon as it holds: someone waits for it, and the route does not hold it back.
+    pub(crate) fn releases(&self) -> bool {
+        self.listener.is_live() && self.serving.route.assured != Assured::HoldBack
+    }
+
     pub(crate) fn passage_texts(&self) -> Vec<&'a str> {
         self.passages.iter().map(|passage| passage.text.as_str()).collect()
     }
@@ -144,10 +151,13 @@ pub(crate) async fn run(router: &Arc<Router>, asked: &Asked<'_>, again: &Again) 
     let residency = allowed.narrowed(&asked.turn.residency);
     let mut skip = again.skip;
     let mut broken_in = None;
+    // What a client has of an answer that broke off, and where.
+    let mut begun: Option<(Draft, TargetId)> = None;
     loop {
+        let rest = begun.as_ref().map(|(draft, _)| rest_of(&request, &draft.text));
         let ask = Ask {
             route,
-            request: &request,
+            request: rest.as_ref().unwrap_or(&request),
             deadline: asked.turn.deadline,
             prices: &asked.snapshot.models,
             scores: &asked.snapshot.models,
@@ -156,16 +166,28 @@ pub(crate) async fn run(router: &Arc<Router>, asked: &Asked<'_>, again: &Again) 
             question: Some(asked.question),
             started: asked.trace.started(),
             skip,
+            want: begun.as_ref().map_or(Want::Begun, |(_, broken)| Want::Rest { broken }),
             log: &asked.attempts,
             watcher: asked.turn.watcher.as_deref(),
         };
-        let answering = match router.ask(ask).await {
-            Ok(answering) => answering,
-            Err(missing) => return Generated::NoModel(Some(missing)),
+        let answering = match (router.ask(ask).await, begun.take()) {
+            (Ok(answering), begun) => (answering, begun.map(|(draft, _)| draft)),
+            // What was released stands, and is closed like any answer that broke off.
+            (Err(_), Some((draft, _))) => return Generated::Draft(Box::new(draft)),
+            (Err(missing), None) => return Generated::NoModel(Some(missing)),
         };
-        let tier_index = answering.tier_index;
-        let draft = reading::read(asked, answering).await;
+        let (answering, begun_draft) = answering;
+        let (tier_index, target) = (answering.tier_index, answering.target.clone());
+        let draft = match begun_draft {
+            None => reading::read(asked, answering).await,
+            Some(draft) => reading::go_on(asked, answering, draft).await,
+        };
         match &draft.end {
+            End::BrokenOff(reason) if draft.is_released() && route.assured == Assured::Continue => {
+                tracing::warn!(interaction.id = %asked.turn.interaction, reason, "an answer broke off, another model is asked to go on");
+                begun = Some((draft, target));
+                continue;
+            }
             End::BrokenOff(reason) if !draft.is_released() => {
                 tracing::warn!(interaction.id = %asked.turn.interaction, reason, "an answer broke off, asking again");
             }
@@ -174,6 +196,14 @@ pub(crate) async fn run(router: &Arc<Router>, asked: &Asked<'_>, again: &Again) 
         skip = after_break(route, tier_index, broken_in);
         broken_in = Some(tier_index);
     }
+}
+
+/// What is asked of whoever goes on after `said`.
+fn rest_of(request: &ChatRequest, said: &str) -> ChatRequest {
+    let mut request = request.clone();
+    request.messages.push(Message::new(Role::Assistant, said.trim_end()));
+    request.messages.push(Message::new(Role::User, GO_ON));
+    request
 }
 
 /// Where to ask after an answer broke off in the tier at `tier_index`: once more in this tier when it has another

@@ -10,8 +10,8 @@ use domain::ports::{BoxFuture, Retriever, SearchError};
 use pipeline::relay::Observer;
 use registry::folder::Folder;
 use registry::routes::{
-    HedgeName, ModelConfig, OverridesConfig, ProviderPlaces, RouteConfig, Settings, StrategyName, TakesName,
-    TargetConfig, TierConfig, TierName,
+    AssuredName, HedgeName, ModelConfig, OverridesConfig, ProviderPlaces, RouteConfig, Settings,
+    StrategyName, TakesName, TargetConfig, TierConfig, TierName,
 };
 use registry::snapshot::{BuildSettings, Snapshot};
 
@@ -27,6 +27,8 @@ pub(crate) struct Extras {
     /// From when on a call counts as slow; not for the model that runs here.
     pub(crate) slow_ms: Option<u64>,
     pub(crate) hedge: HedgeName,
+    /// What becomes of a stream that breaks off.
+    pub(crate) assured: AssuredName,
     /// In which order the targets of each tier are called, and what makes one cheaper or better than another.
     pub(crate) strategy: StrategyName,
 }
@@ -61,7 +63,7 @@ pub(crate) fn snapshot(tiers: &[Vec<String>], extras: Extras) -> Snapshot {
     };
     let provider = |model: &String| model.split('/').next().expect("a provider").to_owned();
     let rungs = tiers.iter().enumerate().map(tier).collect();
-    let route = RouteConfig { tiers: rungs, hedge: extras.hedge };
+    let route = RouteConfig { tiers: rungs, hedge: extras.hedge, assured: extras.assured };
     let priced = |model: &String| {
         let (input, output) = (Some(1.0), Some(1.0));
         let config = ModelConfig {

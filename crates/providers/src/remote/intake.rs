@@ -1,8 +1,9 @@
 //! What is made of an accepted call's bytes: portions for a caller, or chunks for ourselves.
 
 use std::collections::VecDeque;
+use std::marker::PhantomData;
 
-use domain::chat::{ChatChunk, RelayedPortion};
+use domain::chat::{ChatChunk, RelayedPortion, Saying};
 use domain::conversation::{Block, Delta, Event};
 use domain::ports::{ModelError, RelayError};
 use wire::stream::{EventReader, Portions, Progress, StreamError};
@@ -39,41 +40,56 @@ impl Intake for Passed {
     }
 }
 
-/// For ourselves: texts only, as nobody else's tools are named.
-pub(super) struct Chunks {
+/// For whoever must understand an answer: what `made` makes of its events, each with the block that it is part of.
+pub(super) struct Understood<T, E> {
     reader: Box<dyn EventReader>,
     events: Vec<Event>,
-    /// Whether what comes is said to people: thoughts are not.
-    is_said: bool,
-    ready: VecDeque<ChatChunk>,
+    block: Block,
+    ready: VecDeque<T>,
+    made: fn(&Block, Event) -> Option<T>,
+    error: PhantomData<fn() -> E>,
 }
 
-impl Chunks {
-    pub(super) fn new(reader: Box<dyn EventReader>) -> Self {
-        Self { reader, events: Vec::new(), is_said: false, ready: VecDeque::new() }
+/// All that is said, for a caller whose answer another model may have to go on with.
+pub(super) fn heard(reader: Box<dyn EventReader>) -> Understood<Saying, RelayError> {
+    Understood::new(reader, |block, event| match event {
+        Event::Delta { delta, .. } => Some(Saying::Said { block: block.clone(), delta }),
+        Event::Ended(ending) => Some(Saying::Ended(ending)),
+        Event::Begun { .. } | Event::Opened { .. } | Event::Closed { .. } => None,
+    })
+}
+
+/// For ourselves: texts only, as nobody else's tools are named. Thoughts are not said to people; a model that refuses
+/// says so in words, whatever its dialect calls them.
+pub(super) fn chunks(reader: Box<dyn EventReader>) -> Understood<ChatChunk, ModelError> {
+    Understood::new(reader, |block, event| match event {
+        Event::Delta { delta: Delta::Text(text), .. } if matches!(block, Block::Text | Block::Refusal) => {
+            Some(ChatChunk::Delta(text))
+        }
+        Event::Ended(ending) => Some(ChatChunk::Done { finish: ending.finish, usage: ending.usage }),
+        Event::Begun { .. } | Event::Opened { .. } | Event::Delta { .. } | Event::Closed { .. } => None,
+    })
+}
+
+impl<T, E> Understood<T, E> {
+    fn new(reader: Box<dyn EventReader>, made: fn(&Block, Event) -> Option<T>) -> Self {
+        let (events, ready) = (Vec::new(), VecDeque::new());
+        Self { reader, events, block: Block::Thought, ready, made, error: PhantomData }
     }
 
     fn take(&mut self) {
         for event in self.events.drain(..) {
-            match event {
-                // A model that refuses says so in words, whatever its dialect calls them.
-                Event::Opened { block, .. } => self.is_said = matches!(block, Block::Text | Block::Refusal),
-                Event::Delta { delta: Delta::Text(text), .. } if self.is_said => {
-                    self.ready.push_back(ChatChunk::Delta(text));
-                }
-                Event::Ended(ending) => {
-                    let (finish, usage) = (ending.finish, ending.usage);
-                    self.ready.push_back(ChatChunk::Done { finish, usage });
-                }
-                Event::Begun { .. } | Event::Delta { .. } | Event::Closed { .. } => {}
+            if let Event::Opened { block, .. } = &event {
+                self.block = block.clone();
             }
+            self.ready.extend((self.made)(&self.block, event));
         }
     }
 }
 
-impl Intake for Chunks {
-    type Item = ChatChunk;
-    type Error = ModelError;
+impl<T: Send + 'static, E: From<ModelError> + Send + 'static> Intake for Understood<T, E> {
+    type Item = T;
+    type Error = E;
 
     fn push(&mut self, bytes: &[u8]) -> Result<Progress, StreamError> {
         let read = self.reader.push(bytes, &mut self.events);
@@ -87,7 +103,7 @@ impl Intake for Chunks {
         read
     }
 
-    fn give_out(&mut self) -> Option<ChatChunk> {
+    fn give_out(&mut self) -> Option<T> {
         self.ready.pop_front()
     }
 }

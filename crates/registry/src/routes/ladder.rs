@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use domain::id::{ModelId, ProviderName, RegionName, RouteName, TargetId};
 use domain::model::{
-    Difficulty, Hedge, Overrides, Prefer, Quality, Route, RouteTier, Sticky, Strategy, Target, TargetKind,
-    Tier,
+    Assured, Difficulty, Hedge, Overrides, Prefer, Quality, Route, RouteTier, Sticky, Strategy, Target,
+    TargetKind, Tier,
 };
 use domain::residency::Place;
 
 use super::{
-    EMBEDDED, Facts, HedgeName, OtherRegions, PreferName, RouteConfig, Settings, StickyName, StrategyName,
-    TakesName, TargetConfig, TierConfig, TierName, check_provider,
+    AssuredName, EMBEDDED, Facts, HedgeName, OtherRegions, PreferName, RouteConfig, Settings, StickyName,
+    StrategyName, TakesName, TargetConfig, TierConfig, TierName, check_provider,
 };
 
 /// The settings, and what was read of them already.
@@ -31,7 +31,16 @@ pub(super) fn route(name: &str, config: &RouteConfig, known: Known<'_>) -> Resul
         }
         HedgeName::On => Hedge::On,
     };
-    Ok(Route { name: RouteName::from(name), tiers, hedge })
+    let n_targets: usize = tiers.iter().map(|tier| tier.targets.len()).sum();
+    let assured = match config.assured {
+        AssuredName::Off => Assured::Off,
+        AssuredName::HoldBack => Assured::HoldBack,
+        AssuredName::Continue if n_targets < 2 => {
+            return Err("assured = \"continue\" needs a second target that can go on".to_owned());
+        }
+        AssuredName::Continue => Assured::Continue,
+    };
+    Ok(Route { name: RouteName::from(name), tiers, hedge, assured })
 }
 
 fn route_tier(config: &TierConfig, known: Known<'_>) -> Result<RouteTier, String> {

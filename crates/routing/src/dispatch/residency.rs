@@ -19,7 +19,7 @@ use resilience::chance;
 
 use super::simulation::script;
 use super::tests::House;
-use crate::ask::{Ask, Reason, Skip, Why};
+use crate::ask::{Ask, Reason, Skip, Want, Why};
 use crate::attempt::AttemptLog;
 use crate::scripted::{Act, Scripted, Seeded, read, remote};
 use crate::strategy::Affinity;
@@ -115,6 +115,7 @@ async fn caller(house: &House, (n, residency): (usize, &Residency), rng: &Seeded
         question: None,
         started: now,
         skip: Skip::NONE,
+        want: Want::Begun,
         log: &log,
         watcher: None,
     };

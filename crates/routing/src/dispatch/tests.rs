@@ -7,9 +7,9 @@ use std::time::Duration;
 use domain::chat::{ChatRequest, Finish, Message, Role};
 use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::id::{ModelId, ProviderName, RouteName, TargetId};
-use domain::interaction::{Attempt, AttemptResult};
+use domain::interaction::{Attempt, AttemptResult, Chosen};
 use domain::model::{
-    Cost, Hedge, Model, Overrides, Prices, Route, RouteTier, Sticky, Strategy, TargetKind, Tier,
+    Assured, Cost, Hedge, Model, Overrides, Prices, Route, RouteTier, Sticky, Strategy, TargetKind, Tier,
 };
 use domain::money::{Amount, Nanos};
 use domain::ports::{ChatModel, Clock};
@@ -24,7 +24,7 @@ use resilience::bulkhead;
 use resilience::hedge;
 use resilience::policy;
 
-use crate::ask::{Answering, Ask, Dispatched, Reason, Skip, Unanswered, Why};
+use crate::ask::{Answering, Ask, Dispatched, Reason, Skip, Unanswered, Want, Why};
 use crate::attempt::AttemptLog;
 use crate::router::{Parts, Router};
 use crate::scripted::{Act, FOREVER, PausedClock, Scripted, Seeded, USAGE, read, remote};
@@ -85,7 +85,12 @@ impl House {
             targets: vec![remote(&format!("p{index}/m"), 1)],
             overrides: Overrides::default(),
         });
-        let route = Route { name: RouteName::from("standard"), tiers: tiers.collect(), hedge: Hedge::Off };
+        let route = Route {
+            name: RouteName::from("standard"),
+            tiers: tiers.collect(),
+            hedge: Hedge::Off,
+            assured: Assured::Off,
+        };
         Self { router, clock, route, catalogue: BTreeMap::new() }
     }
 
@@ -122,6 +127,7 @@ impl House {
             question: None,
             started: now,
             skip: Skip::NONE,
+            want: Want::Begun,
             log,
             watcher: None,
         };
@@ -149,6 +155,39 @@ fn results(attempts: &[Attempt]) -> Vec<(&str, &str)> {
 
 fn refused(unanswered: &Unanswered) -> Vec<Why> {
     unanswered.skipped.iter().map(|skipped| skipped.why).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_held_back_is_tried_again_wherever_it_breaks_off() {
+    let broken = Scripted::always(vec![Act::Say("Half an"), Act::Fail(Fault::provider(Kind::Transient))]);
+    let silent = Scripted::always(vec![Act::Say("Half an"), Act::Wait(FOREVER)]);
+    for first in [broken, silent] {
+        let whole = Scripted::always(vec![Act::Say("Whole"), Act::Say("."), Act::Done(Finish::Stop)]);
+        let house = House::new(&[&first, &whole]);
+        let log = AttemptLog::default();
+        let answering = house.ask_changed(&log, |ask| ask.want = Want::Whole).await.expect("an answer");
+        assert_eq!((answering.target.as_str(), answering.tier), ("p1/m", Tier::Fallback));
+        let results =
+            |attempts: Vec<Attempt>| attempts.into_iter().map(|attempt| attempt.result).collect::<Vec<_>>();
+        let broke = AttemptResult::Failed(Kind::Truncated);
+        assert_eq!(results(log.take()), [broke, broke, AttemptResult::Answered], "before anyone reads it");
+        assert_eq!(read(answering.stream).await.0, "Whole.");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_broke_off_is_not_asked_for_the_rest() {
+    let (broken, other) = (Scripted::answers("One."), Scripted::answers("Two."));
+    let house = House::new(&[&broken, &other]);
+    let log = AttemptLog::default();
+    // As an ask of any life may hold it.
+    let first: &'static TargetId = Box::leak(Box::new(TargetId::from("p0/m")));
+    let answering =
+        house.ask_changed(&log, |ask| ask.want = Want::Rest { broken: first }).await.expect("an answer");
+    assert_eq!(read(answering.stream).await.0, "Two.");
+    assert_eq!(broken.n_calls(), 0);
+    let attempts = log.take();
+    assert_eq!(attempts[0].chosen, Some(Chosen::Continued));
 }
 
 #[tokio::test(start_paused = true)]

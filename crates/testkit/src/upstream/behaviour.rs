@@ -89,6 +89,8 @@ pub enum Behaviour {
     Cut(usize),
     /// Closes properly after two words: the HTTP body ends well, the answer does not.
     Unfinished,
+    /// The same after so many words of this text.
+    UnfinishedText(String, usize),
     /// Sends an unreadable frame after so many words.
     Malformed(usize),
     /// Sends one byte at a time.

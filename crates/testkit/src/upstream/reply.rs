@@ -204,6 +204,7 @@ impl<W: AsyncWrite + Unpin> Reply<'_, W> {
                 self.some_words(WORDS_BEFORE_FAULT).await?;
                 self.end().await
             }
+            Behaviour::UnfinishedText(text, n_words) => self.unfinished(text, *n_words).await,
             Behaviour::ErrorFirst(body) => {
                 self.event(body).await?;
                 self.end().await
@@ -254,6 +255,15 @@ impl<W: AsyncWrite + Unpin> Reply<'_, W> {
         }
         let all = words(Behaviour::TEXT);
         self.stream(Script::usual(all.get(WORDS_BEFORE_FAULT..).unwrap_or_default())).await
+    }
+
+    /// So many words of `text`, and then a proper end of the body.
+    async fn unfinished(&mut self, text: &str, n_words: usize) -> Sent {
+        for word in words(text).iter().take(n_words) {
+            let frame = self.frame(&json!({"content": word}), None);
+            self.event(&frame).await?;
+        }
+        self.end().await
     }
 
     /// The same faults where no stream was asked for.

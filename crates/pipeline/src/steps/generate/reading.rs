@@ -7,6 +7,7 @@ use std::time::Duration;
 use domain::chat::{ChatChunk, Finish};
 use domain::fault::Kind;
 use domain::interaction::{GuardrailAction, GuardrailVerdict};
+use domain::ports::ChatStream;
 use domain::time::Moment;
 use futures_util::StreamExt;
 use guardrails::GuardStream;
@@ -18,6 +19,7 @@ use quality::source::{fuller, is_echo};
 use routing::Answering;
 
 use crate::run::closing::Spoken;
+use crate::seam::Seam;
 use crate::steps::generate::Asked;
 
 /// What a model wrote, as far as it holds.
@@ -83,9 +85,17 @@ pub(crate) async fn read(asked: &Asked<'_>, answering: Answering) -> Draft {
         has_substance: false,
         released: 0,
     };
-    let guard = asked.serving.guard.stream();
-    let mut reading = Reading { asked, draft, guard, sentences: SentenceStream::default() };
-    let mut stream = answering.stream;
+    read_on(Reading::of(asked, draft), answering.stream).await
+}
+
+/// Reads `answering` as the rest of `draft`, which broke off after its client had some of it.
+pub(crate) async fn go_on(asked: &Asked<'_>, answering: Answering, draft: Draft) -> Draft {
+    let seam = Some(Seam::after(&draft.text));
+    let draft = Draft { spoken: Spoken::of(&answering), tier_index: answering.tier_index, ..draft };
+    read_on(Reading { seam, ..Reading::of(asked, draft) }, answering.stream).await
+}
+
+async fn read_on(mut reading: Reading<'_>, mut stream: ChatStream) -> Draft {
     while let Some(chunk) = stream.next().await {
         let flow = match chunk {
             Ok(ChatChunk::Delta(text)) => reading.delta(&text).await,
@@ -105,11 +115,19 @@ struct Reading<'a> {
     draft: Draft,
     guard: GuardStream,
     sentences: SentenceStream,
+    /// Where the answer goes on in another model's words.
+    seam: Option<Seam>,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    fn of(asked: &'a Asked<'a>, draft: Draft) -> Self {
+        let guard = asked.serving.guard.stream();
+        Self { asked, draft, guard, sentences: SentenceStream::default(), seam: None }
+    }
+
     async fn delta(&mut self, text: &str) -> ControlFlow<()> {
-        for sentence in self.sentences.push(text) {
+        let joined = self.seam.as_mut().map(|seam| seam.push(text));
+        for sentence in self.sentences.push(joined.as_deref().unwrap_or(text)) {
             self.take(&sentence).await?;
         }
         ControlFlow::Continue(())
@@ -119,6 +137,10 @@ impl Reading<'_> {
         match finish {
             // Agents name no tools: a call that comes all the same ends what was said.
             Finish::Stop | Finish::StopText | Finish::ToolUse => {
+                let rest = self.seam.as_mut().map(Seam::finish).unwrap_or_default();
+                for sentence in self.sentences.push(&rest) {
+                    self.take(&sentence).await?;
+                }
                 for sentence in self.sentences.finish() {
                     self.take(&sentence).await?;
                 }
@@ -203,7 +225,7 @@ impl Reading<'_> {
         let sentence = if draft.text.is_empty() { sentence.trim_start() } else { sentence };
         draft.text.push_str(sentence);
         draft.has_substance |= !is_stock(sentence.trim());
-        if draft.has_substance && self.asked.listener.is_live() {
+        if draft.has_substance && self.asked.releases() {
             let text = draft.text.get(draft.released..).unwrap_or_default().to_owned();
             draft.released = draft.text.len();
             self.asked.listener.text(text).await;

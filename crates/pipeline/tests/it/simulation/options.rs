@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pipeline::parts::{Durability, OnFailure, RecordsConfig};
-use registry::routes::{HedgeName, StrategyName};
+use registry::routes::{AssuredName, HedgeName, StrategyName};
 use resilience::{backoff, breaker, budget, bulkhead, hedge, policy, shedding};
 use testkit::SeededRng;
 
@@ -119,6 +119,7 @@ impl Options {
         let extras = Extras {
             slow_ms: rng.percent(40).then(|| rng.between(200, 3_000)),
             hedge: if n_remote > 1 && rng.percent(50) { HedgeName::On } else { HedgeName::Off },
+            assured: AssuredName::Off,
             strategy: rng.pick(&STRATEGIES),
         };
         let n_models = u64::try_from(tiers.iter().flatten().count()).expect("few");

@@ -120,6 +120,7 @@ impl Visitor<'_> {
                             world.turns.with(turn, |seen| seen.has_released = true);
                             text.push_str(std::str::from_utf8(&bytes).expect("text"));
                         }
+                        Passed::Continued(_) => {}
                         Passed::Unrecorded => recorded = Recorded::No,
                         Passed::Broken(reason) => broken = Some(reason),
                     }
