@@ -3,11 +3,12 @@
 #   bench/parts.sh commits       records made safe on disk per second, with 1, 16 and 64 writers
 #   bench/parts.sh generation    the embedded engine: prompt and answer tokens per second, 1 and 2 threads
 #   bench/parts.sh search        time of a search, and how well it finds, by words and hybrid
+#   bench/parts.sh likeness      from which cosine on two questions may share an answer (DATA: further files, questions by intent)
 #   bench/parts.sh answers       the suite of finance questions, asked of a running server (URL)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . bench/result.sh
-part="${1:?usage: bench/parts.sh commits|generation|search|answers}"
+part="${1:?usage: bench/parts.sh commits|generation|search|likeness|answers}"
 model="${MODEL:-qwen2.5-coder-1.5b}"
 cores=${CORES:-0-$(( $(nproc) - 1 ))}                              # CORES=0 pins to one core
 
@@ -34,6 +35,11 @@ measure() {
     search)
       pull all-minilm-l6-v2
       example calibration config/knowledge/finance "$models/all-minilm-l6-v2" ;;
+    likeness)
+      pull all-minilm-l6-v2
+      # Unquoted: DATA names any number of files.
+      # shellcheck disable=SC2086
+      example likeness "$models/all-minilm-l6-v2" bench/likeness.jsonl config/suites/finance*.jsonl ${DATA:-} ;;
     answers)
       build mainstay
       "$bin/mainstay" bench run --suite "${SUITE:-config/suites/finance.jsonl}" --url "${URL:-http://127.0.0.1:8080}" ;;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
+use domain::cache::Wish;
 use domain::chat::Relayed;
 use domain::id::ContentHash;
 use domain::residency::Residency;
@@ -26,6 +27,7 @@ use crate::anthropic::headers::is_anthropic;
 use crate::anthropic::manner::Anthropic;
 use crate::bedrock::manner::Bedrock;
 use crate::body::read_json_bytes;
+use crate::cached;
 use crate::caller::Caller;
 use crate::dialect::manner::Manner;
 use crate::dialect::refusal::Refusal;
@@ -46,6 +48,8 @@ pub(crate) struct Asked {
     streams_until: Option<Moment>,
     class: Class,
     residency: Residency,
+    /// Whether an earlier answer will do.
+    cache: Wish,
     /// The conversation, where the caller names it.
     session: Option<String>,
 }
@@ -78,6 +82,7 @@ pub(crate) async fn read<E: Into<Refusal> + Send + 'static>(
 ) -> Result<Asked, Refusal> {
     let (deadline, class) = (api.deadline(headers)?, Api::class(headers)?);
     let (residency, session) = (Api::residency(headers)?, session(headers));
+    let cache = cached::wish(headers)?;
     let streams_until = headers.contains_key("x-mainstay-timeout-ms").then_some(deadline);
     let body = read_json_bytes(headers, body, api.dialect_body_limits(), api.clock.as_ref()).await?;
     let is_large = body.len() > READ_HERE_BYTES_MAX;
@@ -92,7 +97,7 @@ pub(crate) async fn read<E: Into<Refusal> + Send + 'static>(
             read.map_err(|_| Problem::internal("the body could not be read"))??
         }
     };
-    Ok(Asked { relayed, hash, deadline, streams_until, class, residency, session })
+    Ok(Asked { relayed, hash, deadline, streams_until, class, residency, cache, session })
 }
 
 /// Answers a request: an agent does, or a bare model.

@@ -13,6 +13,7 @@ mod allowed;
 mod anthropic;
 mod bedrock;
 mod body;
+mod cached;
 mod caller;
 mod client_address;
 pub mod cors;

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use domain::interaction::{Interaction, Outcome};
 use domain::limit::Level;
 use domain::model::{Cost, Tier};
+use domain::money::Amount;
 use domain::signal::metric;
 use http::{HeaderMap, header};
 use parking_lot::Mutex;
@@ -102,6 +103,8 @@ pub struct Calling {
     pub records_lost: u64,
     /// Requests that limits refused, since the start, by level and reason.
     pub limited: Vec<((&'static str, &'static str), u64)>,
+    /// Answers that are given again.
+    pub cached: cache::Reading,
     /// What is left of budgets.
     pub budgets: Vec<(Level, BudgetReading)>,
     /// What collectors were told, where there is one.
@@ -118,6 +121,7 @@ pub struct Metrics {
     first_token: Histograms<TargetLabels>,
     tokens: Family<KindLabels, Counter>,
     cost: Usd,
+    saved: Usd,
     unpriced: Counter,
     degraded: Family<AgentLabels, Counter>,
     guardrail: Family<ActionLabels, Counter>,
@@ -149,6 +153,7 @@ impl Default for Metrics {
             first_token: Family::new_with_constructor(long_histogram),
             tokens: Family::default(),
             cost: Counter::default(),
+            saved: Counter::default(),
             unpriced: Counter::default(),
             degraded: Family::default(),
             guardrail: Family::default(),
@@ -162,6 +167,13 @@ impl Default for Metrics {
         metrics.register();
         metrics
     }
+}
+
+/// A float is fine for a dashboard's sum; the ledger keeps the exact amounts.
+fn dollars(amount: Amount) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a dashboard's sum, not the ledger")]
+    let dollars = amount.0 as f64 / 1e15;
+    dollars.max(0.0)
 }
 
 /// The library appends the unit by itself.
@@ -192,6 +204,11 @@ impl Metrics {
             metric::COST,
             "Cost of all attempts in US dollars, as far as it is known",
             self.cost.clone(),
+        );
+        registry.register(
+            metric::CACHE_SAVED,
+            "What answers that were given again had cost the first time, in US dollars",
+            self.saved.clone(),
         );
         registry.register(metric::UNPRICED, "Turns whose cost is not known", self.unpriced.clone());
         registry.register(metric::DEGRADED, "Static answers", self.degraded.clone());
@@ -249,6 +266,10 @@ impl Observer for Metrics {
         self.requests.get_or_create(&RequestLabels { door, outcome, tier }).inc();
         self.request_duration.get_or_create(&DoorLabels { door }).observe(interaction.latency.as_secs_f64());
         for attempt in &interaction.attempts {
+            if !attempt.is_call() {
+                self.saved.inc_by(dollars(attempt.saved));
+                continue;
+            }
             let target: Arc<str> = attempt.target.as_str().into();
             let labels = AttemptLabels { target: Arc::clone(&target), result: attempt.result.name() };
             self.attempts.get_or_create(&labels).inc();
@@ -266,10 +287,7 @@ impl Observer for Metrics {
             self.tokens.get_or_create(&KindLabels { kind }).inc_by(u64::from(count.0));
         }
         for amount in interaction.attempts.iter().filter_map(|attempt| attempt.cost.amount()) {
-            // A float is fine for a dashboard's sum; the ledger keeps the exact amounts.
-            #[expect(clippy::cast_precision_loss, reason = "a dashboard's sum, not the ledger")]
-            let dollars = amount.0 as f64 / 1e15;
-            self.cost.inc_by(dollars.max(0.0));
+            self.cost.inc_by(dollars(amount));
         }
         if interaction.cost == Cost::Unpriced {
             self.unpriced.inc();

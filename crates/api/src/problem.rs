@@ -71,6 +71,8 @@ codes! {
     not_local, FORBIDDEN, "not_local", "Only local requests are accepted";
     /// Nothing has this path or id.
     not_found, NOT_FOUND, "not_found", "There is no such thing";
+    /// Only an earlier answer was wanted, and there is none.
+    not_cached, GATEWAY_TIMEOUT, "not_cached", "There is no earlier answer";
     /// The path exists, for other methods.
     method_not_allowed, METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not take this method";
     /// What is there forbids the change.
@@ -175,6 +177,7 @@ impl From<pipeline::turn::TurnError> for Problem {
             TurnError::UnknownUseCase { .. } => Self::unknown_use_case(error.to_string()),
             TurnError::NotAllowed { .. } => Self::forbidden(error.to_string()),
             TurnError::NotRecorded => Self::not_recorded(error.to_string()),
+            TurnError::NotCached => Self::not_cached(error.to_string()),
             TurnError::SessionBusy => Self::session_busy(error.to_string()),
         }
     }

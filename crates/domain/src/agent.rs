@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::cache;
 use crate::chat::Parameters;
 use crate::id::{AgentName, CollectionName, RouteName};
 use crate::residency::Residency;
@@ -78,6 +79,8 @@ pub struct Agent {
     pub retention: Retention,
     /// What is kept of `/generate` calls.
     pub retention_generate: Retention,
+    /// Which of its answers are given again; `None` for none.
+    pub cache: Option<cache::Rules>,
     /// Product classes, which choose the disclaimers of its degraded answer.
     pub product_classes: Vec<String>,
 }

@@ -8,6 +8,7 @@ use crate::document::Citation;
 use crate::fault;
 use crate::id::{CaseId, ContentHash, InteractionId, ModelId, SessionId, SnapshotId, TargetId, TenantId};
 use crate::model::Tier;
+use crate::money::Amount;
 use crate::price::{Cost, PriceVersion};
 use crate::principal::Asker;
 use crate::session::SessionTurn;
@@ -209,10 +210,20 @@ pub struct Attempt {
     pub prices: Option<PriceVersion>,
     /// What it cost.
     pub cost: Cost,
+    /// What an answer that was given again had cost the first time, as far as that is known.
+    pub saved: Amount,
     /// How it ended.
     pub result: AttemptResult,
     /// Why the model stopped, where it said so; told to who watches, and not kept in records.
     pub finish: Option<Finish>,
+}
+
+impl Attempt {
+    /// Whether a model was called: not where an earlier answer was given again.
+    #[must_use]
+    pub fn is_call(&self) -> bool {
+        self.result != AttemptResult::Cached
+    }
 }
 
 /// Why a target was called.
@@ -246,11 +257,15 @@ pub enum Chosen {
     Hedge,
     /// It goes on with a streamed answer that broke off elsewhere.
     Continued,
+    /// It is not called: its answer to the same question is given again.
+    CacheHit,
+    /// It is not called: its answer to a question like it is given again.
+    CacheSemantic,
 }
 
 impl Chosen {
     /// All, for parsing.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Only,
         Self::Priority,
         Self::Weighted,
@@ -265,6 +280,8 @@ impl Chosen {
         Self::Retry,
         Self::Hedge,
         Self::Continued,
+        Self::CacheHit,
+        Self::CacheSemantic,
     ];
 
     /// The stable name used in records.
@@ -285,6 +302,8 @@ impl Chosen {
             Self::Retry => "retry",
             Self::Hedge => "hedge",
             Self::Continued => "continued",
+            Self::CacheHit => "cache_hit",
+            Self::CacheSemantic => "cache_semantic",
         }
     }
 }
@@ -298,6 +317,8 @@ pub enum AttemptResult {
     Failed(fault::Kind),
     /// Nobody waited for it any more.
     Cancelled,
+    /// No call was made: an earlier answer was given again.
+    Cached,
 }
 
 impl AttemptResult {
@@ -308,6 +329,7 @@ impl AttemptResult {
             Self::Answered => "answered",
             Self::Failed(kind) => kind.name(),
             Self::Cancelled => "cancelled",
+            Self::Cached => "cached",
         }
     }
 }

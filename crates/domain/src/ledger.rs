@@ -174,6 +174,10 @@ impl Tokens {
 pub struct Sums {
     /// Calls.
     pub calls: u64,
+    /// Answers that were given again, without a call.
+    pub cached_answers: u64,
+    /// What these had cost the first time.
+    pub saved: Amount,
     /// Those whose tokens are estimated.
     pub estimated_calls: u64,
     /// Those whose model has no price: what they cost is not in the amounts.
@@ -189,6 +193,11 @@ pub struct Sums {
 impl Sums {
     /// Adds `entry`.
     pub fn add(&mut self, entry: &Entry) {
+        self.saved = self.saved.plus(entry.attempt.saved);
+        if !entry.attempt.is_call() {
+            self.cached_answers += 1;
+            return;
+        }
         self.calls += 1;
         if let Some(usage) = entry.used() {
             self.tokens.add(usage);
@@ -285,6 +294,7 @@ mod tests {
             estimate: usage.filter(|_| is_estimate),
             prices: None,
             cost,
+            saved: Amount::ZERO,
             result: AttemptResult::Answered,
             finish: None,
         };
@@ -318,6 +328,22 @@ mod tests {
             (total.calls, total.exact, total.estimated, total.tokens.output),
             (3, Amount(1), Amount(20), 6)
         );
+    }
+
+    #[test]
+    fn an_answer_given_again_is_no_call_and_costs_nothing() {
+        let mut again = entry("p/a", 0, Cost::FREE);
+        let attempt = &mut again.attempt;
+        (attempt.result, attempt.usage, attempt.saved) = (AttemptResult::Cached, None, Amount(7));
+        let prices = Prices::flat("v2", Nanos(10), Nanos(100));
+        let priced = Model { prices: prices.into(), ..Model::unknown("p/a".into()) };
+        again.reprice(&BTreeMap::from([(priced.id.clone(), priced)]));
+        let mut sums = Sums::default();
+        for entry in [&entry("p/a", 0, Cost::Exact(Amount(7))), &again, &again] {
+            sums.add(entry);
+        }
+        assert_eq!((sums.calls, sums.cached_answers, sums.tokens.input), (1, 2, 3));
+        assert_eq!((sums.amount(), sums.saved, again.attempt.cost), (Amount(7), Amount(14), Cost::FREE));
     }
 
     #[test]

@@ -4,13 +4,14 @@
 //! [`chat`], [`model`] and [`price`] (asking a model), [`residency`] (where that may be), [`conversation`] and [`embedding`] (what dialects are translated through),
 //! [`document`] (knowledge), [`agent`] (what answers),
 //! [`principal`], [`grant`] and [`key`] (who asks, and what it may),
-//! [`limit`] and [`spending`] (how much it may use),
+//! [`limit`] and [`spending`] (how much it may use), [`cache`] (answers that are given again),
 //! [`interaction`], [`ledger`], [`session`] and [`feedback`] (what is kept), [`signal`] (names for telemetry), [`trace_context`] (traces over many services),
 //! [`ports`] (traits that outer crates implement), [`alarm`] (many waits on one timer of the `Clock`).
 #![deny(missing_docs)]
 
 pub mod agent;
 pub mod alarm;
+pub mod cache;
 pub mod chat;
 pub mod conversation;
 pub mod document;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::cache;
 use crate::id::{ModelId, ProviderName, RegionName, RouteName, TargetId};
 use crate::ports::Scoreboard;
 use crate::residency::{Place, Residency};
@@ -299,6 +300,8 @@ pub struct Route {
     pub hedge: Hedge,
     /// What becomes of a stream that breaks off.
     pub assured: Assured,
+    /// Which answers to requests that are relayed along it are given again; `None` for none.
+    pub cache: Option<cache::Rules>,
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ pub mod step {
     pub const CLARITY: &str = "check_intent_clarity";
     /// Finds passages (runs beside the intent).
     pub const RETRIEVE: &str = "retrieve";
+    /// Looks for an earlier answer; only where the agent says so.
+    pub const CACHE: &str = "look_up_answer";
     /// Asks a model.
     pub const GENERATE: &str = "generate_response";
     /// Output guardrails.
@@ -27,13 +29,14 @@ pub mod step {
     /// Takes feedback.
     pub const FEEDBACK: &str = "collect_feedback";
     /// All, for reading records.
-    pub const ALL: [&str; 12] = [
+    pub const ALL: [&str; 13] = [
         ADMIT,
         CAPTURE,
         GUARD_INPUT,
         INTENT,
         CLARITY,
         RETRIEVE,
+        CACHE,
         GENERATE,
         GUARD_OUTPUT,
         VALIDATE,
@@ -79,6 +82,16 @@ pub mod metric {
     pub const MEMORY_USED: &str = "mainstay_memory_used_bytes";
     /// Memory that may be used.
     pub const MEMORY_LIMIT: &str = "mainstay_memory_limit_bytes";
+    /// Requests for which an earlier answer was looked for, by what came of it.
+    pub const CACHE_REQUESTS: &str = "mainstay_cache_requests";
+    /// Requests that waited for the answer to another one that asked the same.
+    pub const CACHE_WAITED: &str = "mainstay_cache_waited";
+    /// Answers that are kept.
+    pub const CACHE_ENTRIES: &str = "mainstay_cache_entries";
+    /// Bytes of the answers that are kept.
+    pub const CACHE_SIZE: &str = "mainstay_cache_size_bytes";
+    /// What answers that were given again had cost the first time, in US dollars.
+    pub const CACHE_SAVED: &str = "mainstay_cache_saved_usd";
     /// Seconds to the first token by target.
     pub const TIME_TO_FIRST_TOKEN: &str = "mainstay_time_to_first_token_seconds";
     /// Tokens by kind.

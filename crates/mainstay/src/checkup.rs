@@ -47,6 +47,7 @@ impl Gauges for ServerCheckup {
             hedges: assembly.router.hedges(),
             records_lost: assembly.pipeline.records_lost(),
             limited: assembly.pipeline.limits().refused(),
+            cached: assembly.pipeline.cached(),
             budgets: assembly.pipeline.limits().remaining(now(assembly)),
             telemetry: assembly.telemetry.as_ref().map(|hub| hub.read()),
         };

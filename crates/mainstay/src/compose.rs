@@ -11,8 +11,10 @@ use domain::id::ProviderName;
 use domain::ports::{BreakerLog, ChatModel, Clock, Keys};
 use knowledge::Library;
 use parking_lot::Mutex;
+use pipeline::cached::Cached;
 use pipeline::parts::{Parts, Pipeline};
-use registry::snapshot::Current;
+use registry::folder::Folder;
+use registry::snapshot::{Current, Snapshot};
 use resilience::breakers::Breakers;
 use resilience::shedding::Gate;
 use routing::Router;
@@ -72,8 +74,7 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
     let router = Arc::new(router(&config.resilience, &breakers, &clock_port));
     router.provide(with_embedded(made, &clock_port, (&slot, &sentences)));
     startup.progress("reading the knowledge");
-    let library = Arc::new(Library::new(Arc::clone(&store) as _, None));
-    load_knowledge(&library, &folder, &snapshot).await?;
+    let library = open_library(&store, (&folder, &snapshot)).await?;
     let current = Arc::new(Current::new(snapshot));
     let pipeline = Arc::new(Pipeline::new(Parts {
         clock: Arc::clone(&clock) as _,
@@ -85,6 +86,7 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
         retriever: Arc::clone(&library) as _,
         sessions: Arc::clone(&store) as _,
         records: Arc::clone(&store) as _,
+        cached: cached(&config.cache, &clock_port, &sentences),
         config: config.records,
         tasks: tasks.clone(),
     }));
@@ -135,6 +137,15 @@ fn calls_out(bulkhead: &resilience::bulkhead::Config) -> outbound::Config {
     outbound::Config { calls_max: usual.calls_max.max(calls.saturating_mul(TARGETS_A_PROVIDER)), ..usual }
 }
 
+/// Room for answers that are given again; the sentence encoder comes later.
+fn cached(config: &cache::Config, clock: &Arc<dyn Clock>, sentences: &Arc<EmbedderSlot>) -> Cached {
+    let slot = Arc::clone(sentences);
+    Cached {
+        answers: cache::Answers::new(config, Arc::clone(clock)),
+        sentences: Arc::new(move || providers::Sentences::embedder(slot.as_ref())),
+    }
+}
+
 async fn open_limits(
     config: &access::limits::Config,
     clock: &Arc<dyn Clock>,
@@ -149,6 +160,16 @@ async fn open_limits(
     let meters = Arc::new(meters);
     keeper.govern(Arc::clone(&meters));
     Ok(meters)
+}
+
+/// The articles, searchable by words; the sentence encoder comes later.
+async fn open_library(
+    store: &Arc<Store>,
+    (folder, snapshot): (&Folder, &Snapshot),
+) -> anyhow::Result<Arc<Library>> {
+    let library = Arc::new(Library::new(Arc::clone(store) as _, None));
+    load_knowledge(&library, folder, snapshot).await?;
+    Ok(library)
 }
 
 async fn restore(breakers: &Breakers, store: &Store) {

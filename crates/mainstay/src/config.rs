@@ -60,6 +60,9 @@ pub(crate) struct Config {
     /// What collectors of OpenTelemetry are told: see [observability.md](observability.md).
     #[serde(default)]
     pub(crate) telemetry: telemetry::Config,
+    /// How much is kept of answers that are given again.
+    #[serde(default)]
+    pub(crate) cache: cache::Config,
     /// Conversations.
     #[serde(default)]
     pub(crate) sessions: SessionsConfig,

@@ -12,6 +12,7 @@ use routing::Router;
 use serde::Deserialize;
 use tokio_util::task::TaskTracker;
 
+use crate::cached::Cached;
 use crate::later::Later;
 use crate::session_lock::SessionLocks;
 
@@ -67,6 +68,8 @@ pub struct Parts {
     pub sessions: Arc<dyn Sessions>,
     /// Records.
     pub records: Arc<dyn Records>,
+    /// Answers that are given again.
+    pub cached: Cached,
     /// How records are written.
     pub config: RecordsConfig,
     /// Owns work that outlives its request; shutdown awaits it.
@@ -121,6 +124,12 @@ impl Pipeline {
     #[must_use]
     pub fn records_lost(&self) -> u64 {
         self.later.n_lost()
+    }
+
+    /// How often answers are given again, and how many are kept.
+    #[must_use]
+    pub fn cached(&self) -> cache::Reading {
+        self.parts.cached.answers.read()
     }
 
     /// The records, for reading them back.

@@ -2,14 +2,17 @@
 //!
 //! Guardrails are the caller's key's, or none; while there are no keys, there are none.
 //!
-//! Reading order: this file (the path), `weight` (what it may use), `ledger` (its record, whatever happens), `continued`
-//! (streams that another model goes on with).
+//! Reading order: this file (the path), `weight` (what it may use), `repeating` (an earlier answer in the place of a new
+//! one; `said` is what an answer says), `ledger` (its record, whatever happens), `continued` (streams that another model
+//! goes on with).
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use access::limits::{Refusal, Standing};
+use access::limits::{Allowance, Refusal, Standing};
 use bytes::Bytes;
-use domain::chat::{Delivery, Relayed, RelayedPortion};
+use domain::cache::{Told, Wish};
+use domain::chat::{Delivery, Done, Relayed, RelayedPortion};
 use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::id::{ContentHash, InteractionId};
 use domain::interaction::{Interaction, Outcome};
@@ -26,6 +29,7 @@ use resilience::shedding::{Arrival, Class, Shed, Work};
 use routing::{Affinity, Passing, Unanswered, Want};
 use sha2::{Digest, Sha256};
 
+use crate::cached::{PassedOn, without_call};
 use crate::parts::Pipeline;
 use crate::run::closing::Spoken;
 use crate::run::known::hash_of;
@@ -33,10 +37,13 @@ use crate::turn::{Recorded, TurnError};
 
 mod continued;
 mod ledger;
+mod repeating;
+mod said;
 mod weight;
 
 use continued::Continued;
 use ledger::Ledger;
+use repeating::{Looking, replay};
 
 /// Is told of each relayed turn when it ends, also when the caller left.
 pub trait Observer: Send + Sync {
@@ -71,6 +78,8 @@ pub struct RelayTurn {
     pub affinity: Option<Affinity>,
     /// How urgent it is.
     pub class: Class,
+    /// Whether an earlier answer will do.
+    pub cache: Wish,
     /// Who counts.
     pub observer: Arc<dyn Observer>,
     /// Who watches it from outside, where someone does.
@@ -100,6 +109,8 @@ pub struct Relaying {
     pub attempt: u32,
     /// Where the limits of who asked are now.
     pub standing: Standing,
+    /// What came of looking for an earlier answer, where the route or the model allows that.
+    pub cache: Option<Told>,
     /// The answer.
     pub answer: Answer,
 }
@@ -151,6 +162,9 @@ pub enum Refused {
     /// Its key, its tenant or the server has not enough left; it leaves no record.
     #[error(transparent)]
     Limited(Box<Refusal>),
+    /// It asked for an earlier answer alone, and there is none; it leaves no record.
+    #[error(transparent)]
+    NotCached(TurnError),
     /// It was not taken on; it leaves no record.
     #[error(transparent)]
     Shed(#[from] Shed),
@@ -173,6 +187,16 @@ impl Pipeline {
     pub async fn relay(self: &Arc<Self>, turn: RelayTurn) -> Result<Relaying, Refused> {
         let weight = weight::of(&turn.relayed);
         let (allowance, standing) = self.admit_relay(&turn, weight).map_err(Refused::Limited)?;
+        let residency = turn.residency.narrowed(&turn.principal.grant.residency);
+        let looking = self.look_first(&turn, &residency, weight).await?;
+        let cache = looking.told();
+        let lead = match looking {
+            Looking::Found(told, passed) => {
+                return self.repeat((turn, allowance), (told, &passed), standing).await;
+            }
+            Looking::Off => None,
+            Looking::Ask(_, lead) => lead,
+        };
         let passing =
             Passing { relayed: Arc::clone(&turn.relayed), weight, streams_until: turn.streams_until };
         let delivery = turn.relayed.delivery;
@@ -187,7 +211,8 @@ impl Pipeline {
         };
         let arrival = Arrival { route: &turn.route.name, class: turn.class, work, due: turn.models_due() };
         let mut place = self.parts.gate.enter(arrival).await?;
-        let ledger = Ledger::open(Arc::clone(self), (turn, allowance), started);
+        let mut ledger = Ledger::open(Arc::clone(self), (turn, allowance), started);
+        ledger.lead = lead;
         let passing = match assured {
             Assured::Continue => Continued::of(passing),
             Assured::Off | Assured::HoldBack => Err(passing),
@@ -211,8 +236,32 @@ impl Pipeline {
             model_used: spoken.model_used,
             attempt: spoken.attempt,
             standing,
+            cache,
             answer,
         })
+    }
+
+    /// Gives an earlier answer again: no place is taken and no model asked, and it is recorded like any other.
+    async fn repeat(
+        self: &Arc<Self>,
+        allowed: (RelayTurn, Allowance),
+        (told, passed): (Told, &PassedOn),
+        standing: Standing,
+    ) -> Result<Relaying, Refused> {
+        let (delivery, deadline) = (allowed.0.relayed.delivery, allowed.0.deadline);
+        let started = (self.parts.clock.now(), self.parts.clock.wall());
+        let mut ledger = Ledger::open(Arc::clone(self), allowed, started);
+        ledger.attempts.add_cached(passed.origin.again(told.came, Duration::ZERO));
+        let spoken = without_call(&passed.spoken);
+        ledger.spoken = Some(spoken.clone());
+        let answer = match delivery {
+            Delivery::Whole => Answer::Whole(whole(replay(passed), ledger).await?),
+            Delivery::Streamed => {
+                Answer::Streamed(self.end_in_time(streamed(replay(passed), ledger), deadline))
+            }
+        };
+        let (tier, model_used, attempt) = (spoken.tier, spoken.model_used, spoken.attempt);
+        Ok(Relaying { tier, model_used, attempt, standing, cache: Some(told), answer })
     }
 }
 
@@ -246,6 +295,7 @@ async fn begin((passing, assured): (Passing, Assured), mut ledger: Ledger) -> Re
         Ok(answering) => {
             let spoken = Spoken::of(&answering);
             ledger.spoken = Some(spoken.clone());
+            ledger.gather(answering.tier_index);
             let source = Source::Bytes(answering.stream, Box::new(ledger));
             Ok(Begun { spoken, until: answering.until, source })
         }
@@ -261,14 +311,14 @@ async fn whole(mut stream: RelayedStream, mut ledger: Ledger) -> Result<Whole, R
         Some(portion) => portion.map_err(|error| error.error),
         None => Err(ended()),
     };
-    let bytes = match portion {
-        Ok(RelayedPortion { bytes, .. }) => bytes,
+    let (bytes, done) = match portion {
+        Ok(RelayedPortion { bytes, done, .. }) => (bytes, done),
         Err(error) => {
             ledger.fail().await;
             return Err(Refused::Incomplete(error));
         }
     };
-    ledger.hasher.update(&bytes);
+    ledger.passes_last(&bytes, done);
     let closed = ledger.close(Outcome::Answered).await;
     Ok(Whole { bytes, cost: closed.cost, recorded: closed.recorded? })
 }
@@ -311,11 +361,11 @@ async fn next(mut streaming: Box<Streaming>) -> (Passed, State<Streaming>) {
     let Streaming { stream, ledger } = &mut *streaming;
     match stream.next().await {
         Some(Ok(RelayedPortion { bytes, done: None, .. })) => {
-            ledger.hasher.update(&bytes);
+            ledger.passes(&bytes);
             (Passed::Bytes(bytes), State::Open(streaming))
         }
-        Some(Ok(RelayedPortion { bytes, done: Some(_), .. })) => {
-            let (passed, last) = finished(ledger, bytes).await;
+        Some(Ok(RelayedPortion { bytes, done, .. })) => {
+            let (passed, last) = finished(ledger, bytes, done).await;
             (passed, last.map_or(State::End, State::Last))
         }
         Some(Err(error)) => {
@@ -330,8 +380,8 @@ async fn next(mut streaming: Box<Streaming>) -> (Passed, State<Streaming>) {
 }
 
 /// The last bytes of an answer, whose end marker waits for the record; what follows them is given apart.
-async fn finished(ledger: &mut Ledger, bytes: Bytes) -> (Passed, Option<Bytes>) {
-    ledger.hasher.update(&bytes);
+async fn finished(ledger: &mut Ledger, bytes: Bytes, done: Option<Done>) -> (Passed, Option<Bytes>) {
+    ledger.passes_last(&bytes, done);
     match ledger.close(Outcome::Answered).await.recorded {
         Ok(Recorded::Yes) => (Passed::Bytes(bytes), None),
         Ok(Recorded::No) => (Passed::Unrecorded, Some(bytes)),

@@ -29,6 +29,7 @@ mod admission;
 pub(crate) mod closing;
 pub(crate) mod known;
 mod leaving;
+mod repeating;
 #[cfg(test)]
 mod tests;
 
@@ -125,7 +126,7 @@ impl Pipeline {
             trace: &trace,
         };
         let ending = match clarity {
-            Clarity::Clear => self.answer(&asked, &mut known).await,
+            Clarity::Clear => self.answer_or_repeat(&asked, &mut known).await?,
             Clarity::Clarify(choices) => closing::clarify(&choices, clarifications),
             Clarity::Escalate(reason) => {
                 let case = CaseId::new(prefixed("cas", self.parts.ids.next_id()));
@@ -180,6 +181,7 @@ impl Pipeline {
     /// Records the turn; the reply follows.
     async fn finish(&self, known: Known<'_>, ending: Ending, trace: &Trace) -> Result<Reply, TurnError> {
         let (turn, contact) = (known.turn, &known.snapshot.contact);
+        let cache = ending.cache;
         let (finished, response) = known.close(ending, trace);
         let mut interaction = finished.interaction.clone();
         let recorded = trace.step(step::RECORD, record::run(self, finished, turn.deadline)).await;
@@ -188,7 +190,7 @@ impl Pipeline {
             watcher.finished(&interaction);
         }
         let recorded = recorded?;
-        let mut reply = Reply { interaction, response, recorded, retry_after: None };
+        let mut reply = Reply { interaction, response, recorded, retry_after: None, cache };
         if recorded == Recorded::No && reply.interaction.case.is_some() {
             closing::without_case(&mut reply, contact);
         }

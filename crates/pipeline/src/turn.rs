@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::limits::Refusal;
+use domain::cache::{Told, Wish};
 use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::id::{AgentName, InteractionId, SessionId};
 use domain::interaction::{Door, Interaction};
@@ -47,6 +48,8 @@ pub struct Turn {
     pub class: Class,
     /// Who watches it from outside, where someone does.
     pub watcher: Option<Arc<dyn Watcher>>,
+    /// Whether an earlier answer will do.
+    pub cache: Wish,
 }
 
 impl Turn {
@@ -67,6 +70,8 @@ pub struct Reply {
     pub recorded: Recorded,
     /// When asking again may help: the turn was turned away with the static answer.
     pub retry_after: Option<Duration>,
+    /// What came of looking for an earlier answer, where the agent allows that.
+    pub cache: Option<Told>,
 }
 
 /// Whether a reply's record is on disk.
@@ -101,6 +106,9 @@ pub enum TurnError {
     /// Its key, its tenant or the server has not enough left.
     #[error(transparent)]
     Limited(Box<Refusal>),
+    /// It asked for an earlier answer alone, and there is none.
+    #[error("there is no earlier answer to this, and no model may be asked")]
+    NotCached,
     /// Another turn of the same session did not end in time.
     #[error("another message of this session is still being answered")]
     SessionBusy,
@@ -111,7 +119,7 @@ impl TurnError {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::UnknownUseCase { .. } | Self::NotAllowed { .. } => {
+            Self::UnknownUseCase { .. } | Self::NotAllowed { .. } | Self::NotCached => {
                 Fault { origin: Origin::Caller, kind: Kind::Caller, retry: Retry::Never }
             }
             Self::Limited(_) => Fault { origin: Origin::Caller, kind: Kind::Throttled, retry: Retry::Never },

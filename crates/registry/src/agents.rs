@@ -9,6 +9,7 @@ use domain::id::{AgentName, CollectionName, RouteName};
 use domain::residency::Residency;
 use serde::Deserialize;
 
+use crate::caching::{self, AgentCacheConfig};
 use crate::folder::Folder;
 use crate::problem::Problem;
 use crate::prompt::{Prompt, Prompts};
@@ -43,6 +44,8 @@ struct AgentConfig {
     /// none.
     #[serde(default)]
     product_classes: Vec<String>,
+    /// Which of its answers are given again. Without it, none.
+    cache: Option<AgentCacheConfig>,
     /// Parameters of its model calls; a tier of the route may override them.
     #[serde(default)]
     parameters: ParametersConfig,
@@ -182,6 +185,10 @@ fn read(folder: &Folder, name: &str, references: &References<'_>) -> Result<Load
             Ok(residency) => residency,
             Err(error) => return refuse("residency", format!("residency: {error}")),
         };
+    let cache = match config.cache.as_ref().map(caching::of_agent).transpose() {
+        Ok(cache) => cache,
+        Err((key, reason)) => return refuse(key, format!("[cache] {reason}")),
+    };
     let agent = Agent {
         version: AgentVersion { name: AgentName::from(name), version: config.version },
         route: RouteName::from(config.route),
@@ -197,6 +204,7 @@ fn read(folder: &Folder, name: &str, references: &References<'_>) -> Result<Load
         },
         retention: config.retention.with_ttl(references.session_ttl),
         retention_generate: config.retention_generate.with_ttl(references.session_ttl),
+        cache,
         product_classes: config.product_classes,
     };
     Ok(Loaded { agent, prompts, degraded, disclaimers })
@@ -286,6 +294,18 @@ pub(crate) mod tests {
                 "version = \"1.0\"\nroute = \"r\"\n[parameters]\ntemperature = 3.0",
                 Some(4),
                 "0 to 2",
+            ),
+            (
+                "agents/general/agent.toml",
+                "version = \"1.0\"\nroute = \"r\"\n[cache]\nttl = \"8d\"",
+                Some(4),
+                "7 days",
+            ),
+            (
+                "agents/general/agent.toml",
+                "version = \"1.0\"\nroute = \"r\"\n[cache]\nmatching = \"semantic\"\nlikeness_min = 0.5",
+                Some(5),
+                "0.8 to 1",
             ),
             ("agents/general/degraded.md", " \n", None, "empty"),
         ] {

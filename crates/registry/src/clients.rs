@@ -73,7 +73,10 @@ impl Clients {
         let targets = routes.routes.values().flat_map(|route| &route.tiers).flat_map(|tier| &tier.targets);
         // What a route says of a target holds without the route, too: above all where it may process requests.
         let targets = targets.map(|target| Target { weight: 1, takes: None, ..target.clone() });
-        let alone = |target: Target| (target.id.to_string(), Arc::new(alone(target)));
+        let alone = |target: Target| {
+            let cache = routes.facts.cached.get(&target.model).copied();
+            (target.id.to_string(), Arc::new(Route { cache, ..alone(target) }))
+        };
         Self {
             kinds: kinds.clone(),
             aliases: routes.aliases.iter().filter_map(alias).collect(),
@@ -130,7 +133,7 @@ fn alone(target: Target) -> Route {
     let name = RouteName::from(target.id.as_str());
     let strategy = Strategy::Priority;
     let tier = RouteTier { tier, strategy, targets: vec![target], overrides: Overrides::default() };
-    Route { name, tiers: vec![tier], hedge: Hedge::Off, assured: Assured::Off }
+    Route { name, tiers: vec![tier], hedge: Hedge::Off, assured: Assured::Off, cache: None }
 }
 
 impl Snapshot {

@@ -5,6 +5,7 @@
 //! [`snapshot`] (all of them together, swapped atomically), [`clients`] (what clients write as `model`).
 
 pub mod agents;
+pub mod caching;
 pub mod catalogue;
 pub mod clients;
 pub mod folder;

@@ -6,11 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use domain::cache::Rules;
 use domain::id::{ModelId, ProviderName, RegionName, RouteName};
 use domain::model::{Model, Quality, Route};
 use domain::residency::Place;
 use serde::Deserialize;
 
+use crate::caching::{self, RelayCacheConfig};
 use crate::catalogue::{CapabilityName, Catalogue, PriceConfig};
 use crate::clients::AGENT_PREFIX;
 
@@ -62,6 +64,8 @@ pub struct ModelConfig {
     /// How good its answers were found to be, 0 to 100, for tiers with `strategy = "quality_floor"`. A model that nobody
     /// measured is below every floor.
     pub quality: Option<u8>,
+    /// Which answers to requests for it by its own name are given again. Without it, none.
+    pub cache: Option<RelayCacheConfig>,
 }
 
 /// What serves when nothing is named.
@@ -153,6 +157,8 @@ pub(crate) struct Facts {
     slow: BTreeMap<ModelId, Duration>,
     /// Where providers and their regions may process requests, for those that say.
     places: BTreeMap<(ProviderName, Option<RegionName>), BTreeSet<Place>>,
+    /// Which answers of a model are given again, for those that say.
+    pub(crate) cached: BTreeMap<ModelId, Rules>,
 }
 
 impl Routes {
@@ -167,6 +173,12 @@ impl Routes {
             match catalogue_entry(id, model, settings) {
                 Ok(entry) => drop(routes.models.insert(entry.id.clone(), entry)),
                 Err(reason) => reasons.push(reason),
+            }
+            match caching::of_relay(model.cache) {
+                Ok(rules) => {
+                    routes.facts.cached.extend(rules.map(|rules| (ModelId::from(id.as_str()), rules)))
+                }
+                Err(reason) => reasons.push(format!("[models.\"{id}\"] {reason}")),
             }
             match slow(id, model.slow_ms) {
                 Ok(slow) => routes.facts.slow.extend(slow.map(|slow| (ModelId::from(id.as_str()), slow))),

@@ -8,6 +8,7 @@ use domain::chat::Done;
 use domain::fault::{Fault, Kind};
 use domain::interaction::{Attempt, AttemptResult, Chosen};
 use domain::model::{Model, Target, TargetKind, Tier};
+use domain::money::Amount;
 use domain::ports::Clock;
 use domain::price::{Cost, Prices};
 use domain::spending::{NotCovered, Purse, Spent, Weight, Worst};
@@ -70,6 +71,12 @@ impl AttemptLog {
         used.fold(Usage::default(), Usage::plus)
     }
 
+    /// The attempts that have ended and are not taken out yet.
+    #[must_use]
+    pub fn ended(&self) -> Vec<Attempt> {
+        self.0.lock().ended.clone()
+    }
+
     /// Attempts begun so far, taken out or not.
     #[must_use]
     pub fn n_begun(&self) -> u32 {
@@ -90,6 +97,11 @@ impl AttemptLog {
         let mut log = self.0.lock();
         log.n_begun = log.n_begun.saturating_add(1);
         log.n_begun
+    }
+
+    /// Adds that an earlier answer was given again: no call, and nothing is paid for it.
+    pub fn add_cached(&self, attempt: Attempt) {
+        self.0.lock().ended.push(attempt);
     }
 
     fn end(&self, attempt: Attempt, place: Place) {
@@ -218,6 +230,7 @@ impl Running {
             estimate: None,
             prices: None,
             cost: Cost::Unpriced,
+            saved: Amount::ZERO,
             result: AttemptResult::Cancelled,
             finish: None,
         };

@@ -92,7 +92,13 @@ mod tests {
             (vec![cheap, unknown], at(Input::AtMost(10), Some(20)), priced(30, 10 + 200)),
             (vec![own], at(Input::AtMost(10), Some(20)), priced(30, 0)),
         ] {
-            let route = Route { name: RouteName::from("r"), tiers, hedge: Hedge::Off, assured: Assured::Off };
+            let route = Route {
+                name: RouteName::from("r"),
+                tiers,
+                hedge: Hedge::Off,
+                assured: Assured::Off,
+                cache: None,
+            };
             assert_eq!(of_route(&route, weight, &prices, ASSUMED), want, "{route:?} {weight:?}");
         }
         let three = Weight { answers: 3, ..at(Input::AtMost(10), Some(20)) };

@@ -40,6 +40,7 @@ fn attempt() -> Attempt {
         estimate: None,
         prices: Some(PriceVersion::new("2026-11-01:0a1b2c3d")),
         cost: Cost::Exact(Amount(177_600_000_000)),
+        saved: Amount::ZERO,
         result: AttemptResult::Answered,
         finish: None,
     }

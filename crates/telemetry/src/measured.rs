@@ -10,7 +10,7 @@ use crate::watched::Operation;
 /// The class of a call's failure; `None` where it answered.
 pub(crate) fn error_type(result: AttemptResult) -> Option<&'static str> {
     match result {
-        AttemptResult::Answered => None,
+        AttemptResult::Answered | AttemptResult::Cached => None,
         AttemptResult::Failed(_) | AttemptResult::Cancelled => Some(result.name()),
     }
 }
@@ -39,7 +39,7 @@ pub(crate) fn count(
     (asked, providers): ((Operation, Delivery), &Providers),
 ) {
     let (operation, delivery) = of_calls(interaction, asked);
-    for attempt in &interaction.attempts {
+    for attempt in interaction.attempts.iter().filter(|attempt| attempt.is_call()) {
         count_call(histograms, attempt, ((operation, delivery), providers));
     }
     if interaction.is_relayed() {

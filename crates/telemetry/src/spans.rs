@@ -143,7 +143,7 @@ pub(crate) fn within(
     let steps = (STEPS..).zip(&interaction.steps);
     spans.extend(steps.map(|(n, record)| step_span(&frame, record, (own.child(n), above))));
     let calls = of_calls(interaction, asked);
-    for attempt in &interaction.attempts {
+    for attempt in interaction.attempts.iter().filter(|attempt| attempt.is_call()) {
         let parent = generation(interaction, attempt).map_or(above, |n| own.child(n));
         let ids = (own.child(attempt.n), parent);
         spans.push(call(&frame, attempt, (ids, calls, providers)));

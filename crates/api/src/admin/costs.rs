@@ -266,10 +266,11 @@ impl Serialize for Line<'_> {
 }
 
 /// The counts of a line, in their order.
-fn counts(sums: &Sums) -> [(&'static str, u64); 9] {
+fn counts(sums: &Sums) -> [(&'static str, u64); 10] {
     let tokens = &sums.tokens;
     [
         ("calls", sums.calls),
+        ("cached_answers", sums.cached_answers),
         ("estimated_calls", sums.estimated_calls),
         ("unpriced_calls", sums.unpriced_calls),
         ("input_tokens", tokens.input),
@@ -282,10 +283,15 @@ fn counts(sums: &Sums) -> [(&'static str, u64); 9] {
 }
 
 /// The amounts of a line, in their order; none where no call has a price, since that is not free.
-fn amounts(sums: &Sums) -> [(&'static str, Option<Amount>); 3] {
+fn amounts(sums: &Sums) -> [(&'static str, Option<Amount>); 4] {
     let is_known = sums.calls == 0 || sums.unpriced_calls < sums.calls;
-    [("cost_usd", sums.amount()), ("exact_usd", sums.exact), ("estimated_usd", sums.estimated)]
-        .map(|(name, amount)| (name, is_known.then_some(amount)))
+    let known = |amount: Amount| is_known.then_some(amount);
+    [
+        ("cost_usd", known(sums.amount())),
+        ("exact_usd", known(sums.exact)),
+        ("estimated_usd", known(sums.estimated)),
+        ("saved_usd", Some(sums.saved)),
+    ]
 }
 
 #[cfg(test)]

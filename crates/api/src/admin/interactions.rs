@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use domain::id::{ContentHash, InteractionId, SessionId};
 use domain::interaction::{Attempt, Chosen, Interaction, InteractionFilter, Outcome};
-use domain::price::PriceVersion;
+use domain::price::{Cost, PriceVersion};
 use domain::token::Usage;
 use http::HeaderMap;
 use serde::Deserialize;
@@ -133,6 +133,7 @@ fn attempt(attempt: &Attempt) -> Value {
         "estimate": attempt.estimate.map(tokens),
         "cost_usd": cost(attempt.cost),
         "cost_basis": attempt.cost.basis(),
+        "saved_usd": (!attempt.is_call()).then(|| cost(Cost::Exact(attempt.saved))).flatten(),
         "price_version": attempt.prices.as_ref().map(PriceVersion::as_str),
         "result": attempt.result.name(),
     })

@@ -22,6 +22,7 @@ use wire::faces;
 use wire::stream::EventWriter;
 use wire::translation::ReadError;
 
+use crate::cached;
 use crate::caller::Caller;
 use crate::dialect::Asked;
 use crate::dialect::manner::Manner;
@@ -121,6 +122,7 @@ fn turn(door: &Door, (asked, conversation): (&Asked, Conversation)) -> Result<Tu
         residency: asked.residency.clone(),
         class: asked.class,
         watcher: door.caller.watched(Operation::InvokeAgent, asked.relayed.delivery),
+        cache: asked.cache,
     })
 }
 
@@ -176,6 +178,9 @@ impl Format for Frames {
         if reply.recorded == Recorded::No
             && let Some(comment) = self.manner.comment("x-mainstay-recorded: no")
         {
+            frames.extend_from_slice(&comment);
+        }
+        if let Some(comment) = reply.cache.and_then(|told| self.manner.comment(&cached::line(told))) {
             frames.extend_from_slice(&comment);
         }
         self.blocks.close(&mut self.events);

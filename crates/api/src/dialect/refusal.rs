@@ -202,7 +202,7 @@ impl From<Refused> for Refusal {
             Refused::Shed(shed) => Problem::from(shed).into(),
             Refused::Unanswered(unanswered) => Self::from(*unanswered),
             Refused::Incomplete(error) => Broken::Incomplete(error).into(),
-            Refused::NotRecorded(error) => error.into(),
+            Refused::NotCached(error) | Refused::NotRecorded(error) => error.into(),
         }
     }
 }

@@ -23,6 +23,7 @@ use routing::Affinity;
 use telemetry::Operation;
 use wire::openai::relay::USER;
 
+use crate::cached;
 use crate::caller::Caller;
 use crate::dialect::Asked;
 use crate::dialect::manner::Manner;
@@ -76,6 +77,7 @@ pub(super) async fn respond(door: Door, asked: Asked) -> Result<Response, Refusa
         residency: asked.residency,
         affinity,
         class: asked.class,
+        cache: asked.cache,
         observer: Arc::clone(&door.api.metrics) as _,
     };
     let assured = match turn.relayed.delivery {
@@ -162,7 +164,7 @@ fn whole_or_begun(
         Ok(relaying) => relaying,
         Err(refused) => return Refusal::from(refused).into_response(),
     };
-    let Relaying { tier, model_used, attempt, standing, answer } = relaying;
+    let Relaying { tier, model_used, attempt, standing, cache, answer } = relaying;
     let mut response = match answer {
         Answer::Whole(whole) => {
             let json = HeaderValue::from_static("application/json");
@@ -185,6 +187,9 @@ fn whole_or_begun(
         }
     };
     limits::note(&mut response, standing);
+    if let Some(told) = cache {
+        cached::put(response.headers_mut(), told);
+    }
     put(&mut response, "x-mainstay-model", &model_used);
     put(&mut response, "x-mainstay-tier", tier.name());
     put(&mut response, "x-mainstay-attempt", &attempt.to_string());

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use domain::cache::Came;
 use domain::limit::Level;
 use domain::signal::metric;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -54,7 +55,7 @@ struct BudgetLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ExportLabels {
+struct ResultLabels {
     result: &'static str,
 }
 
@@ -74,9 +75,13 @@ pub(super) struct Load {
     limited: Family<LimitedLabels, Counter>,
     budgets: Family<BudgetLabels, Gauge<f64, std::sync::atomic::AtomicU64>>,
     spans_dropped: Counter,
-    exports: Family<ExportLabels, Counter>,
+    exports: Family<ResultLabels, Counter>,
     memory_used: Gauge,
     memory_limit: Gauge,
+    cached: Family<ResultLabels, Counter>,
+    cached_waited: Counter,
+    cached_entries: Gauge,
+    cached_size: Gauge,
 }
 
 impl Load {
@@ -118,6 +123,17 @@ impl Load {
             Unit::Bytes,
             self.memory_limit.clone(),
         );
+        let looked = "Requests for which an earlier answer was looked for";
+        registry.register(metric::CACHE_REQUESTS, looked, self.cached.clone());
+        let waited = "Requests that waited for the answer to another one that asked the same";
+        registry.register(metric::CACHE_WAITED, waited, self.cached_waited.clone());
+        registry.register(metric::CACHE_ENTRIES, "Answers that are kept", self.cached_entries.clone());
+        registry.register_with_unit(
+            metric::CACHE_SIZE.trim_end_matches("_bytes"),
+            "Size of the answers that are kept",
+            Unit::Bytes,
+            self.cached_size.clone(),
+        );
     }
 
     /// Takes over how targets and routes are now; those that are gone are no longer told of.
@@ -131,7 +147,7 @@ impl Load {
         if let Some(telemetry) = calling.telemetry {
             self.spans_dropped.inner().store(telemetry.spans_dropped, Ordering::Relaxed);
             for (result, n) in [("done", telemetry.exports_done), ("failed", telemetry.exports_failed)] {
-                self.exports.get_or_create(&ExportLabels { result }).inner().store(n, Ordering::Relaxed);
+                self.exports.get_or_create(&ResultLabels { result }).inner().store(n, Ordering::Relaxed);
             }
         }
         for family in [&self.requests, &self.requests_max, &self.waiting] {
@@ -150,6 +166,16 @@ impl Load {
         let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         self.memory_used.set(bytes(gate.memory.used_bytes));
         self.memory_limit.set(bytes(gate.memory.limit_bytes));
+        let cache::Reading { came, entries, bytes: size, waited } = calling.cached;
+        for (came, n) in Came::ALL.into_iter().zip(came) {
+            self.cached
+                .get_or_create(&ResultLabels { result: came.name() })
+                .inner()
+                .store(n, Ordering::Relaxed);
+        }
+        self.cached_waited.inner().store(waited, Ordering::Relaxed);
+        self.cached_entries.set(bytes(entries));
+        self.cached_size.set(bytes(size));
     }
 
     fn take_over_budgets(&self, calling: &Calling) {

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use telemetry::Operation;
 
 use crate::body::read_json;
+use crate::cached;
 use crate::caller::Caller;
 use crate::native::{reply, text};
 use crate::problem::Problem;
@@ -37,7 +38,7 @@ pub(crate) async fn handle(
     body: Body,
 ) -> Result<Response, Problem> {
     let (deadline, class) = (api.deadline(&headers)?, Api::class(&headers)?);
-    let residency = Api::residency(&headers)?;
+    let (residency, cache) = (Api::residency(&headers)?, cached::wish(&headers)?);
     let body: QueryBody = read_json(&headers, body, api.body_limits(), api.clock.as_ref()).await?;
     let turn = Turn {
         interaction: reply::new_interaction_id(&api),
@@ -55,6 +56,7 @@ pub(crate) async fn handle(
         residency,
         class,
         watcher: caller.watched(Operation::InvokeAgent, reply::delivery(&headers)),
+        cache,
     };
     reply::run(api, &headers, turn).await
 }

@@ -15,6 +15,7 @@ use pipeline::turn::{Recorded, Reply, Turn};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::cached;
 use crate::limits;
 use crate::problem::{Problem, whole_seconds};
 use crate::router::Api;
@@ -61,6 +62,9 @@ pub fn body(reply: &Reply) -> Value {
         Door::Generate | Door::ChatCompletions => generate_body(reply),
         Door::Query => query_body(reply),
     };
+    if let (Some(told), Some(fields)) = (reply.cache, body.as_object_mut()) {
+        fields.insert("cache".to_owned(), cached::body(told));
+    }
     if reply.recorded == Recorded::No
         && let Some(fields) = body.as_object_mut()
     {
@@ -210,5 +214,8 @@ pub(crate) fn put_headers(headers: &mut HeaderMap, reply: &Reply) {
     }
     if let Some(wait) = reply.retry_after {
         put("retry-after", &whole_seconds(wait).to_string());
+    }
+    if let Some(told) = reply.cache {
+        cached::put(headers, told);
     }
 }

@@ -171,6 +171,7 @@ async fn ask_here(options: &Options, clock: Arc<SystemClock>, screen: &mut Scree
         residency: Residency::Anywhere,
         class: Class::Interactive,
         watcher: None,
+        cache: domain::cache::Wish::Default,
     };
     let (sender, mut events) = mpsc::channel(64);
     let running = assembly.pipeline.run(turn, Listener::Live(sender));

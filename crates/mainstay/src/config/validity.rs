@@ -38,6 +38,9 @@ pub(super) fn check(config: &Config, layers: &Layers<'_>) -> Result<(), Problems
     if let Err(error) = config.resilience.validate() {
         found.push((vec!["resilience"], format!("[resilience]: {error}")));
     }
+    if let Err(error) = config.cache.validate() {
+        found.push((vec!["cache", error.setting], format!("[cache] {error}")));
+    }
     if let Err((table, error)) = config.limits.validate() {
         let path: Vec<&str> = std::iter::once("limits").chain(table).collect();
         found.push((path.clone(), format!("[{}] {error}", path.join("."))));
@@ -214,6 +217,8 @@ mod tests {
             ("[telemetry]\ntimeout = \"0s\"", "`timeout` must be 10ms or more"),
             ("[telemetry]\nqueue_spans_max = 0", "`queue_spans_max` must be 1 to"),
             ("[telemetry]\nheaders = { api-key = \"s3cret\" }", "`api-key`: write a reference"),
+            ("[cache]\nbytes_max = 5", "`bytes_max` must be 1 MiB"),
+            ("[cache]\nquestions_max = 0", "`questions_max` must be 1 to"),
             ("[embedded]\ncontext = 1", "context must be 512 to"),
             ("[embedded]\nthreads = 99999", "threads must be 0 (measured) to 512"),
             ("[aliases]\n\"\" = \"standard\"", "clients cannot send this name"),

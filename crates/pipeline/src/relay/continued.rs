@@ -60,6 +60,8 @@ impl Continued {
         };
         let (spoken, until) = (Spoken::of(&answering), answering.until);
         ledger.spoken = Some(spoken.clone());
+        // What several models may have said is not given again.
+        ledger.keep_nothing();
         let id = ledger.turn.interaction.as_str();
         let about = About {
             id: id.strip_prefix("int_").unwrap_or(id).to_owned(),
@@ -111,14 +113,14 @@ async fn next(mut it: Box<Continuing>) -> (Passed, State<Continuing>) {
         let broken = match it.stream.next().await {
             Some(Ok(Saying::Said { block, delta })) => match it.say(block, delta) {
                 Some(bytes) => {
-                    it.ledger.hasher.update(&bytes);
+                    it.ledger.passes(&bytes);
                     return (Passed::Bytes(bytes), State::Open(it));
                 }
                 None => continue,
             },
             Some(Ok(Saying::Ended(ending))) => {
                 let bytes = it.end(ending);
-                let (passed, last) = finished(&mut it.ledger, bytes).await;
+                let (passed, last) = finished(&mut it.ledger, bytes, None).await;
                 return (passed, last.map_or(State::End, State::Last));
             }
             Some(Err(error)) => error.error,

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use access::limits::Allowance;
+use bytes::Bytes;
+use cache::Lead;
 use domain::agent::{AgentVersion, Retention};
+use domain::chat::Done;
 use domain::interaction::{Door, FinishedTurn, GuardrailVerdict, Interaction, Outcome};
 use domain::model::Cost;
 use domain::residency::Residency;
@@ -13,6 +16,8 @@ use routing::{Ask, AttemptLog, Skip, Want};
 use sha2::{Digest, Sha256};
 
 use super::RelayTurn;
+use super::repeating::Keeper;
+use crate::cached::Kept;
 use crate::parts::{Durability, Pipeline};
 use crate::run::closing::Spoken;
 use crate::run::known::hash_of;
@@ -31,8 +36,12 @@ pub(super) struct Ledger {
     /// Which rung answers, once one does.
     pub(super) spoken: Option<Spoken>,
     /// Over the bytes that were passed on.
-    pub(super) hasher: Sha256,
+    hasher: Sha256,
     is_closed: bool,
+    /// Leave to keep the answer for others who ask the same, until someone gives it.
+    pub(super) lead: Option<Lead<Kept>>,
+    /// Gathers the answer, where it may be given again.
+    pub(super) keeper: Option<Box<Keeper>>,
     /// The caller's leave, until it has its answer.
     _allowance: Allowance,
 }
@@ -61,6 +70,44 @@ impl Ledger {
             spoken: None,
             hasher: Sha256::new(),
             is_closed: false,
+            lead: None,
+            keeper: None,
+        }
+    }
+
+    /// The tier at `tier_index` gives the answer. Only what the first choice says is kept: what stands in for it is not
+    /// given longer than it must be.
+    pub(super) fn gather(&mut self, tier_index: usize) {
+        let Some(lead) = self.lead.take() else { return };
+        match self.turn.route.cache {
+            Some(rules) if tier_index == 0 => {
+                let bytes_max = self.pipeline.parts.cached.answers.entry_bytes_max();
+                self.keeper = Some(Box::new(Keeper::new(lead, rules, bytes_max)));
+            }
+            _ => lead.give_up(),
+        }
+    }
+
+    /// The answer is for its own caller alone.
+    pub(super) fn keep_nothing(&mut self) {
+        if let Some(lead) = self.lead.take() {
+            lead.give_up();
+        }
+    }
+
+    /// These bytes are passed on.
+    pub(super) fn passes(&mut self, bytes: &Bytes) {
+        self.hasher.update(bytes);
+        if let Some(keeper) = &mut self.keeper {
+            keeper.take(bytes);
+        }
+    }
+
+    /// These are, and with them the answer is whole.
+    pub(super) fn passes_last(&mut self, bytes: &Bytes, done: Option<Done>) {
+        self.hasher.update(bytes);
+        if let (Some(keeper), Some(done)) = (&mut self.keeper, done) {
+            keeper.take_last(bytes, done.finish);
         }
     }
 
@@ -95,6 +142,11 @@ impl Ledger {
 
     /// Writes the record, as durably as the configuration asks. A caller who leaves meanwhile does not stop it.
     pub(super) async fn close(&mut self, outcome: Outcome) -> Closed {
+        // What nobody gathers is for its own caller alone.
+        self.keep_nothing();
+        if let Some(keeper) = self.keeper.take() {
+            keeper.close(outcome, &self.attempts, self.spoken.as_ref());
+        }
         let finished = self.finish(outcome);
         let cost = finished.interaction.cost;
         let (pipeline, deadline) = (Arc::clone(&self.pipeline), self.turn.deadline);

@@ -1,5 +1,7 @@
 //! The ways a turn can end.
 
+use domain::cache::Told;
+use domain::chat::Finish;
 use domain::document::{Citation, Passage};
 use domain::fault::{Kind, Origin, Retry};
 use domain::id::CaseId;
@@ -12,7 +14,7 @@ use routing::{Answering, Reason, Unanswered};
 
 use crate::run::known::content_hash;
 use crate::steps::generate::Asked;
-use crate::steps::generate::reading::Draft;
+use crate::steps::generate::reading::{Draft, End};
 use crate::turn::{Recorded, Reply};
 use crate::wording;
 
@@ -26,6 +28,10 @@ pub(super) struct Ending {
     pub(super) case: Option<CaseId>,
     /// Clarifying questions asked in a row, this one included.
     pub(super) clarifications: u32,
+    /// Whether it is whole, of the route's first tier, and every check holds: then it may be given again.
+    pub(super) is_sound: bool,
+    /// What came of looking for an earlier one, where the agent allows that.
+    pub(super) cache: Option<Told>,
 }
 
 /// Which rung spoke.
@@ -63,6 +69,8 @@ impl Ending {
             quality: None,
             case: None,
             clarifications: 0,
+            is_sound: false,
+            cache: None,
         }
     }
 
@@ -79,7 +87,7 @@ impl Ending {
 /// The answer given to the same message before.
 pub(super) fn repeated(interaction: Interaction) -> Reply {
     let response = interaction.response.clone().unwrap_or_default();
-    Reply { interaction, response, recorded: Recorded::Yes, retry_after: None }
+    Reply { interaction, response, recorded: Recorded::Yes, retry_after: None, cache: None }
 }
 
 pub(super) fn clarify(choices: &[String], asked_before: u32) -> Ending {
@@ -111,8 +119,11 @@ pub(super) fn declined(contact: &Contact) -> Ending {
 /// A generated answer that holds.
 pub(super) fn answered(asked: &Asked<'_>, draft: Draft, verdict: QualityVerdict) -> Ending {
     let citations = supporting(&draft.text, asked.passages);
+    let is_whole = matches!(draft.end, End::Finished(Finish::Stop | Finish::StopText)) && !draft.is_cut;
+    let is_sound = is_whole && draft.tier_index == 0 && verdict.checks.iter().all(|check| check.passed);
     Ending {
         citations,
+        is_sound,
         quality: Some(verdict),
         ..Ending::spoken(Outcome::Answered, draft.text, draft.spoken)
     }

@@ -10,6 +10,7 @@ mod generations;
 mod limited;
 mod records;
 mod relayed;
+mod repeated;
 mod shed;
 mod streaming;
 
@@ -23,7 +24,7 @@ use domain::document::{Passage, Retrieved};
 use domain::id::{AgentName, ContentHash, DocumentId, InteractionId, ProviderName, SessionId};
 use domain::interaction::{Door, Interaction, Outcome};
 use domain::model::Tier;
-use domain::ports::{ChatModel, Clock, Ids, Records, Sessions};
+use domain::ports::{ChatModel, Clock, Embedder, Ids, Records, Sessions};
 use domain::principal::Principal;
 use domain::residency::Residency;
 use providers::Translated;
@@ -41,6 +42,7 @@ use testkit::{CountingIds, Reply as Script, ScriptedModel, SeededRng, Step, Toki
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
+use crate::cached::Cached;
 use crate::listener::{Event, Listener};
 use crate::parts::{Parts, Pipeline, RecordsConfig};
 use crate::turn::{Reply, Turn, TurnError};
@@ -78,6 +80,7 @@ struct Plan {
     limits: access::limits::Config,
     /// In place of the ledger.
     store: Option<Arc<store::Store>>,
+    embedder: Option<Arc<dyn Embedder>>,
 }
 
 impl Default for Plan {
@@ -89,6 +92,7 @@ impl Default for Plan {
             shedding: shedding::Config::default(),
             limits: access::limits::Config::default(),
             store: None,
+            embedder: None,
         }
     }
 }
@@ -144,6 +148,11 @@ impl House {
         let snapshot = snapshot(&tiers, plan.unknown_use_case);
         let now = Now { moment: clock.now(), wall: clock.wall() };
         let limits = Meters::new(&plan.limits, now).expect("valid limits");
+        let embedder = plan.embedder;
+        let cached = Cached {
+            sentences: Arc::new(move || embedder.clone()),
+            ..Cached::without_vectors(&cache::Config::default(), Arc::clone(&shared))
+        };
         let pipeline = Arc::new(Pipeline::new(Parts {
             limits: Arc::new(limits),
             clock: Arc::clone(&shared),
@@ -153,6 +162,7 @@ impl House {
             retriever: retriever.clone(),
             sessions,
             records,
+            cached,
             config: plan.config,
             gate: Arc::new(Gate::new((plan.shedding, memory::Config::default()), shared)),
             tasks: TaskTracker::new(),
@@ -177,6 +187,7 @@ impl House {
             residency: Residency::Anywhere,
             class: Class::Interactive,
             watcher: None,
+            cache: domain::cache::Wish::Default,
         }
     }
 
@@ -295,6 +306,7 @@ fn snapshot(tiers: &[TierName], unknown_use_case: UnknownUseCase) -> Snapshot {
                 tiers: tiers.iter().map(tier).collect(),
                 hedge: HedgeName::Off,
                 assured: AssuredName::Off,
+                cache: None,
             },
         )]),
         providers: ["cloud", "other"].map(|name| (name.to_owned(), ProviderPlaces::default())).into(),
@@ -306,8 +318,9 @@ fn snapshot(tiers: &[TierName], unknown_use_case: UnknownUseCase) -> Snapshot {
     Snapshot::build(&folder(), &settings).expect("a snapshot")
 }
 
-/// Agents `general` (kept for a session), `private` (nothing kept), `kept` (everything kept) and `chat`
-/// (without knowledge).
+/// Agents `general` (kept for a session), `private` (nothing kept), `kept` (everything kept), `chat` (without
+/// knowledge), `cached`, `own` and `alike` (which give answers again: to the same question, to the same key, to questions
+/// that mean the same).
 fn folder() -> Folder {
     let mut folder = Folder::default();
     for (path, text) in [
@@ -327,6 +340,9 @@ fn folder() -> Folder {
         ("private", "knowledge = [\"finance\"]\nretention = \"none\"\n"),
         ("kept", "knowledge = [\"finance\"]\nretention = \"record\"\nretention_generate = \"record\"\n"),
         ("chat", ""),
+        ("cached", "knowledge = [\"finance\"]\n[cache]\nttl = \"10m\"\n"),
+        ("own", "knowledge = [\"finance\"]\n[cache]\nscope = \"key\"\n"),
+        ("alike", "knowledge = [\"finance\"]\n[cache]\nmatching = \"semantic\"\n"),
     ] {
         let config = format!("version = \"1.0\"\nroute = \"standard\"\nguardrails = [\"default\"]\n{extra}");
         folder.insert(format!("agents/{agent}/agent.toml"), config.into_bytes());

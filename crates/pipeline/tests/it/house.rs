@@ -63,7 +63,7 @@ pub(crate) fn snapshot(tiers: &[Vec<String>], extras: Extras) -> Snapshot {
     };
     let provider = |model: &String| model.split('/').next().expect("a provider").to_owned();
     let rungs = tiers.iter().enumerate().map(tier).collect();
-    let route = RouteConfig { tiers: rungs, hedge: extras.hedge, assured: extras.assured };
+    let route = RouteConfig { tiers: rungs, hedge: extras.hedge, assured: extras.assured, cache: None };
     let priced = |model: &String| {
         let (input, output) = (Some(1.0), Some(1.0));
         let config = ModelConfig {

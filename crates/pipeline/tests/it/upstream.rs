@@ -148,6 +148,7 @@ impl House {
         let gate = Arc::new(Gate::new(shedding, Arc::clone(&port)));
         let pipeline = Arc::new(Pipeline::new(Parts {
             limits: Meters::open(),
+            cached: pipeline::cached::Cached::without_vectors(&cache::Config::default(), Arc::clone(&port)),
             clock: port,
             ids: Arc::new(CountingIds::new()) as Arc<dyn Ids>,
             current: Arc::new(Current::new(house::snapshot(&tiers, house::Extras::default()))),
@@ -212,6 +213,7 @@ impl House {
             residency: Residency::Anywhere,
             class: Class::Interactive,
             watcher: None,
+            cache: domain::cache::Wish::Default,
         };
         let reply = Box::pin(self.pipeline.run(turn, Listener::Silent)).await.expect("a reply");
         let word = match (reply.interaction.outcome, reply.response.as_str()) {
@@ -239,6 +241,7 @@ impl House {
             residency: Residency::Anywhere,
             affinity: None,
             class: Class::Interactive,
+            cache: domain::cache::Wish::Default,
             observer: Arc::new(Unobserved),
             watcher: None,
         };

@@ -13,6 +13,7 @@ use super::{
     AssuredName, EMBEDDED, Facts, HedgeName, OtherRegions, PreferName, RouteConfig, Settings, StickyName,
     StrategyName, TakesName, TargetConfig, TierConfig, TierName, check_provider,
 };
+use crate::caching;
 
 /// The settings, and what was read of them already.
 type Known<'a> = (&'a Settings, &'a Facts);
@@ -40,7 +41,8 @@ pub(super) fn route(name: &str, config: &RouteConfig, known: Known<'_>) -> Resul
         }
         AssuredName::Continue => Assured::Continue,
     };
-    Ok(Route { name: RouteName::from(name), tiers, hedge, assured })
+    let cache = caching::of_relay(config.cache)?;
+    Ok(Route { name: RouteName::from(name), tiers, hedge, assured, cache })
 }
 
 fn route_tier(config: &TierConfig, known: Known<'_>) -> Result<RouteTier, String> {

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::caching::RelayCacheConfig;
+
 /// One route.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -15,6 +17,8 @@ pub struct RouteConfig {
     /// What becomes of a streamed answer whose model breaks off: see [streams.md](streams.md).
     #[serde(default)]
     pub assured: AssuredName,
+    /// Which answers to requests for it by an alias are given again. Without it, none.
+    pub cache: Option<RelayCacheConfig>,
 }
 
 /// What becomes of a streamed answer whose model breaks off.

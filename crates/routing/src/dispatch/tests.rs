@@ -90,6 +90,7 @@ impl House {
             tiers: tiers.collect(),
             hedge: Hedge::Off,
             assured: Assured::Off,
+            cache: None,
         };
         Self { router, clock, route, catalogue: BTreeMap::new() }
     }

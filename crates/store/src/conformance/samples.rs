@@ -135,6 +135,7 @@ fn attempts() -> Vec<Attempt> {
         estimate: Some(Usage::of(TokenCount(9), TokenCount(1))),
         prices: Some(PriceVersion::new("2026-11-01:0a1b2c3d")),
         cost: Cost::Estimated(Amount(2_000_001)),
+        saved: Amount::ZERO,
         result,
         finish: None,
     };
@@ -151,6 +152,7 @@ fn attempts() -> Vec<Attempt> {
             }),
             estimate: None,
             cost: Cost::Exact(Amount(-1)),
+            saved: Amount(3_000_000_000_000_000_007),
             ..answered
         },
     ]

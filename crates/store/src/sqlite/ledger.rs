@@ -14,10 +14,10 @@ use crate::stored::{Unreadable, micros};
 const INSERT: &str = "INSERT INTO attempts (
     at, interaction, n, tenant, key, agent, tier, target, model, started, latency, first_token, result,
     is_estimate, input, output, cached_input, cache_write, cache_write_hour, reasoning, prices, cost, cost_rest,
-    chosen
+    chosen, saved, saved_rest
 ) VALUES (
     ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
-    ?24
+    ?24, ?25, ?26
 )";
 
 /// Writes the calls of a turn whose own row is new.
@@ -29,6 +29,7 @@ pub(super) fn write(connection: &Connection, interaction: &Interaction) -> Resul
     for attempt in &interaction.attempts {
         let used = attempt.usage.or(attempt.estimate);
         let cost = attempt.cost.amount().map(domain::money::Amount::parts);
+        let (saved, saved_rest) = attempt.saved.parts();
         insert.execute(params![
             interaction.created.0,
             interaction.id.as_str(),
@@ -54,6 +55,8 @@ pub(super) fn write(connection: &Connection, interaction: &Interaction) -> Resul
             cost.map(|(nanos, _)| nanos.0),
             cost.map_or(0, |(_, rest)| rest),
             attempt.chosen.map(domain::interaction::Chosen::name),
+            saved.0,
+            saved_rest,
         ])?;
     }
     Ok(())
@@ -125,5 +128,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<AttemptRow> {
         cost: row.get("cost")?,
         cost_rest: row.get("cost_rest")?,
         chosen: row.get("chosen")?,
+        saved: row.get("saved")?,
+        saved_rest: row.get("saved_rest")?,
     })
 }

@@ -32,6 +32,7 @@ const MIGRATIONS: &[Migration] = &[
         name: "rare_outcomes",
         sql: include_str!("../../migrations/sqlite/0006_rare_outcomes.sql"),
     },
+    Migration { version: 7, name: "saved", sql: include_str!("../../migrations/sqlite/0007_saved.sql") },
 ];
 
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS migrations (

@@ -32,6 +32,8 @@ pub(crate) struct AttemptRow {
     pub(crate) cost: Option<i64>,
     pub(crate) cost_rest: i64,
     pub(crate) chosen: Option<String>,
+    pub(crate) saved: i64,
+    pub(crate) saved_rest: i64,
 }
 
 impl TryFrom<&AttemptRow> for Attempt {
@@ -56,6 +58,7 @@ impl TryFrom<&AttemptRow> for Attempt {
                 (Some(amount), false) => Cost::Exact(amount),
                 (Some(amount), true) => Cost::Estimated(amount),
             },
+            saved: Amount::from_parts(Nanos(row.saved), row.saved_rest),
             result: names::attempt_result(&row.result)?,
             finish: None,
         })

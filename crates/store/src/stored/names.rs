@@ -70,6 +70,7 @@ pub(crate) fn attempt_result(name: &str) -> Result<AttemptResult, Unreadable> {
     let kind = match name {
         "answered" => return Ok(AttemptResult::Answered),
         "cancelled" => return Ok(AttemptResult::Cancelled),
+        "cached" => return Ok(AttemptResult::Cached),
         "transient" => Kind::Transient,
         "throttled" => Kind::Throttled,
         "timeout" => Kind::Timeout,
@@ -168,7 +169,8 @@ mod tests {
             Kind::Unavailable,
         ];
         let failed = kinds.into_iter().map(AttemptResult::Failed);
-        for value in failed.chain([AttemptResult::Answered, AttemptResult::Cancelled]) {
+        for value in failed.chain([AttemptResult::Answered, AttemptResult::Cancelled, AttemptResult::Cached])
+        {
             assert_eq!(attempt_result(value.name()), Ok(value));
         }
     }

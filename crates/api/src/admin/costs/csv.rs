@@ -10,7 +10,7 @@ use super::{amounts, counts};
 /// The first line of a listing of calls.
 pub(super) const HEAD: &str = "at,interaction_id,n,tenant,key,agent,model,target,tier,result,input_tokens,\
 output_tokens,cached_input_tokens,cache_write_input_tokens,cache_write_hour_input_tokens,reasoning_output_tokens,\
-price_version,cost_usd,cost_basis\r\n";
+price_version,cost_usd,cost_basis,saved_usd\r\n";
 
 /// A call.
 pub(super) fn row(entry: &Entry) -> String {
@@ -43,6 +43,7 @@ pub(super) fn row(entry: &Entry) -> String {
         attempt.prices.as_ref().map_or("", PriceVersion::as_str),
         &attempt.cost.amount().map_or_else(String::new, |amount| amount.usd()),
         attempt.cost.basis(),
+        &attempt.saved.usd(),
     ])
 }
 
@@ -120,6 +121,7 @@ mod tests {
                 estimate: None,
                 prices: None,
                 cost: domain::price::Cost::Unpriced,
+                saved: domain::money::Amount::ZERO,
                 result: domain::interaction::AttemptResult::Cancelled,
                 finish: None,
             },
@@ -128,7 +130,7 @@ mod tests {
         assert_eq!(row.matches(',').count(), HEAD.matches(',').count());
         assert_eq!(
             row,
-            "1970-01-01T00:00:00.000000Z,int_1,1,default,open,,p/m,p/m,primary,cancelled,,,,,,,,,unpriced\r\n"
+            "1970-01-01T00:00:00.000000Z,int_1,1,default,open,,p/m,p/m,primary,cancelled,,,,,,,,,unpriced,0\r\n"
         );
     }
 }

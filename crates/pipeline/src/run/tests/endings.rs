@@ -236,6 +236,9 @@ async fn an_unknown_use_case_is_served_by_the_default_agent_or_refused_by_name()
     let house = House::build(Plan { rungs, unknown_use_case: UnknownUseCase::Reject, ..Plan::default() });
     let turn = Turn { agent: Some(AgentName::from("nothing")), ..house.turn(QUESTION) };
     let error = refused(&house, turn).await;
-    assert_eq!(error.to_string(), "there is no use case `nothing`; known are chat, general, kept, private");
+    assert_eq!(
+        error.to_string(),
+        "there is no use case `nothing`; known are alike, cached, chat, general, kept, own, private"
+    );
     assert!(house.ledger.recorded().is_empty());
 }

@@ -54,6 +54,7 @@ pub(super) fn relay_turn(house: &House, body: &'static str, observer: &Arc<Count
         residency: Residency::Anywhere,
         affinity: None,
         class: Class::Interactive,
+        cache: domain::cache::Wish::Default,
         observer: Arc::clone(observer) as _,
         watcher: None,
     }

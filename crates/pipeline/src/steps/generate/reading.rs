@@ -39,6 +39,8 @@ pub(crate) struct Draft {
     pub(crate) checked: Option<(Moment, Duration)>,
     /// Whether a sentence says something of the matter: a stock opening does not.
     pub(crate) has_substance: bool,
+    /// Whether it was cut at the token limit, at the end of its last whole sentence.
+    pub(crate) is_cut: bool,
     /// Bytes of `text` that a waiting client has.
     released: usize,
 }
@@ -83,6 +85,7 @@ pub(crate) async fn read(asked: &Asked<'_>, answering: Answering) -> Draft {
         guardrail: GuardrailVerdict::default(),
         checked: None,
         has_substance: false,
+        is_cut: false,
         released: 0,
     };
     read_on(Reading::of(asked, draft), answering.stream).await
@@ -146,7 +149,10 @@ impl<'a> Reading<'a> {
                 }
             }
             // Cut at the token limit, it ends at its last whole sentence.
-            Finish::Length if self.draft.has_substance => return self.stop(End::Finished(Finish::Stop)),
+            Finish::Length if self.draft.has_substance => {
+                self.draft.is_cut = true;
+                return self.stop(End::Finished(Finish::Stop));
+            }
             Finish::Length => {
                 let sentence = self.sentences.finish().concat();
                 let text = "The answer was cut off; answer in one short sentence.".to_owned();

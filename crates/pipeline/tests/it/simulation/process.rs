@@ -108,7 +108,7 @@ impl Machine {
         let gate = Arc::new(Gate::new(shedding, Arc::clone(&clock)));
         let pipeline = Arc::new(Pipeline::new(Parts {
             limits: Meters::open(),
-            clock,
+            clock: Arc::clone(&clock),
             gate: Arc::clone(&gate),
             ids: Arc::new(world.ids()),
             current: Arc::new(Current::new(snapshot)),
@@ -116,6 +116,7 @@ impl Machine {
             retriever: Arc::new(OnePassage),
             sessions: Arc::clone(&store) as _,
             records: Arc::clone(&store) as _,
+            cached: pipeline::cached::Cached::without_vectors(&cache::Config::default(), Arc::clone(&clock)),
             config: world.options.records,
             tasks: tasks.clone(),
         }));

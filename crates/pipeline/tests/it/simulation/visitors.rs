@@ -224,6 +224,7 @@ impl Visitor<'_> {
             residency: domain::residency::Residency::Anywhere,
             class: self.rng.pick(&Class::ALL),
             watcher: None,
+            cache: domain::cache::Wish::Default,
         };
         self.last_message = message;
         let session = asked.session.clone();
@@ -313,7 +314,10 @@ impl Visitor<'_> {
                 disk == DiskWas::Ill && world.options.records.on_failure == OnFailure::Refuse
             }
             TurnError::SessionBusy => session.is_some(),
-            TurnError::UnknownUseCase { .. } | TurnError::NotAllowed { .. } | TurnError::Limited(_) => false,
+            TurnError::UnknownUseCase { .. }
+            | TurnError::NotAllowed { .. }
+            | TurnError::NotCached
+            | TurnError::Limited(_) => false,
         };
         world.promise(may_be, || format!("turn {turn} gets no reply: {error}"));
     }

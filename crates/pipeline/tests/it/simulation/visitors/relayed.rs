@@ -46,6 +46,7 @@ impl Visitor<'_> {
             affinity: None,
             class: self.rng.pick(&Class::ALL),
             watcher: None,
+            cache: domain::cache::Wish::Default,
             observer: Arc::new(Unobserved),
         };
         let work = async {
@@ -72,7 +73,7 @@ impl Visitor<'_> {
                     self.world().promise(false, || format!("turn {turn} is answered in part: {error}"));
                     false
                 }
-                Err(Refused::NotRecorded(error)) => {
+                Err(Refused::NotCached(error) | Refused::NotRecorded(error)) => {
                     self.refused(turn, &error, None);
                     false
                 }

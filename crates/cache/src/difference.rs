@@ -1,0 +1,202 @@
+//! What tells two questions apart whose vectors are near: numbers, negations, opposites, who does what to whom.
+//!
+//! Encoders of sentences put "can I cancel" and "can I not cancel", 30 days and 60 days, close together. Whatever is
+//! found here in one question and not in the other keeps them apart, however near they are.
+
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use language::number::{Kind, Quantity};
+use language::{numbers, words};
+
+/// Words that turn what is said around.
+const NEGATIONS: [&str; 15] = [
+    "not", "no", "never", "none", "nobody", "nothing", "neither", "nor", "without", "cannot", "cant",
+    "except", "unless", "instead", "stop",
+];
+
+/// Words of which one does not stand for the other; each with the number of its group and its side.
+const OPPOSITES: &[(&[&str], &[&str])] = &[
+    (&["open", "opening", "opened"], &["close", "closing", "closed", "cancel", "cancelling"]),
+    (
+        &["deposit", "deposits", "deposited", "depositing"],
+        &["withdraw", "withdrawal", "withdrawals", "withdrawing"],
+    ),
+    (
+        &["send", "sending", "sent", "outgoing", "pay", "paying"],
+        &["receive", "receiving", "received", "incoming"],
+    ),
+    (&["debit"], &["credit"]),
+    (&["checking"], &["savings", "saving"]),
+    (
+        &["increase", "raise", "higher", "more", "above", "over"],
+        &["decrease", "reduce", "lower", "less", "below", "under"],
+    ),
+    (&["maximum", "max", "most", "latest"], &["minimum", "min", "least", "earliest"]),
+    (&["before"], &["after"]),
+    (
+        &["start", "begin", "activate", "enable", "unblock", "unfreeze"],
+        &["end", "deactivate", "disable", "block", "freeze"],
+    ),
+    (&["domestic", "home"], &["international", "foreign", "abroad", "overseas"]),
+    (&["personal", "consumer"], &["business", "commercial"]),
+    (&["physical"], &["virtual"]),
+    (&["buy", "buying", "bought"], &["sell", "selling", "sold"]),
+    (&["buyer"], &["seller"]),
+    (&["lend", "lender"], &["borrow", "borrower"]),
+    (&["fixed"], &["variable", "adjustable"]),
+    (&["federal"], &["private", "state"]),
+    (&["traditional"], &["roth"]),
+    (&["first"], &["second", "last"]),
+    (&["single", "individual", "alone"], &["joint", "jointly"]),
+    (&["lost", "lose"], &["stolen", "steal"]),
+    (&["approved", "accepted"], &["declined", "rejected", "denied"]),
+    (&["add", "added", "adding"], &["remove", "removed", "removing", "delete"]),
+    (&["bank"], &["brokerage", "broker"]),
+    (&["early"], &["late"]),
+    (&["weekly"], &["monthly"]),
+    (&["online", "app"], &["branch", "person"]),
+];
+
+/// What is asked about a matter, by the words that ask it.
+const ASKED: &[&[&str]] = &[
+    &["why", "reason"],
+    &["where"],
+    &["who", "whom"],
+    &["when", "long", "soon", "deadline", "days", "time"],
+    &["much", "many", "cost", "costs", "fee", "fees", "charge", "price", "amount", "limit"],
+    &["how"],
+];
+
+/// What tells a question apart. Words are kept as hashes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Traits {
+    /// Numbers with what they count, each once.
+    numbers: BTreeSet<(i8, Quantity)>,
+    /// How many words turn it around.
+    negations: usize,
+    /// A bit for each side of a pair of opposites.
+    opposites: u64,
+    /// A bit for each thing asked about it.
+    asked: u8,
+    /// Names in the middle of sentences, and what looks like a code.
+    names: BTreeSet<u64>,
+    /// What carries its content.
+    content: BTreeSet<u64>,
+}
+
+/// A question with fewer words of content says too little to be compared.
+const CONTENT_MIN: usize = 2;
+/// The least share of content that two questions have in common, of that of the shorter one.
+const CONTENT_SHARED_MIN: f32 = 0.5;
+
+impl Traits {
+    /// Of `text`.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let numbers = numbers(text).iter().map(|number| (kind(number.kind), number.value)).collect();
+        let mut traits = Self { numbers, ..Self::default() };
+        for (n, word) in words(text).into_iter().enumerate() {
+            let folded = word.to_lowercase().replace('’', "'");
+            traits.negations += usize::from(is_negation(&folded));
+            for (bit, (one, other)) in (0_u32..).zip(OPPOSITES) {
+                let sides = [one.contains(&folded.as_str()), other.contains(&folded.as_str())];
+                traits.opposites |= (u64::from(sides[0]) | u64::from(sides[1]) << 1) << (2 * bit);
+            }
+            for (bit, words) in (0_u32..).zip(ASKED) {
+                traits.asked |= u8::from(words.contains(&folded.as_str())) << bit;
+            }
+            if n > 0 && is_name(word) {
+                traits.names.insert(hashed(&folded));
+            }
+        }
+        traits.content = language::word::content_stems(text).iter().map(|stem| hashed(stem)).collect();
+        traits
+    }
+
+    /// Whether nothing here keeps the two apart.
+    #[must_use]
+    pub fn agree(&self, other: &Self) -> bool {
+        let is_the_same = self.numbers == other.numbers
+            && self.negations == other.negations
+            && self.opposites == other.opposites
+            && self.asked == other.asked
+            && self.names == other.names;
+        let says_enough = self.content.len().min(other.content.len()) >= CONTENT_MIN;
+        is_the_same && says_enough && self.shared(other) >= CONTENT_SHARED_MIN
+    }
+
+    fn shared(&self, other: &Self) -> f32 {
+        let count = |n: usize| f32::from(u16::try_from(n).unwrap_or(u16::MAX));
+        let shorter = self.content.len().min(other.content.len());
+        count(self.content.intersection(&other.content).count()) / count(shorter.max(1))
+    }
+}
+
+fn is_negation(folded: &str) -> bool {
+    folded.ends_with("n't") || NEGATIONS.contains(&folded)
+}
+
+/// Whether a word that does not begin a text names something: with a capital letter in it, or letters and digits.
+fn is_name(word: &str) -> bool {
+    let has = |test: fn(char) -> bool| word.chars().any(test);
+    word != "I" && !word.starts_with("I'") && !word.starts_with("I’") && has(char::is_uppercase)
+        || has(char::is_alphabetic) && has(|c| c.is_ascii_digit())
+}
+
+fn kind(kind: Kind) -> i8 {
+    match kind {
+        // What is counted is in the words.
+        Kind::Plain | Kind::Count => 0,
+        Kind::Money => 1,
+        Kind::Percent => 2,
+        Kind::Ordinal => 3,
+        Kind::Fraction => 4,
+        Kind::Day => 5,
+        Kind::Time => 6,
+        Kind::Phone => 7,
+    }
+}
+
+fn hashed(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_different_in_one_word_is_kept_apart() {
+        for (one, other) in [
+            ("Can I dispute a card charge after 30 days?", "Can I dispute a card charge after 60 days?"),
+            ("Can I cancel my loan payment transfer?", "Can't I cancel my loan payment transfer?"),
+            ("Do I pay a fee for incoming wire transfers?", "Do I pay a fee for outgoing wire transfers?"),
+            ("What is the maximum deposit by mobile check?", "What is the minimum deposit by mobile check?"),
+            ("Is my savings account insured by the FDIC?", "Is my checking account insured by the FDIC?"),
+            ("Is my account money insured by the FDIC?", "Is my account money insured by the NCUA?"),
+            ("Is a bank transfer to Mary free of charge?", "Is a bank transfer to Paul free of charge?"),
+            ("How long does a wire transfer abroad take?", "How much does a wire transfer abroad cost?"),
+            ("Why was my card payment declined abroad?", "Where was my card payment declined abroad?"),
+            ("Do I owe $500 on the stolen card?", "Do I owe 500 % on the stolen card?"),
+            ("my card", "my card"), // too little to go by
+        ] {
+            let (one_traits, other_traits) = (Traits::of(one), Traits::of(other));
+            assert!(!one_traits.agree(&other_traits), "{one} / {other}");
+            assert!(!other_traits.agree(&one_traits), "{other} / {one}");
+        }
+    }
+
+    #[test]
+    fn the_same_in_other_words_is_not() {
+        for (one, other) in [
+            ("Is my deposit insured by the FDIC?", "Are my deposits insured by the FDIC?"),
+            ("How do I dispute a charge on my card?", "how can i dispute a charge on my card"),
+            ("Can I dispute a card charge after 30 days?", "After thirty days, can I dispute a card charge?"),
+        ] {
+            assert!(Traits::of(one).agree(&Traits::of(other)), "{one} / {other}");
+        }
+    }
+}

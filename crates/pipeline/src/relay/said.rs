@@ -1,0 +1,140 @@
+//! What an answer says, in any dialect: the texts in its JSON, joined over the frames of a stream.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+/// Names under which dialects say what the model wrote, in whole answers and in pieces of them.
+const TEXTS: [&str; 12] = [
+    "text",
+    "content",
+    "delta",
+    "refusal",
+    "thinking",
+    "reasoning",
+    "reasoning_content",
+    "outputText",
+    "completion",
+    "generation",
+    "partial_json",
+    "arguments",
+];
+/// Names of what calls a tool.
+const CALLS: [&str; 4] = ["tool_calls", "function_call", "toolUse", "tool_use"];
+/// Frames within frames.
+const DEPTH_MAX: usize = 3;
+
+/// The texts of an answer in one piece, in their order.
+pub(super) fn texts(parts: &[&[u8]]) -> String {
+    let mut texts = String::new();
+    each(&parts.concat(), 0, &mut |value| gather(value, &mut texts));
+    texts
+}
+
+/// Whether it calls a tool, whatever it says of its end.
+pub(super) fn calls_tools(parts: &[&[u8]]) -> bool {
+    let mut found = false;
+    each(&parts.concat(), 0, &mut |value| found |= has_call(value));
+    found
+}
+
+/// Every JSON object in `bytes`, whatever stands between them: lines of an event stream, the frames of AWS's.
+fn each(bytes: &[u8], depth: usize, told: &mut dyn FnMut(&Value)) {
+    let mut at = 0;
+    while let Some(next) = bytes.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'{')) {
+        at += next;
+        let rest = bytes.get(at..).unwrap_or_default();
+        let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<Value>();
+        let Some(Ok(value)) = values.next() else {
+            at += 1;
+            continue;
+        };
+        at += values.byte_offset().max(1);
+        let within = value.get("bytes").and_then(Value::as_str).and_then(|text| STANDARD.decode(text).ok());
+        match within {
+            Some(within) if depth < DEPTH_MAX => each(&within, depth + 1, told),
+            _ => told(&value),
+        }
+    }
+}
+
+fn gather(value: &Value, texts: &mut String) {
+    match value {
+        Value::Array(values) => values.iter().for_each(|value| gather(value, texts)),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                if TEXTS.contains(&name.as_str()) { say(value, texts) } else { gather(value, texts) }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn say(value: &Value, texts: &mut String) {
+    match value {
+        Value::String(text) => texts.push_str(text),
+        Value::Array(values) => values.iter().for_each(|value| say(value, texts)),
+        _ => gather(value, texts),
+    }
+}
+
+fn has_call(value: &Value) -> bool {
+    match value {
+        Value::Array(values) => values.iter().any(has_call),
+        Value::Object(fields) => fields.iter().any(|(name, value)| {
+            let is_kind = name == "type"
+                && value.as_str().is_some_and(|kind| CALLS.contains(&kind) || kind == "function_call");
+            let is_there =
+                CALLS.contains(&name.as_str()) && value.as_array().is_none_or(|calls| !calls.is_empty());
+            is_kind || is_there && !value.is_null() || has_call(value)
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_is_found_in_every_form() {
+        let frame = format!(
+            "\u{1}junk{{\"bytes\":\"{}\"}}\u{2}",
+            STANDARD.encode(r#"{"delta":{"text":"a@b.example"}}"#)
+        );
+        for (body, want) in [
+            (
+                r#"{"id":"x-123456","created":1795251960,"choices":[{"message":{"content":"Hi you"}}]}"#,
+                "Hi you",
+            ),
+            (
+                "data: {\"choices\":[{\"delta\":{\"content\":\"Call 555\"}}]}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"-0100\"}}]}\n\ndata: [DONE]\n\n",
+                "Call 555-0100",
+            ),
+            (
+                "event: content_block_delta\ndata: {\"delta\":{\"type\":\"text_delta\",\"text\":\"Hi\"}}\n\n",
+                "Hi",
+            ),
+            (r#"{"output":{"message":{"content":[{"text":"one"},{"text":"two"}]}}}"#, "onetwo"),
+            (frame.as_str(), "a@b.example"),
+            ("{ {not json", ""),
+        ] {
+            assert_eq!(texts(&[body.as_bytes()]), want, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_call_of_a_tool_is_seen() {
+        for (body, want) in [
+            (r#"{"choices":[{"message":{"content":null,"tool_calls":[{"id":"1"}]}}]}"#, true),
+            (r#"{"choices":[{"message":{"content":"x","tool_calls":[]}}]}"#, false),
+            (r#"{"choices":[{"message":{"content":"x","tool_calls":null}}]}"#, false),
+            (r#"{"content":[{"type":"tool_use","name":"x"}]}"#, true),
+            (r#"{"output":[{"type":"function_call","name":"x"}]}"#, true),
+            (r#"{"output":{"message":{"content":[{"toolUse":{}}]}}}"#, true),
+            (r#"{"content":[{"type":"text","text":"tool_use"}]}"#, false),
+        ] {
+            assert_eq!(calls_tools(&[body.as_bytes()]), want, "{body}");
+        }
+    }
+}
