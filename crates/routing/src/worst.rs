@@ -107,6 +107,7 @@ mod tests {
             tiers: vec![tier(Tier::Primary, &["cheap"], None)],
             hedge: Hedge::Off,
             assured: Assured::Off,
+            cache: None,
         };
         assert_eq!(of_route(&route, three, &prices, ASSUMED), priced(70, 10 + 600));
     }

@@ -14,7 +14,6 @@ use domain::ports::{ModelError, SayingStream};
 use domain::time::Moment;
 use futures_util::StreamExt;
 use routing::{Conversing, Passing, Want};
-use sha2::Digest;
 use wire::blocks::Blocks;
 use wire::face::{About, Face};
 use wire::faces;

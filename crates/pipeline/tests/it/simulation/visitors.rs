@@ -309,15 +309,11 @@ impl Visitor<'_> {
         let seen = self.seen(turn);
         let disk = self.machine.disk.was(seen.started);
         promises::in_time(world, turn, &seen, disk);
+        let refuses = world.options.records.on_failure == OnFailure::Refuse;
         let may_be = match error {
-            TurnError::NotRecorded => {
-                disk == DiskWas::Ill && world.options.records.on_failure == OnFailure::Refuse
-            }
+            TurnError::NotRecorded => disk == DiskWas::Ill && refuses,
             TurnError::SessionBusy => session.is_some(),
-            TurnError::UnknownUseCase { .. }
-            | TurnError::NotAllowed { .. }
-            | TurnError::NotCached
-            | TurnError::Limited(_) => false,
+            _ => false,
         };
         world.promise(may_be, || format!("turn {turn} gets no reply: {error}"));
     }
