@@ -112,7 +112,9 @@ pub(crate) async fn respond(
     allowed::check(&caller.principal, &asked.relayed.model, &named)?;
     match named {
         Named::Agent(serving) => {
-            agent::respond(agent::Door { api, caller, pipeline, serving, manner }, asked).await
+            let door = agent::Door { api, caller, pipeline, serving, manner };
+            // Boxed, so that a bare model's request is not moved about in a place large enough for an agent's.
+            Box::pin(agent::respond(door, asked)).await
         }
         Named::Route(route) => {
             let door = relay::Door { api, caller, pipeline, snapshot, route, manner };

@@ -34,7 +34,8 @@ pub(crate) async fn check(
     let began = api.clock.now();
     let id = request_id(request.headers()).unwrap_or_else(|| format!("{:032x}", api.ids.next_id()).into());
     let method = request.method().clone();
-    let path = request.extensions().get::<MatchedPath>().map_or("unmatched", |path| path.as_str()).to_owned();
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let path = matched.as_ref().map_or("unmatched", MatchedPath::as_str);
     let watched = admission.watch(&request);
     let trace_parent = trace_parent(&request, watched.as_deref());
     if let Some(watched) = &watched {
@@ -54,7 +55,7 @@ pub(crate) async fn check(
     } else if let (Some(manner), Some(refusal)) = (manner, response.extensions_mut().remove::<Refusal>()) {
         response = in_manner(response, &refusal, (manner, &id));
     }
-    limits::tell(&mut response, &path, api.clock.wall());
+    limits::tell(&mut response, path, api.clock.wall());
     let headers = response.headers_mut();
     if let Some(origin) = origin {
         cors::allow(origin, headers);
@@ -88,17 +89,24 @@ async fn pass(admission: &Admission, mut request: Request, next: Next) -> Respon
     if let Err(problem) = check_one_host(request.headers()) {
         return problem.into_response();
     }
-    if let Err(problem) = wait_for_keys(admission, admission.waits_until(&request)).await {
-        return problem.into_response();
+    // What few requests need is boxed: a future is moved a few times, and each request pays for its size.
+    match admission.waits_until(&request) {
+        Err(problem) => return problem.into_response(),
+        Ok(None) => {}
+        Ok(Some(deadline)) => {
+            if let Err(problem) = Box::pin(wait_for_keys(admission, deadline)).await {
+                return problem.into_response();
+            }
+        }
     }
     if let Some((keeper, token)) = admission.to_prepare(&request) {
-        keeper.prepare(&token).await;
+        Box::pin(keeper.prepare(&token)).await;
     }
     if signed::is_signed(&request) {
         if let Err(problem) = check_memory(&admission.api, &request) {
             return problem.into_response();
         }
-        request = match signed::prove(&admission.api, request).await {
+        request = match Box::pin(signed::prove(&admission.api, request)).await {
             Ok(request) => request,
             Err(refusal) => return refusal.into_response(),
         };
@@ -119,13 +127,10 @@ async fn pass(admission: &Admission, mut request: Request, next: Next) -> Respon
 }
 
 /// The port opens before the keys are read.
-async fn wait_for_keys(admission: &Admission, until: Result<Option<Moment>, Problem>) -> Result<(), Problem> {
-    match until? {
-        Some(deadline) => tokio::select! {
-            found = admission.api.gatekeeper(deadline) => found.map(drop),
-            () = admission.api.stop.over() => Err(stopping::problem()),
-        },
-        None => Ok(()),
+async fn wait_for_keys(admission: &Admission, deadline: Moment) -> Result<(), Problem> {
+    tokio::select! {
+        found = admission.api.gatekeeper(deadline) => found.map(drop),
+        () = admission.api.stop.over() => Err(stopping::problem()),
     }
 }
 

@@ -120,6 +120,8 @@ pub struct Metrics {
     attempts: Family<AttemptLabels, Counter>,
     first_token: Histograms<TargetLabels>,
     tokens: Family<KindLabels, Counter>,
+    /// Those of `tokens`, by [`TOKEN_KINDS`]: each request counts all of them.
+    tokens_by_kind: [Counter; TOKEN_KINDS.len()],
     cost: Usd,
     saved: Usd,
     unpriced: Counter,
@@ -134,6 +136,8 @@ pub struct Metrics {
     load: Load,
 }
 
+const TOKEN_KINDS: [&str; 5] = ["input", "cached_input", "cache_write_input", "output", "reasoning_output"];
+
 fn long_histogram() -> Histogram {
     Histogram::new([0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0])
 }
@@ -144,6 +148,7 @@ fn step_histogram() -> Histogram {
 
 impl Default for Metrics {
     fn default() -> Self {
+        let tokens = Family::<KindLabels, Counter>::default();
         let metrics = Self {
             registry: Mutex::new(Registry::default()),
             gauges: Mutex::new(None),
@@ -151,7 +156,8 @@ impl Default for Metrics {
             request_duration: Family::new_with_constructor(long_histogram),
             attempts: Family::default(),
             first_token: Family::new_with_constructor(long_histogram),
-            tokens: Family::default(),
+            tokens_by_kind: TOKEN_KINDS.map(|kind| tokens.get_or_create(&KindLabels { kind }).clone()),
+            tokens,
             cost: Counter::default(),
             saved: Counter::default(),
             unpriced: Counter::default(),
@@ -277,14 +283,11 @@ impl Observer for Metrics {
                 self.first_token.get_or_create(&TargetLabels { target }).observe(first_token.as_secs_f64());
             }
         }
-        for (kind, count) in [
-            ("input", interaction.usage.input),
-            ("cached_input", interaction.usage.cached_input),
-            ("cache_write_input", interaction.usage.cache_write_input),
-            ("output", interaction.usage.output),
-            ("reasoning_output", interaction.usage.reasoning_output),
-        ] {
-            self.tokens.get_or_create(&KindLabels { kind }).inc_by(u64::from(count.0));
+        let used = &interaction.usage;
+        let counts =
+            [used.input, used.cached_input, used.cache_write_input, used.output, used.reasoning_output];
+        for (counter, count) in self.tokens_by_kind.iter().zip(counts) {
+            counter.inc_by(u64::from(count.0));
         }
         for amount in interaction.attempts.iter().filter_map(|attempt| attempt.cost.amount()) {
             self.cost.inc_by(dollars(amount));

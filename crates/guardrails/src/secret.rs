@@ -12,7 +12,8 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, MatchKind};
-use regex::Regex;
+use regex_automata::Input;
+use regex_automata::meta::Regex;
 
 use rule::RULES;
 use shape::Candidate;
@@ -93,9 +94,15 @@ static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
             .build(pairs().map(|(word, _)| word))
             .expect("constant keywords"),
         wakes: pairs().map(|(_, index)| index).collect(),
-        patterns: RULES.iter().map(|rule| Regex::new(rule.pattern).expect("a constant pattern")).collect(),
+        patterns: RULES.iter().map(|rule| compile(rule.pattern)).collect(),
     }
 });
+
+/// Without automata that find groups in one pass: a third of what patterns take, and few texts wake one.
+fn compile(pattern: &str) -> Regex {
+    let config = Regex::config().onepass(false);
+    Regex::builder().configure(config).build(pattern).expect("a constant pattern")
+}
 
 /// Compiles the patterns now rather than with the first text.
 pub fn prepare() {
@@ -127,16 +134,19 @@ pub fn find(text: &str, detectors: &[Detector]) -> Vec<Hit> {
 /// All that `rule` finds. A refused value is looked into once more, since a secret may stand inside it
 /// (`token: password=…`); not a long one, which keeps the time linear.
 fn look(text: &str, rule: &rule::Rule, pattern: &Regex, hits: &mut Vec<Hit>) {
+    let mut found = pattern.create_captures();
     let mut from = 0;
-    while let Some(found) = pattern.captures_at(text, from) {
-        let whole = found.get_match();
-        let value = found.name("value").unwrap_or(whole);
+    loop {
+        pattern.search_captures(&Input::new(text).range(from..), &mut found);
+        let Some(whole) = found.get_match() else { break };
+        let value = found.get_group_by_name("value").unwrap_or(whole.span());
         from = whole.end();
         if (rule.accept)(&Candidate::new(text, value.range())) {
-            let bare = value.as_str().trim_end_matches(['.', ',', ';', ':', '!', '?', ')']);
-            hits.push(Hit { detector: rule.detector, range: value.start()..value.start() + bare.len() });
-        } else if value.start() > whole.start() && value.len() <= INNER_BYTES_MAX {
-            from = value.start();
+            let caught = text.get(value.range()).unwrap_or_default();
+            let bare = caught.trim_end_matches(['.', ',', ';', ':', '!', '?', ')']);
+            hits.push(Hit { detector: rule.detector, range: value.start..value.start + bare.len() });
+        } else if value.start > whole.start() && value.len() <= INNER_BYTES_MAX {
+            from = value.start;
         }
         if from >= text.len() {
             break;

@@ -218,7 +218,8 @@ impl Pipeline {
             Assured::Off | Assured::HoldBack => Err(passing),
         };
         let begun = match passing {
-            Ok(continued) => continued.begin(ledger).await?,
+            // Few routes ask for it, and each request would be moved about in a place large enough for it.
+            Ok(continued) => Box::pin(continued.begin(ledger)).await?,
             Err(passing) => begin((passing, assured), ledger).await?,
         };
         // Held until a whole answer is recorded; a stream has its answer.

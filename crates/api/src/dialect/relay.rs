@@ -55,8 +55,8 @@ fn affinity(door: &Door, asked: &Asked) -> Option<Affinity> {
         serde_json::from_slice::<String>(body.get(field.value.clone())?).ok()
     };
     let named = asked.session.clone().or_else(user).filter(|name| !name.is_empty());
-    let key = (*key != KeyId::open()).then(|| key.to_string());
-    named.or(key).as_deref().map(Affinity::of)
+    let key = (*key != KeyId::open()).then(|| key.as_str());
+    named.as_deref().or(key).map(Affinity::of)
 }
 
 pub(super) async fn respond(door: Door, asked: Asked) -> Result<Response, Refusal> {
