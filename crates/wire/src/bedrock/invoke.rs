@@ -16,6 +16,7 @@ use bytes::Bytes;
 use domain::chat::{Delivery, Dialect, Relayed, UsageFrame};
 
 use super::model::Maker;
+use super::relay::check_limits;
 use crate::json::{self, JsonError};
 use crate::request::{LIMITS, Names};
 
@@ -57,6 +58,7 @@ pub fn read(
     headers: Vec<(&'static str, Box<str>)>,
 ) -> Result<Relayed, JsonError> {
     let (fields, tools) = NAMES.of(&json::fields(&body, LIMITS)?);
+    check_limits(&body, &fields, &["inferenceConfig", "textGenerationConfig"])?;
     Ok(Relayed {
         dialect: Dialect::BedrockInvoke,
         model,

@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
-use domain::chat::RelayedPortion;
+use domain::chat::{FieldSpan, RelayedPortion};
 use domain::model::Overrides;
 use serde_json::value::RawValue;
 
 use super::failure;
 use super::frame::{self, Cutter, FRAME_BYTES_MAX, Kind};
-use crate::json;
+use crate::json::{self, JsonError};
 use crate::patch::{Edit, slice};
 use crate::relay::{self, Meaning, Seen};
 use crate::request::LIMITS;
@@ -173,6 +173,22 @@ pub(super) enum Missing {
     Added,
     /// It is left out: what it would be called is not known.
     Left,
+}
+
+/// Whether the objects named `within` say each limit once: of two, nobody knows which one a provider takes, nor which one
+/// to lower.
+///
+/// # Errors
+/// [`JsonError`] with the place in `body`.
+pub(super) fn check_limits(body: &[u8], fields: &[FieldSpan], within: &[&str]) -> Result<(), JsonError> {
+    for field in fields.iter().filter(|field| within.contains(&field.name)) {
+        let object = slice(body, &field.value);
+        if object.starts_with(b"{") {
+            let placed = |error: JsonError| JsonError { offset: field.value.start + error.offset, ..error };
+            json::fields(object, LIMITS).map_err(placed)?;
+        }
+    }
+    Ok(())
 }
 
 /// The edits that force `overrides` on `body`, whose object of limits is at `object`: the number of tokens is an upper

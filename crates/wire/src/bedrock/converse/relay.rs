@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::answer;
 use crate::bedrock::protocol::path;
-use crate::bedrock::relay::{Limit, Missing, Portions, Understand, limited, said};
+use crate::bedrock::relay::{Limit, Missing, Portions, Understand, check_limits, limited, said};
 use crate::json::{self, JsonError};
 use crate::patch::apply;
 use crate::protocol::{Call, OwnDialect, Place};
@@ -34,6 +34,7 @@ const LIMIT: Limit = Limit {
 /// [`JsonError`] for the first thing that is wrong. What Mainstay need not know is left to the provider.
 pub fn read(body: Bytes, (model, delivery): (String, Delivery)) -> Result<Relayed, JsonError> {
     let (fields, tools) = NAMES.of(&json::fields(&body, LIMITS)?);
+    check_limits(&body, &fields, &[INFERENCE])?;
     Ok(Relayed {
         dialect: Dialect::BedrockConverse,
         model,

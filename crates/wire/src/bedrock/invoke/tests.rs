@@ -14,7 +14,7 @@ use super::face::InvokeFace;
 use super::meaning::{bytes, whole};
 use super::relay::Invoke;
 use super::{body_of, read};
-use crate::bedrock::converse::stream;
+use crate::bedrock::converse::{self, stream};
 use crate::bedrock::frame;
 use crate::bedrock::model::Maker;
 use crate::bedrock::protocol::Bedrock;
@@ -95,6 +95,23 @@ fn only_the_limits_change() {
     let llama = asked(br#"{"prompt":"x","max_gen_len":500}"#);
     let patched = Invoke.patch(&llama, call("meta.llama3-8b-instruct-v1:0", tamed));
     assert_eq!(patched, r#"{"prompt":"x","max_gen_len":200}"#, "what it would be called is not known");
+}
+
+/// Found by fuzzing: such an object was patched to something that is no JSON.
+#[test]
+fn limits_that_are_said_twice_are_refused() {
+    let path = || ("m".to_owned(), Delivery::Whole);
+    for (text, offset) in [
+        (r#"{"inferenceConfig":{"topP":0.9,"topP":0.5}}"#, 31),
+        (r#"{"inferenceConfig":{"maxTokens":9,"maxTokens":9000}}"#, 34),
+    ] {
+        let body = || Bytes::copy_from_slice(text.as_bytes());
+        let invoked = read(body(), path(), Vec::new()).expect_err(text);
+        let conversed = converse::relay::read(body(), path()).expect_err(text);
+        assert_eq!((invoked.offset, conversed.offset), (offset, offset), "{text}");
+    }
+    let titan = br#"{"textGenerationConfig":{"temperature":1,"temperature":0}}"#;
+    assert!(read(Bytes::from_static(titan), path(), Vec::new()).is_err());
 }
 
 #[test]
