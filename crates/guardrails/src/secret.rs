@@ -139,7 +139,7 @@ fn look(text: &str, rule: &rule::Rule, pattern: &Regex, hits: &mut Vec<Hit>) {
     loop {
         pattern.search_captures(&Input::new(text).range(from..), &mut found);
         let Some(whole) = found.get_match() else { break };
-        let value = found.get_group_by_name("value").unwrap_or(whole.span());
+        let value = found.get_group_by_name("value").unwrap_or_else(|| whole.span());
         from = whole.end();
         if (rule.accept)(&Candidate::new(text, value.range())) {
             let caught = text.get(value.range()).unwrap_or_default();
