@@ -38,7 +38,7 @@ use wire::translation::{ReadError, Untranslatable};
 use wire::{faces, retry_after, texts};
 
 use attempt::{Attempt, Timing};
-use intake::{Passed, chunks, heard};
+use intake::{Passed, Retold, chunks, heard};
 
 /// How long a provider may be silent. Each wait also ends at the call's own deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,17 +194,21 @@ impl Remote {
         let body = body.map_err(|error| untranslatable(&call.model, &error))?;
         let (delivery, trace) = (relayed.delivery, call.trace.clone());
         let outgoing = Outgoing { place: protocol.place(shape), body, headers: Vec::new(), delivery, trace };
+        let asked = self.parts.clock.now();
         let accepted = self.send(outgoing, call.deadline).await?;
         let about = about(&relayed.model, &*self.parts.clock, &*self.parts.ids);
         match delivery {
             Delivery::Streamed => {
                 let between = Between::new(protocol.reader(), face.writer(about, relayed));
-                Ok(self.portions(accepted, Box::new(between)))
+                let (provider, retold) = (self.parts.provider.clone(), Retold::new(between, asked));
+                Ok(Attempt::new(provider, accepted.body, (accepted.timing, retold)).stream())
             }
             Delivery::Whole => {
                 let (protocol, relayed) = (Arc::clone(protocol), Arc::clone(relayed));
+                let clock = Arc::clone(&self.parts.clock);
                 Ok(self.whole((accepted, call.deadline), move |bytes| {
                     let answer = protocol.answer(&bytes)?;
+                    let about = About { took: clock.now().since(asked), ..about };
                     let bytes = face.answer(&about, &answer, &relayed);
                     Ok(RelayedPortion { bytes, said: 0, done: Some(answer.ending.done()) })
                 }))
@@ -314,7 +318,7 @@ fn shape(model: &ModelId, delivery: Delivery, overrides: Overrides) -> Call<'_> 
 /// What every part of one answer repeats.
 pub(crate) fn about(model: &str, clock: &dyn Clock, ids: &dyn Ids) -> About {
     let created = clock.wall().0.div_euclid(1_000_000);
-    About { id: format!("{:032x}", ids.next_id()), created, model: model.to_owned() }
+    About { id: format!("{:032x}", ids.next_id()), created, model: model.to_owned(), took: Duration::ZERO }
 }
 
 /// A tier's parameters: each an upper bound or a replacement.

@@ -2,6 +2,7 @@
 //! caller's dialect.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use domain::chat::{
@@ -13,10 +14,11 @@ use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::ports::{
     BoxFuture, ChatModel, ChatStream, Clock, Ids, ModelError, RelayError, RelayedStream, SayingStream,
 };
+use domain::time::Moment;
 use futures_util::{StreamExt, stream};
 use wire::blocks::Blocks;
 use wire::face::{About, Face};
-use wire::stream::EventWriter;
+use wire::stream::{EventWriter, Took};
 use wire::{faces, texts};
 
 use crate::remote::{about, unreadable, untranslatable, with_overrides};
@@ -61,10 +63,13 @@ impl Translated {
             deadline: *deadline,
             trace: trace.clone(),
         };
+        let watch = Watch { clock: Arc::clone(&self.clock), asked: self.clock.now() };
         let answer = self.model.chat(asked).await.map_err(told)?;
         Ok(match relayed.delivery {
-            Delivery::Whole => Box::pin(stream::once(whole(answer, (face, about, Arc::clone(relayed))))),
-            Delivery::Streamed => streamed(answer, face.writer(about, relayed)),
+            Delivery::Whole => {
+                Box::pin(stream::once(whole((answer, watch), (face, about, Arc::clone(relayed)))))
+            }
+            Delivery::Streamed => streamed((answer, watch), face.writer(about, relayed)),
         })
     }
 }
@@ -113,8 +118,20 @@ fn told(error: ModelError) -> RelayError {
     RelayError { error, reply }
 }
 
+/// How long an answer takes.
+struct Watch {
+    clock: Arc<dyn Clock>,
+    asked: Moment,
+}
+
+impl Watch {
+    fn took(&self) -> Duration {
+        self.clock.now().since(self.asked)
+    }
+}
+
 async fn whole(
-    mut answer: ChatStream,
+    (mut answer, watch): (ChatStream, Watch),
     (face, about, relayed): (&'static dyn Face, About, Arc<Relayed>),
 ) -> Result<RelayedPortion, RelayError> {
     let mut text = String::new();
@@ -127,6 +144,7 @@ async fn whole(
                 let parts = if text.is_empty() { Vec::new() } else { vec![Part::Text(text)] };
                 let ending = Ending { finish, stop: None, usage };
                 let answer = Answer { id: String::new(), model: String::new(), parts, ending };
+                let about = About { took: watch.took(), ..about };
                 let bytes = face.answer(&about, &answer, &relayed);
                 return Ok(RelayedPortion { bytes, said, done: Some(Done { finish, usage }) });
             }
@@ -156,11 +174,15 @@ struct Speaking {
     writer: Box<dyn EventWriter>,
     blocks: Blocks,
     events: Vec<Event>,
+    watch: Watch,
+    /// When the first words came.
+    first: Option<Duration>,
 }
 
-fn streamed(answer: ChatStream, writer: Box<dyn EventWriter>) -> RelayedStream {
+fn streamed((answer, watch): (ChatStream, Watch), writer: Box<dyn EventWriter>) -> RelayedStream {
     let begun = Event::Begun { id: String::new(), model: String::new(), usage: None };
-    let speaking = Speaking { answer: Some(answer), writer, blocks: Blocks::default(), events: vec![begun] };
+    let (answer, blocks, events) = (Some(answer), Blocks::default(), vec![begun]);
+    let speaking = Speaking { answer, writer, blocks, events, watch, first: None };
     Box::pin(stream::unfold(speaking, |mut speaking| async move {
         let item = speaking.next().await?;
         if item.is_err() {
@@ -177,6 +199,7 @@ impl Speaking {
             match answer.next().await {
                 Some(Ok(ChatChunk::Delta(text))) if text.is_empty() => {}
                 Some(Ok(ChatChunk::Delta(text))) => {
+                    self.first.get_or_insert_with(|| self.watch.took());
                     let said = size(&text);
                     self.blocks.add(Block::Text, Delta::Text(text), &mut self.events);
                     return Some(Ok(self.portion(said, None)));
@@ -186,6 +209,8 @@ impl Speaking {
                 }
                 Some(Ok(ChatChunk::Done { finish, usage })) => {
                     self.answer = None;
+                    let whole = self.watch.took();
+                    self.writer.took(Took { first: self.first.unwrap_or(whole), whole });
                     self.blocks.close(&mut self.events);
                     self.events.push(Event::Ended(Ending { finish, stop: None, usage }));
                     return Some(Ok(self.portion(0, Some(Done { finish, usage }))));
@@ -210,7 +235,6 @@ mod tests {
     use bytes::Bytes;
     use domain::id::ModelId;
     use domain::model::Overrides;
-    use domain::time::Moment;
     use serde_json::Value;
     use testkit::{CountingIds, ManualClock, Reply, ScriptedModel, Step};
 
@@ -264,6 +288,48 @@ mod tests {
             assert!(body.ends_with("data: [DONE]\n\n"), "{body}");
             assert_eq!(body.matches("\"role\":\"assistant\"").count(), 1, "{body}");
             assert_eq!(body.contains("prompt_tokens"), has_usage, "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn how_long_it_took_is_told_to_those_whose_dialect_says_it() {
+        for delivery in [Delivery::Whole, Delivery::Streamed] {
+            let clock = ManualClock::new();
+            let port: Arc<dyn Clock> = Arc::new(clock.clone());
+            let wait = Step::Wait(Duration::from_millis(400));
+            let steps =
+                vec![wait.clone(), Step::Delta("Yes".to_owned()), wait, Step::Done(Finish::Stop, None)];
+            let model = ScriptedModel::new(Arc::clone(&port), vec![Reply::Steps(steps)]);
+            let translated = Translated::new(Arc::new(model), port, Arc::new(CountingIds::default()));
+            let body = Bytes::from_static(br#"{"messages":[{"role":"user","content":[{"text":"Hi"}]}]}"#);
+            let relayed =
+                wire::bedrock::converse::relay::read(body, ("m".to_owned(), delivery)).expect("valid");
+            let call = RelayCall {
+                model: ModelId::from("embedded/default"),
+                region: None,
+                relayed: Arc::new(relayed),
+                overrides: Overrides::default(),
+                deadline: Moment(Duration::from_secs(60)),
+                trace: None,
+            };
+            let asking = async {
+                let portions: Vec<_> = translated.relay(call).await.expect("accepted").collect().await;
+                portions
+                    .into_iter()
+                    .map(|portion| portion.expect("an answer").bytes)
+                    .collect::<Vec<_>>()
+                    .concat()
+            };
+            let mut asking = std::pin::pin!(asking);
+            let answer = loop {
+                tokio::select! {
+                    biased;
+                    answer = &mut asking => break answer,
+                    () = tokio::task::yield_now() => clock.advance(Duration::from_millis(400)),
+                }
+            };
+            let answer = String::from_utf8_lossy(&answer);
+            assert!(answer.contains(r#""metrics":{"latencyMs":800}"#), "{delivery:?}: {answer}");
         }
     }
 

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use domain::chat::{Done, RelayedPortion};
 use domain::conversation::{Delta, Event};
 
-use crate::stream::{Before, EventReader, EventWriter, Portions, Progress, StreamError};
+use crate::stream::{Before, EventReader, EventWriter, Portions, Progress, StreamError, Took};
 
 /// Reads with one dialect and writes with another.
 pub struct Between {
@@ -15,19 +15,27 @@ pub struct Between {
     /// Bytes of what was said since the last portion.
     said: u32,
     done: Option<Done>,
+    took: Took,
 }
 
 impl Between {
     /// `reader`'s events through `writer`.
     #[must_use]
     pub fn new(reader: Box<dyn EventReader>, writer: Box<dyn EventWriter>) -> Self {
-        Self { reader, writer, events: Vec::new(), frames: BytesMut::new(), said: 0, done: None }
+        let (events, frames) = (Vec::new(), BytesMut::new());
+        Self { reader, writer, events, frames, said: 0, done: None, took: Took::default() }
+    }
+
+    /// How long the answer has taken with the portion that is pushed next.
+    pub fn took(&mut self, took: Took) {
+        self.took = took;
     }
 
     fn write(&mut self) {
         for event in self.events.drain(..) {
             if let Event::Ended(ending) = &event {
                 self.done = Some(ending.done());
+                self.writer.took(self.took);
             }
             if let Event::Delta { delta: Delta::Text(text) | Delta::Arguments(text), .. } = &event {
                 self.said = self.said.saturating_add(u32::try_from(text.len()).unwrap_or(u32::MAX));

@@ -1,5 +1,7 @@
 //! A format that callers speak to Mainstay: their request in no dialect's words, and answers in theirs.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use domain::chat::Relayed;
 use domain::conversation::{Answer, Conversation};
@@ -16,6 +18,8 @@ pub struct About {
     pub created: i64,
     /// The model, as the caller is told.
     pub model: String,
+    /// How long a whole answer took, as formats say that have a word for it; writers are told with [`EventWriter::took`].
+    pub took: Duration,
 }
 
 /// A dialect of callers. What is needed to pass their bytes on to a provider of the same dialect is

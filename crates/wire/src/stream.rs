@@ -1,5 +1,7 @@
 //! What all streams of answers have in common: how far they are, how they fail, and who reads and writes them.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use domain::chat::{Finish, RelayedPortion};
 use domain::conversation::Event;
@@ -94,11 +96,23 @@ pub trait EventReader: Send {
     fn before(&self) -> Before;
 }
 
+/// How long a streamed answer took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Took {
+    /// Until its first part came.
+    pub first: Duration,
+    /// Until its end.
+    pub whole: Duration,
+}
+
 /// Writes a stream in a caller's format.
 pub trait EventWriter: Send {
     /// Appends the frames that `event` makes, in whole frames, to `frames`. After [`Event::Ended`] the stream is
     /// complete, end marker included.
     fn write(&mut self, event: &Event, frames: &mut BytesMut);
+
+    /// Told before [`Event::Ended`], for the formats whose last frame says it.
+    fn took(&mut self, _took: Took) {}
 }
 
 /// Makes portions for a caller out of what a provider sends: its own frames, or frames made of its events.

@@ -1,6 +1,7 @@
 //! An agent in a dialect's shape: the last thing the user wrote takes the path of `/generate`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -10,6 +11,8 @@ use domain::conversation::{
     Answer, Block, Conversation, Delta, Ending, Event as Said, Format as Form, Part, Speaker,
 };
 use domain::interaction::{self, Interaction, Outcome};
+use domain::ports::Clock;
+use domain::time::Moment;
 use http::{HeaderValue, header};
 use pipeline::listener::{Event, Listener};
 use pipeline::parts::Pipeline;
@@ -19,7 +22,7 @@ use telemetry::Operation;
 use wire::blocks::Blocks;
 use wire::face::About;
 use wire::faces;
-use wire::stream::EventWriter;
+use wire::stream::{EventWriter, Took};
 use wire::translation::ReadError;
 
 use crate::cached;
@@ -53,6 +56,7 @@ pub(super) async fn respond(door: Door, asked: Asked) -> Result<Response, Refusa
         id: id.strip_prefix("int_").unwrap_or(id).to_owned(),
         created: door.api.clock.wall().0.div_euclid(1_000_000),
         model: relayed.model.clone(),
+        took: Duration::ZERO,
     };
     if relayed.delivery == Delivery::Streamed {
         let frames = Frames {
@@ -61,6 +65,9 @@ pub(super) async fn respond(door: Door, asked: Asked) -> Result<Response, Refusa
             blocks: Blocks::default(),
             events: vec![Said::Begun { id: String::new(), model: String::new(), usage: None }],
             released: 0,
+            asked: door.api.clock.now(),
+            clock: Arc::clone(&door.api.clock),
+            first: None,
         };
         let manner = door.manner;
         let turn = (door.api, door.pipeline, turn);
@@ -78,6 +85,7 @@ pub(super) async fn respond(door: Door, asked: Asked) -> Result<Response, Refusa
         parts: vec![Part::Text(reply.response.clone())],
         ending: ending(interaction),
     };
+    let about = About { took: interaction.latency, ..about };
     let json = HeaderValue::from_static("application/json");
     let body = Body::from(face.answer(&about, &answer, relayed));
     let mut response = ([(header::CONTENT_TYPE, json)], body).into_response();
@@ -142,10 +150,21 @@ struct Frames {
     events: Vec<Said>,
     /// Bytes of the reply that were sent.
     released: usize,
+    clock: Arc<dyn Clock>,
+    asked: Moment,
+    /// When the first words came.
+    first: Option<Duration>,
 }
 
 impl Frames {
+    fn took(&self) -> Duration {
+        self.clock.now().since(self.asked)
+    }
+
     fn say(&mut self, text: &str) {
+        if self.first.is_none() {
+            self.first = Some(self.took());
+        }
         self.released += text.len();
         self.blocks.add(Block::Text, Delta::Text(text.to_owned()), &mut self.events);
     }
@@ -185,6 +204,8 @@ impl Format for Frames {
         }
         self.blocks.close(&mut self.events);
         self.events.push(Said::Ended(ending(&reply.interaction)));
+        let whole = self.took();
+        self.writer.took(Took { first: self.first.unwrap_or(whole), whole });
         frames.extend_from_slice(&self.written());
         frames.freeze()
     }

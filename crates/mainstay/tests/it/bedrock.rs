@@ -1,9 +1,14 @@
 //! The door that AWS's SDKs know, over HTTP: ids that come encoded, answers of any provider in Bedrock's shape, event
 //! streams that end whole or with an exception, and errors as AWS names them.
 
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::{Value, json};
-use testkit::upstream::FrameFault;
+use testkit::upstream::{Answer, FrameFault};
 use testkit::{Behaviour, Upstream};
 use wire::bedrock::frame::{self, Cutter, Kind};
 
@@ -22,7 +27,10 @@ fn serve(bedrock: &Upstream, openai: &Upstream) -> Server {
          allow_private = true\n[providers.aws.aws]\nregion = \"eu-central-1\"\n\
          [providers.one]\nkind = \"openai\"\nbase_url = \"{one}\"\nkey = \"env::{KEY_VARIABLE}\"\nallow_private = true\n\
          [models.\"one/alpha\"]\n[models.\"aws/{CLAUDE}\"]\n[models.\"aws/{ARN}\"]\n\
-         [[routes.standard.tiers]]\nname = \"primary\"\ntargets = [{{ model = \"one/alpha\" }}]\n",
+         [[routes.standard.tiers]]\nname = \"primary\"\ntargets = [{{ model = \"one/alpha\" }}]\n\
+         [aliases]\ngoes-on = \"continued\"\n[routes.continued]\nassured = \"continue\"\n\
+         [[routes.continued.tiers]]\nname = \"primary\"\ntargets = [{{ model = \"one/alpha\" }}]\n\
+         [[routes.continued.tiers]]\nname = \"fallback\"\ntargets = [{{ model = \"aws/{CLAUDE}\" }}]\n",
         aws.trim_end_matches("/v1")
     );
     let config = Folder::with_settings(&settings);
@@ -116,6 +124,62 @@ fn any_provider_answers_in_bedrocks_shape() {
     let answer = ask(&server, "one/alpha", "invoke", &titan).json();
     assert_eq!(answer["results"][0]["outputText"], Behaviour::TEXT, "{answer}");
     assert_eq!(bedrock.calls(), 0);
+}
+
+/// The milliseconds that an answer says it took, and those that it can have taken: no fewer than the provider waited, no
+/// more than its caller did.
+fn told(server: &Server, (model, operation): (&str, &str), body: &Value) -> (Value, RangeInclusive<u64>) {
+    let began = Instant::now();
+    let response = ask(server, model, operation, body);
+    let waited = u64::try_from(began.elapsed().as_millis()).expect("not for ever");
+    let told = if operation.ends_with("stream") {
+        let (events, _) = events(&response);
+        let (name, last) = events.last().expect("events").clone();
+        if name == "chunk" {
+            chunk(&last)["amazon-bedrock-invocationMetrics"].clone()
+        } else {
+            last["metrics"].clone()
+        }
+    } else {
+        response.json()["metrics"].clone()
+    };
+    (told, 200..=waited)
+}
+
+fn chunk(event: &Value) -> Value {
+    let bytes = STANDARD.decode(event["bytes"].as_str().expect("a chunk")).expect("base64");
+    serde_json::from_slice(&bytes).expect("JSON")
+}
+
+#[test]
+fn how_long_an_answer_took_is_told() {
+    let (bedrock, openai) = (Upstream::start(Behaviour::default()), Upstream::start(Behaviour::default()));
+    // Five words, and 100 ms before them.
+    let wait = Duration::from_millis(20);
+    let slow = Answer { delay: wait * 5, token_gap: wait, ..Answer::of(Behaviour::TEXT) };
+    let slow_whole = Answer { delay: wait * 10, ..Answer::of(Behaviour::TEXT) };
+    let server = serve(&bedrock, &openai);
+    for model in ["one/alpha", "agent:personalized_outreach", "goes-on"] {
+        for operation in ["converse", "converse-stream"] {
+            let is_whole = operation == "converse" || model.starts_with("agent");
+            openai.set_behaviour(Behaviour::Answer(if is_whole { slow_whole.clone() } else { slow.clone() }));
+            let (told, possible) = told(&server, (model, operation), &conversation());
+            let latency = told["latencyMs"].as_u64().expect("milliseconds");
+            assert!(possible.contains(&latency), "{model} {operation}: {told}, {possible:?}");
+        }
+    }
+    openai.set_behaviour(Behaviour::Answer(slow));
+    let titan = json!({ "inputText": "Is it?", "textGenerationConfig": { "maxTokenCount": 9 } });
+    let (told, possible) = told(&server, ("one/alpha", "invoke-with-response-stream"), &titan);
+    let (first, whole) = (told["firstByteLatency"].as_u64(), told["invocationLatency"].as_u64());
+    assert!(whole.is_some_and(|whole| possible.contains(&whole)), "{told}, {possible:?}");
+    assert!(first >= Some(100) && first < whole, "{told}");
+
+    // The provider's own milliseconds pass.
+    for operation in ["converse", "converse-stream"] {
+        let (told, _) = self::told(&server, (CLAUDE, operation), &conversation());
+        assert_eq!(told["latencyMs"], 7, "{operation}");
+    }
 }
 
 #[test]

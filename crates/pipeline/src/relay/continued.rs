@@ -4,6 +4,7 @@
 //! and the other's begin. What cannot be cut in two without harm (calls of tools, JSON) is not taken here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use domain::chat::Saying;
@@ -17,7 +18,7 @@ use routing::{Conversing, Passing, Want};
 use wire::blocks::Blocks;
 use wire::face::{About, Face};
 use wire::faces;
-use wire::stream::EventWriter;
+use wire::stream::{EventWriter, Took};
 
 use super::ledger::Ledger;
 use super::{Begun, Broken, Passed, Refused, Source, State, ended, finished, given};
@@ -66,6 +67,7 @@ impl Continued {
             id: id.strip_prefix("int_").unwrap_or(id).to_owned(),
             created: ledger.created.0.div_euclid(1_000_000),
             model: conversing.passing.relayed.model.clone(),
+            took: Duration::ZERO,
         };
         let continuing = Continuing {
             stream: answering.stream,
@@ -77,6 +79,7 @@ impl Continued {
             target: answering.target,
             until,
             breaks: Breaks::None,
+            first: ledger.took(),
             ledger,
         };
         Ok(Begun { spoken, until, source: Source::Frames(given(continuing, next)) })
@@ -95,6 +98,8 @@ struct Continuing {
     target: TargetId,
     until: Moment,
     breaks: Breaks,
+    /// When the first words came.
+    first: Duration,
     ledger: Ledger,
 }
 
@@ -169,6 +174,7 @@ impl Continuing {
             Breaks::None | Breaks::Declined => ending.usage,
         };
         self.events.push(Event::Ended(Ending { usage, ..ending }));
+        self.writer.took(Took { first: self.first, whole: self.ledger.took() });
         self.written()
     }
 

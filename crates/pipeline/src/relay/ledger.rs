@@ -1,6 +1,7 @@
 //! The record of a relayed turn: written once, however it ends, also when its caller leaves.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use access::limits::Allowance;
 use bytes::Bytes;
@@ -111,6 +112,11 @@ impl Ledger {
         }
     }
 
+    /// How long the turn has taken.
+    pub(super) fn took(&self) -> Duration {
+        self.pipeline.parts.clock.now().since(self.started)
+    }
+
     /// The turn's question in the form of `request`.
     pub(super) fn ask<'a, Request>(
         &'a self,
@@ -182,7 +188,7 @@ impl Ledger {
             agent: AgentVersion::none(),
             snapshot: self.turn.snapshot.id.clone(),
             created: self.created,
-            latency: self.pipeline.parts.clock.now().since(self.started),
+            latency: self.took(),
             question: None,
             question_hash: Some(self.turn.request_hash.clone()),
             response: None,

@@ -115,7 +115,7 @@ impl<I: Intake> Attempt<I> {
         let mut next = Some(bytes);
         while let Some(bytes) = next.take() {
             let now = self.timing.clock.now();
-            match self.intake.push(&bytes)? {
+            match self.intake.push(&bytes, now)? {
                 Progress::Silent => {}
                 Progress::Answering => self.timing.quiet_until = now.after(self.timing.waits.silence),
                 // Only the first sign of the end starts its wait, so that a provider cannot prolong it.

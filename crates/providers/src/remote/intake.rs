@@ -2,11 +2,14 @@
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use domain::chat::{ChatChunk, RelayedPortion, Saying};
 use domain::conversation::{Block, Delta, Event};
 use domain::ports::{ModelError, RelayError};
-use wire::stream::{EventReader, Portions, Progress, StreamError};
+use domain::time::Moment;
+use wire::between::Between;
+use wire::stream::{EventReader, Portions, Progress, StreamError, Took};
 
 /// Takes the bytes of an answer in.
 pub(super) trait Intake: Send + 'static {
@@ -15,7 +18,8 @@ pub(super) trait Intake: Send + 'static {
     /// How it fails.
     type Error: From<ModelError> + Send;
 
-    fn push(&mut self, bytes: &[u8]) -> Result<Progress, StreamError>;
+    /// Takes `bytes`, which came now.
+    fn push(&mut self, bytes: &[u8], now: Moment) -> Result<Progress, StreamError>;
     fn end(&mut self) -> Result<(), StreamError>;
     fn give_out(&mut self) -> Option<Self::Item>;
 }
@@ -27,7 +31,7 @@ impl Intake for Passed {
     type Item = RelayedPortion;
     type Error = RelayError;
 
-    fn push(&mut self, bytes: &[u8]) -> Result<Progress, StreamError> {
+    fn push(&mut self, bytes: &[u8], _now: Moment) -> Result<Progress, StreamError> {
         self.0.push(bytes)
     }
 
@@ -37,6 +41,39 @@ impl Intake for Passed {
 
     fn give_out(&mut self) -> Option<RelayedPortion> {
         self.0.give_out()
+    }
+}
+
+/// For a caller of another dialect, which may say how long the answer took.
+pub(super) struct Retold {
+    between: Between,
+    asked: Moment,
+    first: Option<Duration>,
+}
+
+impl Retold {
+    pub(super) fn new(between: Between, asked: Moment) -> Self {
+        Self { between, asked, first: None }
+    }
+}
+
+impl Intake for Retold {
+    type Item = RelayedPortion;
+    type Error = RelayError;
+
+    fn push(&mut self, bytes: &[u8], now: Moment) -> Result<Progress, StreamError> {
+        let whole = now.since(self.asked);
+        let first = *self.first.get_or_insert(whole);
+        self.between.took(Took { first, whole });
+        self.between.push(bytes)
+    }
+
+    fn end(&mut self) -> Result<(), StreamError> {
+        self.between.end()
+    }
+
+    fn give_out(&mut self) -> Option<RelayedPortion> {
+        self.between.give_out()
     }
 }
 
@@ -91,7 +128,7 @@ impl<T: Send + 'static, E: From<ModelError> + Send + 'static> Intake for Underst
     type Item = T;
     type Error = E;
 
-    fn push(&mut self, bytes: &[u8]) -> Result<Progress, StreamError> {
+    fn push(&mut self, bytes: &[u8], _now: Moment) -> Result<Progress, StreamError> {
         let read = self.reader.push(bytes, &mut self.events);
         self.take();
         read

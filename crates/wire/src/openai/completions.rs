@@ -228,6 +228,8 @@ impl OwnDialect for Completions {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use domain::chat::Finish;
     use domain::conversation::Ending;
     use domain::model::Overrides;
@@ -242,7 +244,7 @@ mod tests {
     }
 
     fn about() -> About {
-        About { id: "1".to_owned(), created: 7, model: "p/m".to_owned() }
+        About { id: "1".to_owned(), created: 7, model: "p/m".to_owned(), took: Duration::ZERO }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A whole answer of Converse, read and written.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use bytes::Bytes;
 use domain::chat::{Done, Finish};
@@ -264,16 +265,26 @@ struct WrittenOutput<'a> {
     message: Message<'a>,
 }
 
-/// Part of every answer; what a gateway took is told in its own header fields.
-#[derive(Serialize, Default)]
+/// Part of every answer.
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Metrics {
     latency_ms: u64,
 }
 
-/// An answer of ours.
+impl Metrics {
+    pub(super) fn of(took: Duration) -> Self {
+        Self { latency_ms: milliseconds(took) }
+    }
+}
+
+pub(in crate::bedrock) fn milliseconds(took: Duration) -> u64 {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// An answer of ours, which took so long.
 #[must_use]
-pub fn write(answer: &Answer) -> Bytes {
+pub fn write(answer: &Answer, took: Duration) -> Bytes {
     // Arguments that are no JSON are said as a text; it must outlive the blocks that name it.
     let said: Vec<Option<Box<RawValue>>> = answer.parts.iter().map(as_text).collect();
     let blocks = answer.parts.iter().zip(&said);
@@ -282,7 +293,7 @@ pub fn write(answer: &Answer) -> Bytes {
         output: WrittenOutput { message: Message { role: Role::Assistant, content } },
         stop_reason: stop_reason(answer.ending.finish),
         usage: Tokens::of(answer.ending.usage),
-        metrics: Metrics::default(),
+        metrics: Metrics::of(took),
     };
     Bytes::from(serde_json::to_vec(&written).expect("texts, numbers and lists always serialise"))
 }

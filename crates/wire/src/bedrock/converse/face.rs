@@ -18,8 +18,8 @@ impl Face for ConverseFace {
         inbound::conversation(&relayed.body)
     }
 
-    fn answer(&self, _about: &About, answer: &Answer, _relayed: &Relayed) -> Bytes {
-        answer::write(answer)
+    fn answer(&self, about: &About, answer: &Answer, _relayed: &Relayed) -> Bytes {
+        answer::write(answer, about.took)
     }
 
     fn writer(&self, _about: About, _relayed: &Relayed) -> Box<dyn EventWriter> {

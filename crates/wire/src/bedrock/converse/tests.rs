@@ -1,5 +1,7 @@
 //! Requests, answers and streams against golden files, and for any input.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use domain::chat::{Delivery, Finish, Tools};
 use domain::conversation::{Conversation, Event, Part, Speaker, Thinking};
@@ -11,7 +13,7 @@ use serde_json::{Value, json};
 use super::{answer, inbound, outbound, relay, stream, writer};
 use crate::bedrock::frame;
 use crate::protocol::OwnDialect;
-use crate::stream::{EventReader, EventWriter, Progress, StreamError};
+use crate::stream::{EventReader, EventWriter, Progress, StreamError, Took};
 
 const CLAUDE: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
 const REQUEST: &[u8] = include_bytes!("../../../golden/bedrock/converse-request.json");
@@ -166,10 +168,12 @@ fn an_answer_is_read_and_written() {
     assert_eq!((usage.input.0, usage.cached_input.0, usage.cache_write_input.0), (150, 5, 20));
     assert_eq!((usage.cache_write_hour_input.0, usage.output.0), (10, 60));
     assert_eq!(read.parts.len(), 3);
-    let written = value(&answer::write(&read));
+    let took = Duration::from_millis(1_500);
+    let written = value(&answer::write(&read, took));
+    assert_eq!(written["metrics"], json!({"latencyMs": 1500}));
     assert_eq!(written["output"], value(ANSWER)["output"]);
     assert_eq!(written["usage"]["totalTokens"], 210);
-    assert_eq!(answer::read(&answer::write(&read)), Ok(read));
+    assert_eq!(answer::read(&answer::write(&read, took)), Ok(read));
     for (body, want) in [
         ("", StreamError::Empty),
         ("{", StreamError::Malformed),
@@ -193,7 +197,7 @@ fn an_answer_is_read_and_written() {
 fn arguments_that_are_no_json_are_said_as_text() {
     let mut read = answer::read(ANSWER).expect("an answer");
     read.parts = vec![Part::Call { id: "a.b".into(), name: "f".into(), arguments: "{\"x\":".into() }];
-    let written = value(&answer::write(&read));
+    let written = value(&answer::write(&read, Duration::ZERO));
     let call = &written["output"]["message"]["content"][0]["toolUse"];
     assert_eq!(call["input"], json!("{\"x\":"));
     assert_eq!(call["toolUseId"], "msb64-YS5i");
@@ -235,9 +239,11 @@ fn a_stream_is_read_and_written() {
     let Some(Event::Ended(ending)) = events.last() else { panic!("it ended") };
     assert_eq!(ending.usage.map(|usage| (usage.input.0, usage.output.0)), Some((17, 34)));
     let (mut writer, mut frames) = (writer::Writer::default(), BytesMut::new());
+    writer.took(Took { first: Duration::from_millis(40), whole: Duration::from_millis(1_500) });
     for event in &events {
         writer.write(event, &mut frames);
     }
+    assert!(String::from_utf8_lossy(&frames).contains(r#""metrics":{"latencyMs":1500}"#));
     assert_eq!(read_stream(&frames, 7).expect("whole"), events);
     // In the order of AWS: text has no start, thoughts neither, every block has a stop.
     let names = |mut rest: Bytes| {

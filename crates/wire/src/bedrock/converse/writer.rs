@@ -1,5 +1,7 @@
 //! A streamed answer of ConverseStream, written.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use domain::conversation::{Block, Delta, Event};
 use serde::Serialize;
@@ -7,7 +9,7 @@ use serde::Serialize;
 use super::answer::{Metrics, Tokens, stop_reason};
 use crate::bedrock::call_id::to_bedrock;
 use crate::bedrock::frame;
-use crate::stream::EventWriter;
+use crate::stream::{EventWriter, Took};
 
 /// Writes frames as AWS does: text has no start, every block has a stop, and the usage comes last.
 #[derive(Debug, Default)]
@@ -19,6 +21,10 @@ impl EventWriter for Writer {
     fn write(&mut self, event: &Event, frames: &mut BytesMut) {
         self.events.each(event, &mut |name, payload| frame::event(name, payload, frames));
     }
+
+    fn took(&mut self, took: Took) {
+        self.events.took = took.whole;
+    }
 }
 
 /// Writes the events themselves, however they go.
@@ -26,6 +32,8 @@ impl EventWriter for Writer {
 pub(in crate::bedrock) struct Events {
     /// What is added to a block of thoughts is said otherwise than what is added to text.
     open: Open,
+    /// Told before the end.
+    pub(in crate::bedrock) took: Duration,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -118,8 +126,8 @@ impl Events {
             Event::Closed { index } => put("contentBlockStop", json(&Closed { content_block_index: *index })),
             Event::Ended(ending) => {
                 put("messageStop", json(&Stopped { stop_reason: stop_reason(ending.finish) }));
-                let metadata = Metadata { usage: Tokens::of(ending.usage), metrics: Metrics::default() };
-                put("metadata", json(&metadata));
+                let (usage, metrics) = (Tokens::of(ending.usage), Metrics::of(self.took));
+                put("metadata", json(&Metadata { usage, metrics }));
             }
         }
     }

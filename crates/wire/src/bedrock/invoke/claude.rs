@@ -6,13 +6,13 @@ use domain::chat::Relayed;
 use domain::conversation::{Conversation, Event};
 use memchr::memmem;
 
-use super::face::chunk;
+use super::face::{Invocation, chunk};
 use crate::anthropic::messages::Messages;
 use crate::face::Face as _;
 use crate::json;
 use crate::patch::slice;
 use crate::request::LIMITS;
-use crate::stream::EventWriter;
+use crate::stream::{EventWriter, Took};
 use crate::translation::ReadError;
 
 /// Fields that Bedrock adds to a message.
@@ -51,26 +51,31 @@ pub(super) fn conversation(relayed: &Relayed) -> Result<Conversation, ReadError>
 pub(super) struct Writer {
     events: Box<dyn EventWriter>,
     written: BytesMut,
+    took: Took,
 }
 
 impl Writer {
     pub(super) fn new(events: Box<dyn EventWriter>) -> Self {
-        Self { events, written: BytesMut::new() }
+        Self { events, written: BytesMut::new(), took: Took::default() }
     }
 }
 
 impl EventWriter for Writer {
     fn write(&mut self, event: &Event, frames: &mut BytesMut) {
         self.events.write(event, &mut self.written);
-        let usage = match event {
-            Event::Ended(ending) => Some(ending.usage),
+        let last = match event {
+            Event::Ended(ending) => Some(Invocation { usage: ending.usage, took: self.took }),
             _ => None,
         };
         let written = self.written.split();
         for line in written.as_ref().split(|byte: &u8| *byte == b'\n') {
             let Some(data) = line.strip_prefix(b"data:").map(<[u8]>::trim_ascii) else { continue };
             let is_last = memmem::find(data, br#""type":"message_stop""#).is_some();
-            chunk(data, usage.filter(|_| is_last), frames);
+            chunk(data, last.filter(|_| is_last), frames);
         }
+    }
+
+    fn took(&mut self, took: Took) {
+        self.took = took;
     }
 }

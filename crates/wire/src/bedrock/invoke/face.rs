@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 
 use super::{body_of, claude, titan};
 use crate::anthropic::messages::Messages;
+use crate::bedrock::converse::answer::milliseconds;
 use crate::bedrock::converse::{answer, inbound, writer};
 use crate::bedrock::frame;
 use crate::bedrock::model::Maker;
 use crate::face::{About, Face};
-use crate::stream::EventWriter;
+use crate::stream::{EventWriter, Took};
 use crate::translation::ReadError;
 
 /// For callers of InvokeModel with the body of Claude, Nova or Titan.
@@ -37,7 +38,7 @@ impl Face for InvokeFace {
     fn answer(&self, about: &About, answer: &Answer, relayed: &Relayed) -> Bytes {
         match body_of(relayed) {
             Maker::Claude | Maker::Gpt | Maker::Other => Messages.answer(about, answer, relayed),
-            Maker::Nova => answer::write(answer),
+            Maker::Nova => answer::write(answer, about.took),
             Maker::Titan => titan::answer(answer),
         }
     }
@@ -53,20 +54,28 @@ impl Face for InvokeFace {
     }
 }
 
-/// Writes `body` as a chunk; the last one says what the answer used.
-pub(super) fn chunk(body: &[u8], last: Option<Option<Usage>>, frames: &mut BytesMut) {
-    let with_metrics = last.and_then(|usage| Some((usage.unwrap_or(Usage::NONE), body.strip_suffix(b"}")?)));
+/// What the last chunk says of the whole answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Invocation {
+    pub(super) usage: Option<Usage>,
+    pub(super) took: Took,
+}
+
+/// Writes `body` as a chunk; the last one says what the answer used, and how long it took.
+pub(super) fn chunk(body: &[u8], last: Option<Invocation>, frames: &mut BytesMut) {
+    let with_metrics = last.and_then(|last| Some((last, body.strip_suffix(b"}")?)));
     let bytes = match with_metrics {
         None => STANDARD.encode(body),
-        Some((usage, body)) => {
+        Some((Invocation { usage, took }, body)) => {
+            let usage = usage.unwrap_or(Usage::NONE);
             let (read, written) = (usage.cached_input.0, usage.cache_write_input.0);
             let metrics = json!({
                 "inputTokenCount": usage.input.0.saturating_sub(read).saturating_sub(written),
                 "outputTokenCount": usage.output.0,
                 "cacheReadInputTokenCount": read,
                 "cacheWriteInputTokenCount": written,
-                "invocationLatency": 0,
-                "firstByteLatency": 0,
+                "invocationLatency": milliseconds(took.whole),
+                "firstByteLatency": milliseconds(took.first),
             });
             let mut whole = body.to_vec();
             whole.extend_from_slice(format!(",\"amazon-bedrock-invocationMetrics\":{metrics}}}").as_bytes());
@@ -81,12 +90,13 @@ pub(super) fn chunk(body: &[u8], last: Option<Option<Usage>>, frames: &mut Bytes
 #[derive(Debug, Default)]
 struct NovaWriter {
     events: writer::Events,
+    took: Took,
 }
 
 impl EventWriter for NovaWriter {
     fn write(&mut self, event: &Event, frames: &mut BytesMut) {
-        let usage = match event {
-            Event::Ended(ending) => Some(ending.usage),
+        let last = match event {
+            Event::Ended(ending) => Some(Invocation { usage: ending.usage, took: self.took }),
             _ => None,
         };
         self.events.each(event, &mut |name, payload| {
@@ -94,7 +104,11 @@ impl EventWriter for NovaWriter {
             body.insert(0, b'{');
             body.extend_from_slice(&payload);
             body.push(b'}');
-            chunk(&body, usage.filter(|_| name == "metadata"), frames);
+            chunk(&body, last.filter(|_| name == "metadata"), frames);
         });
+    }
+
+    fn took(&mut self, took: Took) {
+        (self.took, self.events.took) = (took, took.whole);
     }
 }

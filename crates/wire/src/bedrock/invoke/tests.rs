@@ -1,5 +1,7 @@
 //! The makers' bodies against golden files, and for any input.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use domain::chat::{Delivery, Finish, Relayed};
 use domain::conversation::{Event, Part, Speaker};
@@ -21,7 +23,7 @@ use crate::bedrock::protocol::Bedrock;
 use crate::embedding::EmbeddingProtocol;
 use crate::face::{About, Face};
 use crate::protocol::{Call, OwnDialect, Protocol};
-use crate::stream::{EventReader, StreamError};
+use crate::stream::{EventReader, StreamError, Took};
 
 const CLAUDE: &str = "anthropic.claude-3-haiku-20240307-v1:0";
 const NOVA: &str = "us.amazon.nova-pro-v1:0";
@@ -60,7 +62,7 @@ fn call(model: &str, overrides: Overrides) -> Call<'_> {
 }
 
 fn about() -> About {
-    About { id: "0f".repeat(16), created: 0, model: "m".to_owned() }
+    About { id: "0f".repeat(16), created: 0, model: "m".to_owned(), took: Duration::ZERO }
 }
 
 #[test]
@@ -217,6 +219,7 @@ fn answers_of_others_are_written_in_the_makers_format() {
         assert_eq!((done.finish, done.usage.map(|usage| usage.output.0)), (want, Some(60)));
 
         let (mut writer, mut written) = (InvokeFace.writer(about(), &relayed), BytesMut::new());
+        writer.took(Took { first: Duration::from_millis(40), whole: Duration::from_millis(1_500) });
         for event in &events {
             writer.write(event, &mut written);
         }
@@ -230,7 +233,9 @@ fn answers_of_others_are_written_in_the_makers_format() {
         );
         let chunks = chunks(&written);
         let last = chunks.last().expect("chunks");
-        assert_eq!(last["amazon-bedrock-invocationMetrics"]["outputTokenCount"], 34);
+        let metrics = &last["amazon-bedrock-invocationMetrics"];
+        assert_eq!(metrics["outputTokenCount"], 34);
+        assert_eq!((&metrics["firstByteLatency"], &metrics["invocationLatency"]), (&json!(40), &json!(1500)));
         let said: String = match golden.maker {
             Maker::Claude => chunks.iter().filter_map(|chunk| chunk["delta"]["text"].as_str()).collect(),
             Maker::Titan => chunks.iter().filter_map(|chunk| chunk["outputText"].as_str()).collect(),

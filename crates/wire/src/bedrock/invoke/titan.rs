@@ -6,9 +6,9 @@ use domain::conversation::{Answer, Conversation, Delta, Event, Part, Sampling, S
 use domain::token::Usage;
 use serde_json::json;
 
-use super::face::chunk;
+use super::face::{Invocation, chunk};
 use crate::object::Value;
-use crate::stream::EventWriter;
+use crate::stream::{EventWriter, Took};
 use crate::translation::ReadError;
 
 /// Reads a request.
@@ -61,6 +61,7 @@ pub(super) fn answer(answer: &Answer) -> Bytes {
 #[derive(Debug, Default)]
 pub(super) struct Writer {
     is_text: bool,
+    took: Took,
 }
 
 impl EventWriter for Writer {
@@ -74,10 +75,15 @@ impl EventWriter for Writer {
             Event::Ended(ending) => {
                 let usage = ending.usage.unwrap_or(Usage::NONE);
                 let last = piece("", Some(reason(ending.finish)), Some(usage));
-                chunk(last.as_bytes(), Some(ending.usage), frames);
+                let usage = ending.usage;
+                chunk(last.as_bytes(), Some(Invocation { usage, took: self.took }), frames);
             }
             _ => {}
         }
+    }
+
+    fn took(&mut self, took: Took) {
+        self.took = took;
     }
 }
 

@@ -1,5 +1,7 @@
 //! Chat completions, read and written: requests, whole answers and streams.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use domain::chat::{ChatRequest, Message, Parameters, Role, UsageFrame};
 use domain::conversation::{Block, Delta, Ending, Event, Format, Part, Speaker, Thinking, Turn, Which};
@@ -249,7 +251,8 @@ fn calls_are_read_block_by_block() {
 
 #[test]
 fn what_is_written_is_read_back() {
-    let about = || About { id: "1".to_owned(), created: 7, model: "agent:general".to_owned() };
+    let about =
+        || About { id: "1".to_owned(), created: 7, model: "agent:general".to_owned(), took: Duration::ZERO };
     for stream in [ANSWER, CALLS] {
         let (events, _) = read(&[stream]);
         let mut writer = writer::Writer::new(about(), UsageFrame::Wanted);
@@ -277,7 +280,7 @@ fn what_is_written_is_read_back() {
 fn usage_is_shown_to_those_who_asked() {
     let (events, _) = read(&[ANSWER]);
     for (frame, want) in [(UsageFrame::Wanted, true), (UsageFrame::Unwanted, false)] {
-        let about = About { id: "1".to_owned(), created: 7, model: "m".to_owned() };
+        let about = About { id: "1".to_owned(), created: 7, model: "m".to_owned(), took: Duration::ZERO };
         let mut writer = writer::Writer::new(about, frame);
         let mut frames = BytesMut::new();
         events.iter().for_each(|event| writer.write(event, &mut frames));

@@ -1,5 +1,7 @@
 //! Responses, read, written and passed on.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use domain::chat::Finish;
 use domain::conversation::{Ending, Event, Format, Part, Speaker, Thinking, Which};
@@ -22,7 +24,7 @@ fn read(body: &[u8]) -> Result<Conversation, ReadError> {
 }
 
 fn about() -> About {
-    About { id: "1".to_owned(), created: 7, model: "m".to_owned() }
+    About { id: "1".to_owned(), created: 7, model: "m".to_owned(), took: Duration::ZERO }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The format against itself: what is written is read back, and whatever comes is survived.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use domain::conversation::{
     Block, CacheTime, Delta, Ending, Event, Format, Json, Media, Part, Sampling, Speaker, Thinking, Tool,
@@ -12,7 +14,7 @@ use super::*;
 use crate::relay::tests as relay;
 
 fn about() -> About {
-    About { id: "0f".repeat(16), created: 7, model: "claude".to_owned() }
+    About { id: "0f".repeat(16), created: 7, model: "claude".to_owned(), took: Duration::ZERO }
 }
 
 /// As `answer` is read again: with our id and model, refusals as text.
