@@ -1,0 +1,67 @@
+//! What attempts cost, exactly or as an estimate.
+
+use domain::fault::{Fault, Kind};
+use domain::model::{Cost, Prices};
+use domain::money::{Amount, Nanos};
+use domain::token::Usage;
+use futures_util::StreamExt;
+
+use super::*;
+use crate::scripted::{Act, USAGE};
+
+#[tokio::test(start_paused = true)]
+async fn costs_are_exact_where_prices_and_usage_are_known() {
+    let priced = |house: &mut House, input: i64| {
+        let prices = Prices::flat("v1", Nanos(input), Nanos(2 * input)).into();
+        let id = ModelId::from("p0/m");
+        let model = Model { prices, ..Model::unknown(id.clone()) };
+        house.catalogue.insert(id, model);
+    };
+    let cost = async |house: &House| {
+        let log = AttemptLog::default();
+        if let Ok(answering) = house.ask(&log).await {
+            read(answering.stream).await;
+        }
+        let attempts = log.take();
+        let attempt = attempts[0].clone();
+        assert_eq!(attempt.prices.is_some(), attempt.cost.amount().is_some_and(|amount| amount.0 > 0));
+        (attempt.cost, attempt.usage)
+    };
+    let mut house = House::new(&[&Scripted::answers("hello")]);
+    assert_eq!(cost(&house).await, (Cost::Unpriced, Some(USAGE)));
+    priced(&mut house, 1_000_000);
+    assert_eq!(cost(&house).await, (Cost::Exact(Nanos(120).into()), Some(USAGE)));
+    // What runs here costs nothing for each token.
+    assert_eq!(cost(&House::new(&[&Scripted::answers("hello")]).embed(0)).await.0, Cost::FREE);
+    // A refused call used nothing; one cut off has, and one accepted may have.
+    let mut house = House::new(&[&Scripted::fails(Kind::RouteFatal)]);
+    priced(&mut house, 1_000_000);
+    assert_eq!(cost(&house).await.0, Cost::FREE);
+    let mut house = House::new(&[&Scripted::hangs()]);
+    priced(&mut house, 1_000_000);
+    assert_eq!(cost(&house).await, (Cost::Estimated(Amount::of(ASKED, Nanos(1_000_000))), None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_cut_answer_cost_is_estimated_from_what_was_said() {
+    let cut = Scripted::new(vec![vec![
+        Act::Say("12345678"),
+        Act::Say("9"),
+        Act::Fail(Fault::provider(Kind::Truncated)),
+    ]]);
+    for read_pieces in [usize::MAX, 1] {
+        let house = House::new(&[&cut]);
+        let log = AttemptLog::default();
+        let mut stream = house.ask(&log).await.expect("an answer").stream;
+        let mut n_read = 0;
+        while n_read < read_pieces && stream.next().await.is_some() {
+            n_read += 1;
+        }
+        drop(stream);
+        let attempts = log.take();
+        let said = if read_pieces == 1 { 2 } else { 3 };
+        let want = Usage::of(ASKED, TokenCount(said));
+        assert_eq!((attempts[0].usage, attempts[0].estimate), (None, Some(want)));
+        assert_eq!(attempts[0].cost, Cost::Unpriced, "without a price");
+    }
+}
