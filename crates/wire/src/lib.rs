@@ -38,5 +38,7 @@ pub mod stream;
 #[cfg(test)]
 mod survival;
 pub mod texts;
+#[cfg(test)]
+mod told;
 pub mod translation;
 pub mod words;

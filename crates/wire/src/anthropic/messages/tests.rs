@@ -1,15 +1,14 @@
 //! The format against recorded bodies; `generated` is the format against itself.
 
 use domain::chat::{Tools, UsageFrame};
-use domain::conversation::{
-    Block, CacheTime, Delta, Ending, Event, Media, Part, Speaker, Thinking, ToolChoice, Which,
-};
+use domain::conversation::{CacheTime, Ending, Event, Media, Part, Speaker, Thinking, ToolChoice, Which};
 use domain::model::Overrides;
 use domain::token::{TokenCount, Usage};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::stream::{Before, Progress};
+use crate::told;
 
 mod generated;
 
@@ -183,57 +182,8 @@ fn top_level_cache_control_marks_the_end() {
     assert_eq!(conversation.turns[0].parts, [text("Hi"), Part::CachePoint(CacheTime::Usual)]);
 }
 
-fn events(portions: &[&[u8]]) -> (Vec<Event>, Result<(), StreamError>) {
-    let mut reader = Messages.reader();
-    let mut events = Vec::new();
-    for portion in portions {
-        if let Err(error) = reader.push(portion, &mut events) {
-            return (events, Err(error));
-        }
-    }
-    let ended = reader.end(&mut events);
-    (events, ended)
-}
-
-/// The answer that a stream tells.
-fn told(events: &[Event]) -> Answer {
-    let mut answer = Answer {
-        id: String::new(),
-        model: String::new(),
-        parts: Vec::new(),
-        ending: Ending { finish: Finish::Stop, stop: None, usage: None },
-    };
-    for event in events {
-        match event.clone() {
-            Event::Begun { id, model, .. } => (answer.id, answer.model) = (id, model),
-            Event::Opened { block, .. } => answer.parts.push(match block {
-                Block::Text => text(""),
-                Block::Refusal => Part::Refusal(String::new()),
-                Block::Thought => Part::Thought { text: String::new(), proof: None },
-                Block::SealedThought(data) => Part::SealedThought(data),
-                Block::Call { id, name } => Part::Call { id, name, arguments: String::new() },
-            }),
-            Event::Delta { index, delta } => {
-                let part = answer.parts.get_mut(usize::try_from(index).expect("small")).expect("open");
-                match (part, delta) {
-                    (
-                        Part::Text(text) | Part::Refusal(text) | Part::Thought { text, .. },
-                        Delta::Text(more),
-                    ) => {
-                        text.push_str(&more);
-                    }
-                    (Part::Call { arguments, .. }, Delta::Arguments(more)) => arguments.push_str(&more),
-                    (Part::Thought { proof, .. }, Delta::Proof(more)) => {
-                        proof.get_or_insert_default().push_str(&more)
-                    }
-                    other => panic!("{other:?}"),
-                }
-            }
-            Event::Closed { .. } => {}
-            Event::Ended(ending) => answer.ending = ending,
-        }
-    }
-    answer
+fn events(portions: &[&[u8]]) -> (Vec<Event>, Result<(), (StreamError, Before)>) {
+    told::read(Messages.reader(), portions)
 }
 
 fn thinking_answer() -> Answer {
@@ -268,11 +218,11 @@ fn recorded_answers_are_read() {
     assert_eq!(answer::read(ANSWER), Ok(thinking_answer()));
     for body in [STREAM_THINKING, ANSWER] {
         let (events, ended) = events(&[body]);
-        assert_eq!((told(&events), ended), (thinking_answer(), Ok(())));
+        assert_eq!((told::answer(&events), ended), (thinking_answer(), Ok(())));
     }
     let (events, ended) = events(&[STREAM]);
     assert_eq!(ended, Ok(()));
-    let answer = told(&events);
+    let answer = told::answer(&events);
     assert_eq!(
         answer.parts,
         [
@@ -322,11 +272,8 @@ fn only_a_whole_answer_ends_well() {
         ("data: {}\n\n".to_owned(), Err((StreamError::Malformed, Before::Nothing))),
         ("{\"type\":\"mess".to_owned(), Err((StreamError::Malformed, Before::Nothing))),
     ] {
-        let mut reader = Messages.reader();
-        let mut events = Vec::new();
-        let outcome =
-            reader.push(body.as_bytes(), &mut events).map(drop).and_then(|()| reader.end(&mut events));
-        assert_eq!(outcome.map_err(|error| (error, reader.before())), want, "{body}");
+        let (events, outcome) = events(&[body.as_bytes()]);
+        assert_eq!(outcome, want, "{body}");
         assert_eq!(matches!(events.last(), Some(Event::Ended(_))), want.is_ok(), "{body}");
     }
     let mut reader = Messages.reader();
@@ -344,5 +291,5 @@ fn a_call_that_comes_whole_keeps_its_arguments() {
     let (events, ended) = events(&[body.as_bytes()]);
     assert_eq!(ended, Ok(()));
     let call = Part::Call { id: "a".to_owned(), name: "b".to_owned(), arguments: r#"{"x":1}"#.to_owned() };
-    assert_eq!(told(&events).parts, [call]);
+    assert_eq!(told::answer(&events).parts, [call]);
 }

@@ -12,8 +12,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::relay::tests as relay;
 use crate::sampled;
-use crate::stream::Progress;
+use crate::stream::{Before, Progress};
 use crate::texts;
+use crate::told;
 
 fn question() -> ChatRequest {
     ChatRequest {
@@ -288,15 +289,8 @@ fn usage_is_shown_to_those_who_asked() {
     }
 }
 
-fn read(portions: &[&[u8]]) -> (Vec<Event>, Result<(), (StreamError, Fault)>) {
-    let mut reader = OLDER.reader();
-    let mut events = Vec::new();
-    let mut outcome = Ok(());
-    for portion in portions {
-        outcome = outcome.and_then(|()| reader.push(portion, &mut events).map(|_| ()));
-    }
-    let outcome = outcome.and_then(|()| reader.end(&mut events));
-    (events, outcome.map_err(|error| (error, error.fault(reader.before()))))
+fn read(portions: &[&[u8]]) -> (Vec<Event>, Result<(), (StreamError, Before)>) {
+    told::read(OLDER.reader(), portions)
 }
 
 fn text(events: &[Event]) -> String {
@@ -382,8 +376,8 @@ fn only_a_whole_answer_ends_well() {
         match want {
             Ok(want) => assert_eq!((text(&chunks).as_str(), outcome, done), (want, Ok(()), 1), "{body}"),
             Err((error, kind)) => {
-                let (found, fault) = outcome.expect_err(&body);
-                assert_eq!((found, fault.kind, done), (error, kind, 0), "{body}");
+                let (found, before) = outcome.expect_err(&body);
+                assert_eq!((found, found.fault(before).kind, done), (error, kind, 0), "{body}");
             }
         }
     }

@@ -272,7 +272,7 @@ proptest! {
         }
         let (events, ended) = events(&relay::portions(&frames, cuts.clone()));
         prop_assert_eq!(ended, Ok(()));
-        prop_assert_eq!(calls_without_arguments(told(&events)), as_written(&answer));
+        prop_assert_eq!(calls_without_arguments(told::answer(&events)), as_written(&answer));
         let mut portions = Messages.portions(&relayed(b"{}"));
         for portion in relay::portions(&frames, cuts.clone()) {
             prop_assert!(portions.push(portion).is_ok());
