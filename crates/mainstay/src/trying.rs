@@ -58,31 +58,25 @@ pub(crate) trait Work {
 
 #[cfg(test)]
 mod tests {
+    use testkit::ConstantRng;
+
     use super::*;
     use crate::clock::SystemClock;
-
-    struct Constant(u64);
-
-    impl Rng for Constant {
-        fn next_u64(&self) -> u64 {
-            self.0
-        }
-    }
 
     #[test]
     fn waits_double_from_the_first_to_ten_minutes() {
         let mut waits = Waits::from(Duration::from_secs(30));
-        let seconds: Vec<u64> = (0..7).map(|_| waits.next(&Constant(0)).as_secs()).collect();
+        let seconds: Vec<u64> = (0..7).map(|_| waits.next(&ConstantRng(0)).as_secs()).collect();
         assert_eq!(seconds, [30, 60, 120, 240, 480, 600, 600]);
     }
 
     #[test]
     fn a_wait_lies_between_its_half_and_its_whole() {
         for chance in [0, 1, 14_999, 15_000, 15_001, u64::MAX] {
-            let wait = Waits::from(Duration::from_secs(30)).next(&Constant(chance));
+            let wait = Waits::from(Duration::from_secs(30)).next(&ConstantRng(chance));
             assert!((15_000..=30_000).contains(&wait.as_millis()), "{chance}: {wait:?}");
         }
-        assert_eq!(Waits::from(Duration::ZERO).next(&Constant(7)), Duration::ZERO);
+        assert_eq!(Waits::from(Duration::ZERO).next(&ConstantRng(7)), Duration::ZERO);
     }
 
     /// Fails as often as it is told to, and keeps what was said.
@@ -107,7 +101,7 @@ mod tests {
         let clock = SystemClock::new();
         let mut told = Vec::new();
         let work = Failing { times: 3, told: &mut told };
-        again((&clock, &Constant(0)), Waits::from(Duration::from_secs(30)), "no network".to_owned(), work)
+        again((&clock, &ConstantRng(0)), Waits::from(Duration::from_secs(30)), "no network".to_owned(), work)
             .await;
         let want = [("no network", 30), ("2 to go", 90), ("1 to go", 210)];
         assert_eq!(told, want.map(|(reason, at)| (reason.to_owned(), at)));

@@ -59,41 +59,43 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use testkit::{ConstantRng, SeededRng};
+
     use super::*;
-    use crate::simulated::{Constant, Seeded};
+    use crate::chance::below;
 
     #[test]
     fn the_limit_doubles_from_200_ms_and_stops_at_the_maximum() {
-        let longest = Constant(u64::MAX);
+        let longest = ConstantRng(u64::MAX);
         for (retry_index, want_ms) in
             [(0, 200), (1, 400), (2, 800), (5, 6_400), (6, 10_000), (u32::MAX, 10_000)]
         {
             let wait = Config::default().wait(retry_index, Retry::Here, &longest);
             assert_eq!(wait, Some(Duration::from_millis(want_ms)), "{retry_index}");
         }
-        assert_eq!(Config::default().wait(3, Retry::Here, &Constant(0)), Some(Duration::ZERO));
+        assert_eq!(Config::default().wait(3, Retry::Here, &ConstantRng(0)), Some(Duration::ZERO));
     }
 
     #[test]
     fn only_here_and_after_wait_for_the_same_target() {
         for retry in [Retry::Never, Retry::Elsewhere] {
-            assert_eq!(Config::default().wait(0, retry, &Constant(0)), None, "{retry:?}");
+            assert_eq!(Config::default().wait(0, retry, &ConstantRng(0)), None, "{retry:?}");
         }
     }
 
     #[test]
     fn waits_keep_their_bounds_for_every_seed() {
         for seed in 0..10_000 {
-            let rng = Seeded::new(seed);
-            let first = Duration::from_micros(rng.below(2_000_000));
+            let rng = SeededRng::new(seed);
+            let first = Duration::from_micros(below(&rng, 2_000_000));
             let config =
-                Config { first, max: first.saturating_mul(u32::try_from(1 + rng.below(64)).unwrap()) };
-            let retry_index = u32::try_from(rng.below(12)).unwrap();
+                Config { first, max: first.saturating_mul(u32::try_from(1 + below(&rng, 64)).unwrap()) };
+            let retry_index = u32::try_from(below(&rng, 12)).unwrap();
             let limit = first.saturating_mul(1 << retry_index).min(config.max);
             let wait = config.wait(retry_index, Retry::Here, &rng).unwrap();
             assert!(wait <= limit, "seed {seed}: {wait:?} above {limit:?}");
 
-            let named = Duration::from_millis(rng.below(60_000));
+            let named = Duration::from_millis(below(&rng, 60_000));
             let wait = config.wait(retry_index, Retry::After(named), &rng).unwrap();
             assert!(wait >= named && wait <= named + limit, "seed {seed}: {wait:?} for {named:?}");
             config.validate().unwrap();

@@ -118,8 +118,10 @@ impl Budgets {
 
 #[cfg(test)]
 mod tests {
+    use testkit::SeededRng;
+
     use super::*;
-    use crate::simulated::Seeded;
+    use crate::chance::below;
 
     #[test]
     fn a_full_outage_makes_at_most_1210_calls_of_1000() {
@@ -151,15 +153,15 @@ mod tests {
     #[test]
     fn retries_never_exceed_share_plus_burst_for_any_seed() {
         for seed in 0..5_000 {
-            let rng = Seeded::new(seed);
+            let rng = SeededRng::new(seed);
             let config = Config {
-                percent: u32::try_from(rng.below(101)).unwrap(),
-                burst: u32::try_from(rng.below(20)).unwrap(),
+                percent: u32::try_from(below(&rng, 101)).unwrap(),
+                burst: u32::try_from(below(&rng, 20)).unwrap(),
             };
             let mut budget = Budget::new(config);
             let (mut first, mut retries) = (0_u64, 0_u64);
-            for _ in 0..rng.below(400) {
-                if rng.below(2) == 0 {
+            for _ in 0..below(&rng, 400) {
+                if below(&rng, 2) == 0 {
                     budget.deposit();
                     first += 1;
                 } else {

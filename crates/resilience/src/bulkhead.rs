@@ -131,8 +131,10 @@ impl Bulkhead {
 
 #[cfg(test)]
 mod tests {
+    use testkit::SeededRng;
+
     use super::*;
-    use crate::simulated::Seeded;
+    use crate::chance::below;
 
     fn at(seconds: u64) -> Moment {
         Moment(Duration::from_secs(seconds))
@@ -201,8 +203,8 @@ mod tests {
     fn every_history_keeps_the_bounds() {
         let mut refused = 0;
         for seed in 0..5_000 {
-            let rng = Seeded::new(seed);
-            let least = 1 + u32::try_from(rng.below(8)).unwrap();
+            let rng = SeededRng::new(seed);
+            let least = 1 + u32::try_from(below(&rng, 8)).unwrap();
             let config = Config { calls_min: least, calls_max: least + 30, forget: Duration::from_secs(10) };
             let (mut bulkhead, mut now, mut calls) = (Bulkhead::new(config), Moment::default(), 0);
             let mut lowered_at = None;
@@ -213,8 +215,8 @@ mod tests {
                     (config.calls_min..=config.calls_max).contains(&before.limit),
                     "seed {seed}: {before:?}"
                 );
-                match rng.below(8) {
-                    0 => now = now.after(Duration::from_millis(rng.below(3_000))),
+                match below(&rng, 8) {
+                    0 => now = now.after(Duration::from_millis(below(&rng, 3_000))),
                     1..=4 => {
                         let entered = bulkhead.enter(now);
                         assert_eq!(entered, calls < before.limit, "seed {seed}: {before:?}");

@@ -23,24 +23,25 @@ pub fn up_to(rng: &dyn Rng, most: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use testkit::{ConstantRng, SeededRng};
+
     use super::*;
-    use crate::simulated::{Constant, Seeded};
 
     #[test]
     fn choices_reach_both_ends_and_never_leave_them() {
         for (bits, limit, want) in
             [(0, 10, 0), (u64::MAX, 10, 9), (u64::MAX, 0, 0), (u64::MAX, u64::MAX, u64::MAX - 1)]
         {
-            assert_eq!(below(&Constant(bits), limit), want, "{bits} of {limit}");
+            assert_eq!(below(&ConstantRng(bits), limit), want, "{bits} of {limit}");
         }
         let second = Duration::from_secs(1);
-        assert_eq!(up_to(&Constant(u64::MAX), second), second);
-        assert_eq!(up_to(&Constant(0), second), Duration::ZERO);
+        assert_eq!(up_to(&ConstantRng(u64::MAX), second), second);
+        assert_eq!(up_to(&ConstantRng(0), second), Duration::ZERO);
     }
 
     #[test]
     fn choices_are_fair() {
-        let rng = Seeded::new(7);
+        let rng = SeededRng::new(7);
         let mut counts = [0_u32; 4];
         for _ in 0..40_000 {
             counts[usize::try_from(below(&rng, 4)).unwrap()] += 1;

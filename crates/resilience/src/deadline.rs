@@ -65,8 +65,10 @@ impl Deadline {
 
 #[cfg(test)]
 mod tests {
+    use testkit::SeededRng;
+
     use super::*;
-    use crate::simulated::Seeded;
+    use crate::chance::below;
 
     fn moment(millis: u64) -> Moment {
         Moment(Duration::from_millis(millis))
@@ -97,10 +99,10 @@ mod tests {
     #[test]
     fn shares_of_a_ladder_never_touch_the_reserve() {
         for seed in 0..5_000 {
-            let rng = Seeded::new(seed);
-            let deadline = Deadline::at(moment(rng.below(120_000)));
+            let rng = SeededRng::new(seed);
+            let deadline = Deadline::at(moment(below(&rng, 120_000)));
             let mut now = Moment::default();
-            let tiers = 1 + rng.below(5);
+            let tiers = 1 + below(&rng, 5);
             for tier in 0..tiers {
                 let below = if tier + 1 == tiers { Below::Nothing } else { Below::ModelTier };
                 let share = deadline.share(now, below);

@@ -147,20 +147,22 @@ impl Hedges {
 
 #[cfg(test)]
 mod tests {
+    use testkit::SeededRng;
+
     use super::*;
-    use crate::simulated::Seeded;
+    use crate::chance::below;
 
     #[test]
     fn hedges_never_exceed_their_share_for_any_seed() {
         for seed in 0..2_000 {
-            let rng = Seeded::new(seed);
-            let percent = 1 + u32::try_from(rng.below(10)).unwrap();
+            let rng = SeededRng::new(seed);
+            let percent = 1 + u32::try_from(below(&rng, 10)).unwrap();
             let hedges = Hedges::new(Config { percent, ..Config::default() });
             let (mut requests, mut made) = (0_u64, 0_u64);
-            for _ in 0..rng.below(2_000) {
+            for _ in 0..below(&rng, 2_000) {
                 hedges.deposit();
                 requests += 1;
-                for _ in 0..rng.below(3) {
+                for _ in 0..below(&rng, 3) {
                     made += u64::from(hedges.withdraw());
                 }
                 assert!(made * 100 <= requests * u64::from(percent), "seed {seed}: {made} of {requests}");

@@ -32,6 +32,3 @@ pub struct InvalidSetting {
     /// What is wrong with it, as the end of a sentence.
     pub problem: &'static str,
 }
-
-#[cfg(test)]
-mod simulated;

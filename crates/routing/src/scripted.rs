@@ -1,61 +1,18 @@
-//! What the tests of this crate share: models that follow a script, a clock on paused time, seeded chance.
+//! What the tests of this crate share: models that follow a script, and how their streams are read.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use domain::chat::{ChatCall, ChatChunk, Finish};
 use domain::fault::{Fault, Kind};
 use domain::id::{ModelId, ProviderName, TargetId};
 use domain::model::{Target, TargetKind};
-use domain::ports::{BoxFuture, ChatModel, ChatStream, Clock, ModelError, Rng};
-use domain::time::{Moment, Timestamp};
+use domain::ports::{BoxFuture, ChatModel, ChatStream, ModelError};
 use domain::token::{TokenCount, Usage};
 use futures_util::StreamExt;
 use parking_lot::Mutex;
-
-/// Random bits by S. Vigna's `SplitMix64` (public domain, 2015).
-pub(crate) struct Seeded(AtomicU64);
-
-impl Seeded {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(AtomicU64::new(seed))
-    }
-}
-
-impl Rng for Seeded {
-    fn next_u64(&self) -> u64 {
-        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
-        let state = self.0.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-}
-
-/// Tokio's clock, which tests pause.
-pub(crate) struct PausedClock(tokio::time::Instant);
-
-impl PausedClock {
-    pub(crate) fn new() -> Self {
-        Self(tokio::time::Instant::now())
-    }
-}
-
-impl Clock for PausedClock {
-    fn now(&self) -> Moment {
-        Moment(self.0.elapsed())
-    }
-
-    fn wall(&self) -> Timestamp {
-        Timestamp(1_800_000_000_000_000).after(self.0.elapsed())
-    }
-
-    fn sleep_until(&self, until: Moment) -> BoxFuture<'static, ()> {
-        Box::pin(tokio::time::sleep_until(self.0 + until.0))
-    }
-}
 
 /// A target at a provider.
 pub(crate) fn remote(model: &str, weight: u32) -> Target {

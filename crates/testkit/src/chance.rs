@@ -29,6 +29,16 @@ impl Rng for SeededRng {
     }
 }
 
+/// The same bits every time.
+#[derive(Debug, Clone, Copy)]
+pub struct ConstantRng(pub u64);
+
+impl Rng for ConstantRng {
+    fn next_u64(&self) -> u64 {
+        self.0
+    }
+}
+
 /// Ids 1, 2, 3, …
 #[derive(Debug, Default)]
 pub struct CountingIds {

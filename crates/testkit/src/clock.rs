@@ -6,18 +6,19 @@ use domain::ports::{BoxFuture, Clock};
 use domain::time::{Moment, Timestamp};
 use tokio::sync::watch;
 
-/// Wall time at the origin of both clocks: 2026-11-21T09:06:00Z.
+/// Wall time at the origin of both clocks, where none is given: 2026-11-21T09:06:00Z.
 pub const EPOCH: Timestamp = Timestamp(1_795_251_960_000_000);
 
 /// A clock that stands still until [`ManualClock::advance`].
 #[derive(Debug, Clone)]
 pub struct ManualClock {
     now: watch::Sender<Moment>,
+    origin: Timestamp,
 }
 
 impl Default for ManualClock {
     fn default() -> Self {
-        Self { now: watch::Sender::new(Moment::default()) }
+        Self::starting_at(EPOCH)
     }
 }
 
@@ -26,6 +27,12 @@ impl ManualClock {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A clock at its origin, where the wall time is `origin`.
+    #[must_use]
+    pub fn starting_at(origin: Timestamp) -> Self {
+        Self { now: watch::Sender::new(Moment::default()), origin }
     }
 
     /// Moves time on by `step` and wakes those whose wait is over.
@@ -46,7 +53,7 @@ impl Clock for ManualClock {
     }
 
     fn wall(&self) -> Timestamp {
-        EPOCH.after(self.now().0)
+        self.origin.after(self.now().0)
     }
 
     fn sleep_until(&self, until: Moment) -> BoxFuture<'static, ()> {

@@ -11,7 +11,7 @@ pub mod keys;
 pub mod script;
 pub mod upstream;
 
-pub use chance::{CountingIds, SeededRng};
+pub use chance::{ConstantRng, CountingIds, SeededRng};
 pub use clock::{ManualClock, TokioClock};
 pub use keys::MemoryKeys;
 pub use script::{Reply, ScriptedModel, Step};

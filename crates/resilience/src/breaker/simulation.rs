@@ -1,9 +1,10 @@
 //! Thousands of random histories of one breaker, checked against a plain reading of its rules.
 
 use std::time::Duration;
+use testkit::SeededRng;
 
 use super::*;
-use crate::simulated::Seeded;
+use crate::chance::below;
 
 /// A call under way, as the test knows it.
 struct Call {
@@ -83,15 +84,15 @@ impl History {
     }
 }
 
-fn outcome(rng: &Seeded, seed: u64) -> Outcome {
+fn outcome(rng: &SeededRng, seed: u64) -> Outcome {
     // Some targets fail more often than others.
     let n_failures = seed % 11;
-    match rng.below(20) {
+    match below(rng, 20) {
         n if n < n_failures => Outcome::Failure,
         0..15 => Outcome::Success,
         15 => Outcome::RouteFatal,
         16 => Outcome::Throttled(None),
-        17 => Outcome::Throttled(Some(Duration::from_secs(rng.below(20)))),
+        17 => Outcome::Throttled(Some(Duration::from_secs(below(rng, 20)))),
         _ => Outcome::Ignored,
     }
 }
@@ -111,7 +112,7 @@ struct Simulation {
     /// The longest wait between two events, in milliseconds.
     wait_ms: u64,
     causes: Vec<Cause>,
-    rng: Seeded,
+    rng: SeededRng,
     config: Config,
     breaker: Breaker,
     now: Moment,
@@ -121,7 +122,7 @@ struct Simulation {
 
 impl Simulation {
     fn new(seed: u64) -> Self {
-        let rng = Seeded::new(seed);
+        let rng = SeededRng::new(seed);
         // In a third of the histories failures in a row say nothing, so that the shares decide.
         let config = match seed % 3 {
             0 => Config {
@@ -150,7 +151,7 @@ impl Simulation {
 
     fn wait(&mut self) {
         let before = self.read();
-        self.now = self.now.after(Duration::from_millis(self.rng.below(self.wait_ms)));
+        self.now = self.now.after(Duration::from_millis(below(&self.rng, self.wait_ms)));
         let after = self.read();
         if after.opens > before.opens {
             // Time alone opens it only by giving up the probe.
@@ -196,10 +197,10 @@ impl Simulation {
         if self.calls.is_empty() {
             return;
         }
-        let index = usize::try_from(self.rng.below(u64::try_from(self.calls.len()).unwrap())).unwrap();
+        let index = usize::try_from(below(&self.rng, u64::try_from(self.calls.len()).unwrap())).unwrap();
         let Call { mut ticket, started, opening, probe, .. } = self.calls.swap_remove(index);
         let outcome = outcome(&self.rng, self.seed);
-        let is_slow = self.rng.below(10) < self.seed / 11 % 11;
+        let is_slow = below(&self.rng, 10) < self.seed / 11 % 11;
         if is_slow {
             ticket.mark_slow();
         }
@@ -273,7 +274,7 @@ fn every_history_keeps_the_rules() {
     for seed in 0..5_000 {
         let mut simulation = Simulation::new(seed);
         for _ in 0..200 {
-            match simulation.rng.below(5) {
+            match below(&simulation.rng, 5) {
                 0 => simulation.wait(),
                 1 | 2 => simulation.start(),
                 _ => simulation.finish(),

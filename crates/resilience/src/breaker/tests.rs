@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use domain::fault::{Fault, Kind, Retry};
 use domain::id::TargetId;
+use testkit::ConstantRng;
 
 use super::*;
-use crate::simulated::Constant;
 
 /// No chance at all: nothing is added to open times.
-const EXACT: Constant = Constant(0);
+const EXACT: ConstantRng = ConstantRng(0);
 
 fn at(seconds: u64) -> Moment {
     Moment(Duration::from_secs(seconds))
@@ -41,7 +41,7 @@ fn the_fifth_failure_in_a_row_opens_for_exactly_30_s() {
         assert_eq!(position(&mut breaker, at(0)), Position::Closed, "after {n}");
     }
     let ticket = breaker.admit(at(0), &EXACT).unwrap();
-    breaker.settle(ticket, Outcome::Failure, at(0), &Constant(u64::MAX));
+    breaker.settle(ticket, Outcome::Failure, at(0), &ConstantRng(u64::MAX));
     assert_eq!(position(&mut breaker, at(0)), Position::Open { until: at(30) });
     let just_before = Moment(Duration::from_millis(29_999));
     assert_eq!(breaker.admit(just_before, &EXACT).unwrap_err(), Refused::Open { until: at(30) });
@@ -180,7 +180,7 @@ fn failed_probes_double_the_time_up_to_300_s() {
     }
     // At most a tenth is added.
     let ticket = breaker.admit(now, &EXACT).unwrap();
-    breaker.settle(ticket, Outcome::Failure, now, &Constant(u64::MAX));
+    breaker.settle(ticket, Outcome::Failure, now, &ConstantRng(u64::MAX));
     let until = now.after(Duration::from_secs(330));
     assert_eq!(position(&mut breaker, now), Position::Open { until });
 }

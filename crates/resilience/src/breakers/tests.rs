@@ -4,9 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use domain::fault::{Fault, Kind, Retry};
 use domain::time::Timestamp;
+use testkit::{ConstantRng, ManualClock};
 
 use super::*;
-use crate::simulated::{Constant, Manual};
 
 const WALL: Timestamp = Timestamp(1_800_000_000_000_000);
 
@@ -14,13 +14,13 @@ fn target() -> TargetId {
     TargetId::from("openai/gpt")
 }
 
-fn breakers(wall: Timestamp) -> (Breakers, Arc<Manual>) {
-    let clock = Arc::new(Manual::new(wall));
-    (Breakers::new(Config::default(), clock.clone(), Arc::new(Constant(0))), clock)
+fn breakers(wall: Timestamp) -> (Breakers, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::starting_at(wall));
+    (Breakers::new(Config::default(), clock.clone(), Arc::new(ConstantRng(0))), clock)
 }
 
 /// Opens the target's breaker and waits until it is half-open.
-fn half_open(breakers: &Breakers, clock: &Manual) {
+fn half_open(breakers: &Breakers, clock: &ManualClock) {
     open(breakers);
     clock.advance(Duration::from_secs(30));
 }
@@ -61,9 +61,9 @@ fn a_permit_frees_the_probe_whatever_happens_to_it() {
 
 #[test]
 fn a_full_target_is_refused_until_a_call_ends_however_it_ends() {
-    let clock = Arc::new(Manual::new(WALL));
+    let clock = Arc::new(ManualClock::starting_at(WALL));
     let bulkhead = bulkhead::Config { calls_max: 2, calls_min: 1, ..bulkhead::Config::default() };
-    let breakers = Breakers::with_bulkheads((Config::default(), bulkhead), clock, Arc::new(Constant(0)));
+    let breakers = Breakers::with_bulkheads((Config::default(), bulkhead), clock, Arc::new(ConstantRng(0)));
     let (first, second) = (breakers.admit(&target()).unwrap(), breakers.admit(&target()).unwrap());
     assert_eq!(breakers.admit(&target()).err(), Some(Refused::Full));
     drop(first);
@@ -76,10 +76,10 @@ fn a_full_target_is_refused_until_a_call_ends_however_it_ends() {
 
 #[test]
 fn a_probe_that_finds_no_place_leaves_the_probe_to_the_next() {
-    let clock = Arc::new(Manual::new(WALL));
+    let clock = Arc::new(ManualClock::starting_at(WALL));
     let bulkhead = bulkhead::Config { calls_max: 1, calls_min: 1, ..bulkhead::Config::default() };
     let breakers =
-        Breakers::with_bulkheads((Config::default(), bulkhead), clock.clone(), Arc::new(Constant(0)));
+        Breakers::with_bulkheads((Config::default(), bulkhead), clock.clone(), Arc::new(ConstantRng(0)));
     open(&breakers);
     clock.advance(Duration::from_secs(30));
     let probe = breakers.admit(&target()).unwrap();

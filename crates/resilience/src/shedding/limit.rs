@@ -118,7 +118,10 @@ impl Limit {
 
 #[cfg(test)]
 mod tests {
+    use testkit::SeededRng;
+
     use super::*;
+    use crate::chance::below;
 
     /// Answers of a route that works on `capacity` requests at once in `alone_ms` each, the others waiting: as many
     /// as fit the limit are under way, `demand` at most, for `seconds`. Returns the limit at the end.
@@ -222,17 +225,16 @@ mod tests {
 
     #[test]
     fn every_history_keeps_the_bounds() {
-        use crate::simulated::Seeded;
         for seed in 0..500 {
-            let rng = Seeded::new(seed);
-            let requests_min = 1 + u32::try_from(rng.below(50)).unwrap();
+            let rng = SeededRng::new(seed);
+            let requests_min = 1 + u32::try_from(below(&rng, 50)).unwrap();
             let config = Config { requests_min, requests_max: requests_min + 100, ..Config::default() };
             let (mut limit, mut now) = (Limit::new(config), Moment::default());
             for _ in 0..2_000 {
-                let work = [Work::Turn, Work::Whole, Work::Stream][usize::try_from(rng.below(3)).unwrap()];
-                let under_way = u32::try_from(rng.below(200)).unwrap();
-                limit.answered(work, Duration::from_millis(rng.below(20_000)), under_way, now);
-                now = now.after(Duration::from_millis(rng.below(300)));
+                let work = [Work::Turn, Work::Whole, Work::Stream][usize::try_from(below(&rng, 3)).unwrap()];
+                let under_way = u32::try_from(below(&rng, 200)).unwrap();
+                limit.answered(work, Duration::from_millis(below(&rng, 20_000)), under_way, now);
+                now = now.after(Duration::from_millis(below(&rng, 300)));
                 let bounds = config.requests_min..=config.requests_max;
                 assert!(bounds.contains(&limit.current()), "seed {seed}: {limit:?}");
             }

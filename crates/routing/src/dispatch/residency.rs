@@ -16,29 +16,30 @@ use domain::ports::{Clock, Rng};
 use domain::residency::{Place, Residency};
 use futures_util::future::join_all;
 use resilience::chance;
+use testkit::SeededRng;
 
 use super::simulation::script;
 use super::tests::House;
 use crate::ask::{Ask, Reason, Skip, Want, Why};
 use crate::attempt::AttemptLog;
-use crate::scripted::{Act, Scripted, Seeded, read, remote};
+use crate::scripted::{Act, Scripted, read, remote};
 use crate::strategy::Affinity;
 
-fn percent(rng: &Seeded, percent: u64) -> bool {
+fn percent(rng: &SeededRng, percent: u64) -> bool {
     chance::below(rng, 100) < percent
 }
 
 /// Each of three places or not.
-fn places(rng: &Seeded) -> BTreeSet<Place> {
+fn places(rng: &SeededRng) -> BTreeSet<Place> {
     let names = ["eu", "us", "ch"].into_iter().filter(|_| percent(rng, 40));
     Place::parse_all(names).expect("places")
 }
 
-fn residency(rng: &Seeded) -> Residency {
+fn residency(rng: &SeededRng) -> Residency {
     if percent(rng, 20) { Residency::Anywhere } else { Residency::Within(places(rng)) }
 }
 
-fn strategy(rng: &Seeded) -> Strategy {
+fn strategy(rng: &SeededRng) -> Strategy {
     let all = [
         Strategy::Priority,
         Strategy::Weighted(Sticky::On),
@@ -53,7 +54,7 @@ fn strategy(rng: &Seeded) -> Strategy {
 }
 
 /// One to four tiers of one to four targets; a target that stands in several is in the same places in each.
-fn tiers(rng: &Seeded, n_models: u64) -> Vec<RouteTier> {
+fn tiers(rng: &SeededRng, n_models: u64) -> Vec<RouteTier> {
     let mut known: BTreeMap<TargetId, BTreeSet<Place>> = BTreeMap::new();
     let mut target = || {
         let model = format!("p{}/m", chance::below(rng, n_models));
@@ -75,7 +76,7 @@ fn tiers(rng: &Seeded, n_models: u64) -> Vec<RouteTier> {
 }
 
 /// A house with random models, and what is known of them.
-fn house(rng: &Seeded) -> (House, Vec<Arc<Scripted>>) {
+fn house(rng: &SeededRng) -> (House, Vec<Arc<Scripted>>) {
     let n_models = 1 + chance::below(rng, 4);
     let models: Vec<_> = (0..n_models)
         .map(|_| {
@@ -99,7 +100,7 @@ fn house(rng: &Seeded) -> (House, Vec<Arc<Scripted>>) {
 }
 
 /// One request: where it may be, and whether anything was called for it.
-async fn caller(house: &House, (n, residency): (usize, &Residency), rng: &Seeded) {
+async fn caller(house: &House, (n, residency): (usize, &Residency), rng: &SeededRng) {
     tokio::time::sleep(Duration::from_millis(chance::below(rng, 60_000))).await;
     let request =
         ChatRequest { messages: vec![Message::new(Role::User, n.to_string())], ..ChatRequest::default() };
@@ -141,10 +142,10 @@ async fn caller(house: &House, (n, residency): (usize, &Residency), rng: &Seeded
 
 /// How many calls there were, and how many of them were hedges.
 async fn world(seed: u64) -> (usize, u64) {
-    let rng = Seeded::new(seed);
+    let rng = SeededRng::new(seed);
     let (house, models) = house(&rng);
-    let callers: Vec<(Residency, Seeded)> =
-        (0..40).map(|_| (residency(&rng), Seeded::new(rng.next_u64()))).collect();
+    let callers: Vec<(Residency, SeededRng)> =
+        (0..40).map(|_| (residency(&rng), SeededRng::new(rng.next_u64()))).collect();
     join_all(callers.iter().enumerate().map(|(n, (residency, rng))| caller(&house, (n, residency), rng)))
         .await;
     let mut n_calls = 0;

@@ -12,13 +12,14 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use resilience::breaker::Position;
 use resilience::{chance, hedge};
+use testkit::SeededRng;
 
 use super::tests::House;
 use crate::attempt::AttemptLog;
-use crate::scripted::{Act, FOREVER, Scripted, Seeded, read};
+use crate::scripted::{Act, FOREVER, Scripted, read};
 
 /// What a model does in one call: more often something bad than something good.
-pub(super) fn script(rng: &Seeded) -> Vec<Act> {
+pub(super) fn script(rng: &SeededRng) -> Vec<Act> {
     let wait = Duration::from_millis(chance::below(rng, 20_000));
     let kinds = [
         Kind::Transient,
@@ -48,7 +49,7 @@ pub(super) fn script(rng: &Seeded) -> Vec<Act> {
 }
 
 /// One caller: comes at some time, may leave before the end.
-async fn caller(house: &House, seed: u64, rng: &Seeded) {
+async fn caller(house: &House, seed: u64, rng: &SeededRng) {
     tokio::time::sleep(Duration::from_millis(chance::below(rng, 120_000))).await;
     let patience = Duration::from_millis(1_000 + chance::below(rng, 90_000));
     let leaves = chance::below(rng, 4) == 0;
@@ -108,7 +109,7 @@ fn every_outage_keeps_the_promises_and_ends() {
 
 /// How many calls had a rival.
 async fn outage(seed: u64) -> u64 {
-    let rng = Seeded::new(seed);
+    let rng = SeededRng::new(seed);
     let models: Vec<Arc<Scripted>> = (0..3)
         .map(|_| {
             let mut scripts: Vec<_> = (0..chance::below(&rng, 60)).map(|_| script(&rng)).collect();
@@ -120,7 +121,7 @@ async fn outage(seed: u64) -> u64 {
     if seed % 2 == 1 {
         house.route.hedge = Hedge::On;
     }
-    let callers: Vec<Seeded> = (0..60).map(|_| Seeded::new(rng.next_u64())).collect();
+    let callers: Vec<SeededRng> = (0..60).map(|_| SeededRng::new(rng.next_u64())).collect();
     join_all(callers.iter().map(|rng| caller(&house, seed, rng))).await;
 
     // All models are used until their scripts are over; then each must be closed again and answer.

@@ -23,11 +23,12 @@ use resilience::breaker::{self, Position};
 use resilience::breakers::Breakers;
 use resilience::hedge;
 use resilience::policy;
+use testkit::{SeededRng, TokioClock};
 
 use crate::ask::{Ask, Dispatched, Skip, Unanswered, Want, Why};
 use crate::attempt::AttemptLog;
 use crate::router::{Parts, Router};
-use crate::scripted::{PausedClock, Scripted, Seeded, read, remote};
+use crate::scripted::{Scripted, read, remote};
 
 /// What the question of [`House::ask`] is estimated as.
 const ASKED: TokenCount = TokenCount(5);
@@ -37,7 +38,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// A router over scripted models, one provider each, with a route through all of them in order.
 pub(super) struct House {
     pub(super) router: Router,
-    pub(super) clock: Arc<PausedClock>,
+    pub(super) clock: Arc<TokioClock>,
     pub(super) route: Route,
     pub(super) catalogue: BTreeMap<ModelId, Model>,
 }
@@ -64,8 +65,8 @@ impl House {
     }
 
     fn with(models: &[&Arc<Scripted>], settings: Settings) -> Self {
-        let clock = Arc::new(PausedClock::new());
-        let rng = Arc::new(Seeded::new(5));
+        let clock = Arc::new(TokioClock::new());
+        let rng = Arc::new(SeededRng::new(5));
         let breakers = Breakers::new(settings.breaker, clock.clone(), rng.clone());
         let named = models.iter().enumerate().map(|(index, model)| {
             let model: Arc<dyn ChatModel> = (*model).clone();

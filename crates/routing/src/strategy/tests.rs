@@ -11,9 +11,10 @@ use domain::money::Nanos;
 use domain::ports::Clock;
 use domain::token::TokenCount;
 use resilience::breaker;
+use testkit::{SeededRng, TokioClock};
 
 use super::*;
-use crate::scripted::{PausedClock, Seeded, remote};
+use crate::scripted::remote;
 
 /// A request that takes so many tokens, and is easy or hard.
 struct Request(Demand, Difficulty);
@@ -30,8 +31,8 @@ impl Weighed for Request {
 
 /// Everything that strategies decide by, with nothing known yet.
 struct World {
-    clock: Arc<PausedClock>,
-    rng: Arc<Seeded>,
+    clock: Arc<TokioClock>,
+    rng: Arc<SeededRng>,
     breakers: Breakers,
     catalogue: BTreeMap<ModelId, Model>,
     request: Request,
@@ -39,7 +40,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let (clock, rng) = (Arc::new(PausedClock::new()), Arc::new(Seeded::new(4)));
+        let (clock, rng) = (Arc::new(TokioClock::new()), Arc::new(SeededRng::new(4)));
         let breakers = Breakers::new(breaker::Config::default(), clock.clone(), rng.clone());
         let demand = Demand { input: TokenCount(1_000), output_max: TokenCount(100) };
         Self { clock, rng, breakers, catalogue: BTreeMap::new(), request: Request(demand, Difficulty::Easy) }

@@ -59,10 +59,12 @@ fn hash(seed: u64, text: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::scripted::{Seeded, remote};
+    use testkit::SeededRng;
 
-    fn first<'a>(targets: &'a [Target], affinity: Option<Affinity>, rng: &Seeded) -> &'a str {
+    use super::*;
+    use crate::scripted::remote;
+
+    fn first<'a>(targets: &'a [Target], affinity: Option<Affinity>, rng: &SeededRng) -> &'a str {
         order(targets.iter().collect(), affinity, rng)[0].id.as_str()
     }
 
@@ -73,7 +75,7 @@ mod tests {
     #[test]
     fn each_is_first_as_often_as_its_weight_says() {
         let targets = [remote("a/light", 1), remote("b/heavy", 3)];
-        let rng = Seeded::new(11);
+        let rng = SeededRng::new(11);
         for is_sticky in [false, true] {
             let heavy = (0..4_000)
                 .filter(|n| first(&targets, session(*n).filter(|_| is_sticky), &rng) == "b/heavy")
@@ -86,7 +88,7 @@ mod tests {
     #[test]
     fn the_second_is_drawn_by_weight_among_the_rest() {
         let targets = [remote("a/m", 1), remote("b/m", 2), remote("c/m", 6)];
-        let rng = Seeded::new(3);
+        let rng = SeededRng::new(3);
         let (mut n, mut n_b) = (0, 0);
         for _ in 0..9_000 {
             let ordered = order(targets.iter().collect(), None, &rng);
@@ -102,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_session_keeps_its_target_and_a_weight_moves_only_the_share_that_must_move() {
-        let rng = Seeded::new(1);
+        let rng = SeededRng::new(1);
         let before = [remote("a/m", 10), remote("b/m", 10), remote("c/m", 10)];
         let after = [remote("a/m", 10), remote("b/m", 20), remote("c/m", 10)];
         let mut moved = 0;
@@ -138,7 +140,7 @@ mod tests {
     #[test]
     fn a_weight_of_zero_counts_as_one() {
         let target = remote("a/b", 0);
-        assert_eq!(order(vec![&target], None, &Seeded::new(1))[0].id, target.id);
+        assert_eq!(order(vec![&target], None, &SeededRng::new(1))[0].id, target.id);
         assert!(draw(1, &target).is_finite());
     }
 }

@@ -1,62 +1,17 @@
 //! The gate with requests that come, wait, are answered and leave, on paused time.
 
-use domain::ports::{BoxFuture, Rng};
-use domain::time::Timestamp;
-use futures::{join_all, poll_once};
+use domain::ports::Rng;
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use testkit::{SeededRng, TokioClock};
 
 use super::*;
-use crate::simulated::Seeded;
-
-mod futures {
-    //! What of futures the tests need.
-
-    use std::future::{Future, poll_fn};
-    use std::pin::Pin;
-    use std::task::Poll;
-
-    /// Polls once and says whether it is done.
-    pub(super) async fn poll_once<T>(future: &mut Pin<Box<impl Future<Output = T>>>) -> Option<T> {
-        poll_fn(|context| {
-            Poll::Ready(match future.as_mut().poll(context) {
-                Poll::Ready(done) => Some(done),
-                Poll::Pending => None,
-            })
-        })
-        .await
-    }
-
-    /// Drives all to their ends.
-    pub(super) async fn join_all(futures: impl IntoIterator<Item = impl Future<Output = ()>>) {
-        let mut running: Vec<_> = futures.into_iter().map(Box::pin).collect();
-        poll_fn(|context| {
-            running.retain_mut(|future| future.as_mut().poll(context).is_pending());
-            if running.is_empty() { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-    }
-}
-
-/// Tokio's clock, which tests pause.
-struct Paused(tokio::time::Instant);
-
-impl Clock for Paused {
-    fn now(&self) -> Moment {
-        Moment(self.0.elapsed())
-    }
-
-    fn wall(&self) -> Timestamp {
-        Timestamp(0)
-    }
-
-    fn sleep_until(&self, until: Moment) -> BoxFuture<'static, ()> {
-        Box::pin(tokio::time::sleep_until(self.0 + until.0))
-    }
-}
+use crate::chance::below;
 
 const DUE: Moment = Moment(Duration::from_secs(3_600));
 
 fn gate(config: Config) -> Gate {
-    Gate::new((config, memory::Config::default()), Arc::new(Paused(tokio::time::Instant::now())))
+    Gate::new((config, memory::Config::default()), Arc::new(TokioClock::new()))
 }
 
 /// `limit` places and `queue_max` waiters, whatever answers take.
@@ -115,25 +70,25 @@ async fn the_most_urgent_gets_the_next_place_and_the_least_urgent_makes_room_in_
         places.push(gate.enter(arrival(&route, Class::Batch)).await.unwrap());
     }
     let mut batch = Box::pin(gate.enter(arrival(&route, Class::Batch)));
-    assert!(poll_once(&mut batch).await.is_none(), "batch may take three of four places");
+    assert!((&mut batch).now_or_never().is_none(), "batch may take three of four places");
     places.push(gate.enter(arrival(&route, Class::Interactive)).await.unwrap());
     let mut alert = Box::pin(gate.enter(arrival(&route, Class::Alert)));
-    assert!(poll_once(&mut alert).await.is_none());
+    assert!((&mut alert).now_or_never().is_none());
 
     // The queue is full: batch is turned away at once, and makes room for what is more urgent.
     assert_eq!(gate.enter(arrival(&route, Class::Batch)).await.unwrap_err().reason, Reason::QueueFull);
     let mut interactive = Box::pin(gate.enter(arrival(&route, Class::Interactive)));
-    assert!(poll_once(&mut interactive).await.is_none());
-    assert_eq!(poll_once(&mut batch).await.unwrap().unwrap_err().reason, Reason::QueueFull);
+    assert!((&mut interactive).now_or_never().is_none());
+    assert_eq!((&mut batch).now_or_never().unwrap().unwrap_err().reason, Reason::QueueFull);
     assert_eq!(reading(&gate), (4, 4, 2));
 
     places.pop();
-    let place = poll_once(&mut interactive).await.expect("it was its turn").unwrap();
-    assert!(poll_once(&mut alert).await.is_none());
+    let place = (&mut interactive).now_or_never().expect("it was its turn").unwrap();
+    assert!((&mut alert).now_or_never().is_none());
     drop(place);
-    assert!(poll_once(&mut alert).await.is_none(), "alert may take three of four places");
+    assert!((&mut alert).now_or_never().is_none(), "alert may take three of four places");
     places.pop();
-    let _place = poll_once(&mut alert).await.expect("its turn").unwrap();
+    let _place = (&mut alert).now_or_never().expect("its turn").unwrap();
     assert_eq!(shed(&gate), [(Reason::QueueFull, Class::Batch, 2)]);
 }
 
@@ -143,12 +98,12 @@ async fn who_leaves_the_queue_takes_no_place_with_it() {
     let place = gate.enter(arrival(&route, Class::Interactive)).await.unwrap();
     let mut first = Box::pin(gate.enter(arrival(&route, Class::Interactive)));
     let mut second = Box::pin(gate.enter(arrival(&route, Class::Interactive)));
-    assert!(poll_once(&mut first).await.is_none() && poll_once(&mut second).await.is_none());
+    assert!((&mut first).now_or_never().is_none() && (&mut second).now_or_never().is_none());
     // Granted, and gone before it could see it.
     drop(place);
     assert_eq!(reading(&gate), (1, 1, 1));
     drop(first);
-    let place = poll_once(&mut second).await.expect("its turn").unwrap();
+    let place = (&mut second).now_or_never().expect("its turn").unwrap();
     drop(place);
     drop(second);
     assert_eq!(reading(&gate), (0, 1, 0));
@@ -198,25 +153,25 @@ fn every_history_gives_all_places_back() {
 }
 
 async fn history(seed: u64) -> u64 {
-    let rng = Seeded::new(seed);
-    let limit = 1 + u32::try_from(rng.below(8)).unwrap();
-    let gate = fixed(limit, u32::try_from(rng.below(10)).unwrap());
+    let rng = SeededRng::new(seed);
+    let limit = 1 + u32::try_from(below(&rng, 8)).unwrap();
+    let gate = fixed(limit, u32::try_from(below(&rng, 10)).unwrap());
     let route = RouteName::from("standard");
-    let callers: Vec<Seeded> = (0..100).map(|_| Seeded::new(rng.next_u64())).collect();
-    let caller = |rng: &Seeded| {
-        let (rng, gate, route) = (Seeded::new(rng.next_u64()), &gate, &route);
+    let callers: Vec<SeededRng> = (0..100).map(|_| SeededRng::new(rng.next_u64())).collect();
+    let caller = |rng: &SeededRng| {
+        let (rng, gate, route) = (SeededRng::new(rng.next_u64()), &gate, &route);
         async move {
-            tokio::time::sleep(Duration::from_millis(rng.below(4_000))).await;
-            let class = Class::ALL[usize::try_from(rng.below(3)).unwrap()];
-            let patience = Duration::from_millis(1 + rng.below(3_000));
+            tokio::time::sleep(Duration::from_millis(below(&rng, 4_000))).await;
+            let class = Class::ALL[usize::try_from(below(&rng, 3)).unwrap()];
+            let patience = Duration::from_millis(1 + below(&rng, 3_000));
             let Ok(Ok(mut place)) = tokio::time::timeout(patience, gate.enter(arrival(route, class))).await
             else {
                 return;
             };
             let now = gate.read().routes[0].clone();
             assert!(now.under_way <= now.limit, "seed {seed}: {now:?}");
-            tokio::time::sleep(Duration::from_millis(rng.below(1_000))).await;
-            if rng.below(4) > 0 {
+            tokio::time::sleep(Duration::from_millis(below(&rng, 1_000))).await;
+            if below(&rng, 4) > 0 {
                 place.answered();
             }
         }

@@ -101,7 +101,7 @@ async fn calls_too_many_for_a_target_go_on_to_the_next_at_once_and_then_end() {
     let bulkhead = bulkhead::Config { calls_max: 4, calls_min: 1, ..bulkhead::Config::default() };
     let guards = (breaker::Config::default(), bulkhead);
     house.router.parts.breakers =
-        Breakers::with_bulkheads(guards, house.clock.clone(), Arc::new(Seeded::new(5)));
+        Breakers::with_bulkheads(guards, house.clock.clone(), Arc::new(SeededRng::new(5)));
     let before = house.clock.now();
     let answers = join_all((0..10).map(|_| house.answer())).await;
     assert_eq!(house.clock.now().since(before), Duration::from_secs(2), "nobody waits in a queue");
