@@ -6,86 +6,58 @@
 pub(crate) mod manner;
 pub(crate) mod signed;
 
-use std::sync::Arc;
-
-use axum::body::Body;
+use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
 use axum::response::Response;
-use bytes::Bytes;
-use domain::chat::{Delivery, Relayed};
-use http::{HeaderMap, HeaderValue, header};
+use domain::chat::Delivery;
+use http::{HeaderValue, header};
 use wire::bedrock::{converse, invoke};
 use wire::request::RequestError;
 
 use self::manner::Bedrock;
-use crate::caller::Caller;
-use crate::dialect;
+use crate::dialect::incoming::Incoming;
 use crate::dialect::refusal::Refusal;
 use crate::problem::Problem;
-use crate::router::Api;
 
 type Model = Result<Path<String>, PathRejection>;
 
 /// `POST /model/{id}/converse`.
-pub(crate) async fn converse(
-    State(api): State<Arc<Api>>,
-    (caller, model): (Caller, Model),
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Refusal> {
-    conversation((api, caller), (model, Delivery::Whole), (headers, body)).await
+pub(crate) async fn converse(model: Model, request: Incoming) -> Result<Response, Refusal> {
+    conversation((model, Delivery::Whole), request).await
 }
 
 /// `POST /model/{id}/converse-stream`.
-pub(crate) async fn converse_stream(
-    State(api): State<Arc<Api>>,
-    (caller, model): (Caller, Model),
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Refusal> {
-    conversation((api, caller), (model, Delivery::Streamed), (headers, body)).await
+pub(crate) async fn converse_stream(model: Model, request: Incoming) -> Result<Response, Refusal> {
+    conversation((model, Delivery::Streamed), request).await
 }
 
 /// `POST /model/{id}/invoke`.
-pub(crate) async fn invoke(
-    State(api): State<Arc<Api>>,
-    (caller, model): (Caller, Model),
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Refusal> {
-    invocation((api, caller), (model, Delivery::Whole), (headers, body)).await
+pub(crate) async fn invoke(model: Model, request: Incoming) -> Result<Response, Refusal> {
+    invocation((model, Delivery::Whole), request).await
 }
 
 /// `POST /model/{id}/invoke-with-response-stream`.
 pub(crate) async fn invoke_with_response_stream(
-    State(api): State<Arc<Api>>,
-    (caller, model): (Caller, Model),
-    headers: HeaderMap,
-    body: Body,
+    model: Model,
+    request: Incoming,
 ) -> Result<Response, Refusal> {
-    invocation((api, caller), (model, Delivery::Streamed), (headers, body)).await
+    invocation((model, Delivery::Streamed), request).await
 }
 
-async fn conversation(
-    from: (Arc<Api>, Caller),
-    (model, delivery): (Model, Delivery),
-    request: (HeaderMap, Body),
-) -> Result<Response, Refusal> {
+async fn conversation((model, delivery): (Model, Delivery), request: Incoming) -> Result<Response, Refusal> {
     let model = name(model)?;
     let understand = move |body| converse::relay::read(body, (model, delivery)).map_err(RequestError::from);
-    answer(from, request, understand).await
+    request.answer(understand, &Bedrock).await
 }
 
 async fn invocation(
-    from: (Arc<Api>, Caller),
     (model, delivery): (Model, Delivery),
-    (mut headers, body): (HeaderMap, Body),
+    mut request: Incoming,
 ) -> Result<Response, Refusal> {
     let model = name(model)?;
     let mut passed = Vec::new();
     for name in invoke::HEADERS {
-        if let Some(value) = headers.get(name) {
+        if let Some(value) = request.headers.get(name) {
             let value = value.to_str().map_err(|_| Refusal::field(name, "a header of visible letters"))?;
             passed.push((name, value.into()));
         }
@@ -93,20 +65,11 @@ async fn invocation(
     // boto3 sends these bodies without a type and the JavaScript SDK as bytes; they are JSON all the same. No web page
     // can send either from another origin without being seen as one.
     let is_bytes = |value: &HeaderValue| value.as_bytes() == b"application/octet-stream";
-    if headers.get(header::CONTENT_TYPE).is_none_or(is_bytes) {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if request.headers.get(header::CONTENT_TYPE).is_none_or(is_bytes) {
+        request.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     let understand = move |body| invoke::read(body, (model, delivery), passed).map_err(RequestError::from);
-    answer(from, (headers, body), understand).await
-}
-
-async fn answer(
-    (api, caller): (Arc<Api>, Caller),
-    (headers, body): (HeaderMap, Body),
-    understand: impl FnOnce(Bytes) -> Result<Relayed, RequestError> + Send + 'static,
-) -> Result<Response, Refusal> {
-    let asked = dialect::read(&api, (&headers, body), understand).await?;
-    dialect::respond(api, caller, (asked, &Bedrock)).await
+    request.answer(understand, &Bedrock).await
 }
 
 /// The model's id; it comes percent-encoded, ARNs with their slashes.

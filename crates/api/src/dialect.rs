@@ -1,9 +1,10 @@
 //! The doors that vendors' SDKs know, and what they have in common.
 //!
-//! Reading order: this file (a request read, and who answers it), `manner` (how a dialect's replies look), `relay` (bare
+//! Reading order: `incoming` (a request), this file (how it is read, and who answers it), `manner` (how a dialect's replies look), `relay` (bare
 //! models, the caller's own bytes), `agent` (the whole pipeline in a dialect's shape), `refusal` (errors).
 
 mod agent;
+pub(crate) mod incoming;
 pub(crate) mod manner;
 pub(crate) mod refusal;
 mod relay;
@@ -39,8 +40,8 @@ use crate::router::Api;
 const READ_HERE_BYTES_MAX: usize = 256 << 10;
 
 /// A request that was read.
-pub(crate) struct Asked {
-    pub(crate) relayed: Relayed,
+struct Asked {
+    relayed: Relayed,
     /// Of the body as received.
     hash: ContentHash,
     deadline: Moment,
@@ -75,7 +76,7 @@ pub(crate) fn manner_of(path: &str, headers: &HeaderMap) -> Option<&'static dyn 
 }
 
 /// Reads a request with what its dialect makes of the body.
-pub(crate) async fn read<E: Into<Refusal> + Send + 'static>(
+async fn read<E: Into<Refusal> + Send + 'static>(
     api: &Api,
     (headers, body): (&HeaderMap, Body),
     understand: impl FnOnce(Bytes) -> Result<Relayed, E> + Send + 'static,
@@ -101,7 +102,7 @@ pub(crate) async fn read<E: Into<Refusal> + Send + 'static>(
 }
 
 /// Answers a request: an agent does, or a bare model.
-pub(crate) async fn respond(
+async fn respond(
     api: Arc<Api>,
     caller: Caller,
     (asked, manner): (Asked, &'static dyn Manner),

@@ -1,25 +1,19 @@
 //! `POST /openai/deployments/{model}/…`: where Azure's clients find OpenAI's doors. The deployment is a model as at
 //! `/v1/…`, and may hold slashes; `api-version` says nothing here.
 
-use std::sync::Arc;
-
-use axum::body::Body;
+use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
 use axum::response::Response;
 use bytes::Bytes;
 use domain::chat::Relayed;
-use http::HeaderMap;
 use wire::openai::relay;
 use wire::openai::{completions, embeddings};
 use wire::request::RequestError;
 
-use crate::caller::Caller;
-use crate::dialect;
+use crate::dialect::incoming::Incoming;
 use crate::dialect::refusal::Refusal;
 use crate::openai::manner::OpenAi;
 use crate::problem::Problem;
-use crate::router::Api;
 
 type Read = fn(Bytes) -> Result<Relayed, RequestError>;
 
@@ -31,10 +25,8 @@ const DOORS: [(&str, Read); 3] = [
 ];
 
 pub(crate) async fn handle(
-    State(api): State<Arc<Api>>,
     path: Result<Path<String>, PathRejection>,
-    caller: Caller,
-    (headers, body): (HeaderMap, Body),
+    request: Incoming,
 ) -> Result<Response, Refusal> {
     let Path(path) = path.map_err(Problem::from)?;
     let door = DOORS.into_iter().find_map(|(end, read)| Some((path.strip_suffix(end)?, read)));
@@ -42,7 +34,5 @@ pub(crate) async fn handle(
         Problem::not_found("a deployment has /chat/completions, /completions and /embeddings here")
     })?;
     let deployment = deployment.to_owned();
-    let understand = move |body| read(relay::with_model(body, &deployment)?);
-    let asked = dialect::read(&api, (&headers, body), understand).await?;
-    dialect::respond(api, caller, (asked, &OpenAi)).await
+    request.answer(move |body| read(relay::with_model(body, &deployment)?), &OpenAi).await
 }

@@ -1,0 +1,46 @@
+//! A request at one of these doors, before its body is read.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::response::Response;
+use bytes::Bytes;
+use domain::chat::Relayed;
+use http::HeaderMap;
+
+use crate::caller::Caller;
+use crate::dialect::manner::Manner;
+use crate::dialect::refusal::Refusal;
+use crate::problem::Problem;
+use crate::router::Api;
+
+/// A request, and who sent it.
+pub(crate) struct Incoming {
+    api: Arc<Api>,
+    caller: Caller,
+    pub(crate) headers: HeaderMap,
+    body: Body,
+}
+
+impl Incoming {
+    /// Reads it with what its dialect makes of the body, and answers.
+    pub(crate) async fn answer<E: Into<Refusal> + Send + 'static>(
+        self,
+        understand: impl FnOnce(Bytes) -> Result<Relayed, E> + Send + 'static,
+        manner: &'static dyn Manner,
+    ) -> Result<Response, Refusal> {
+        let asked = super::read(&self.api, (&self.headers, self.body), understand).await?;
+        super::respond(self.api, self.caller, (asked, manner)).await
+    }
+}
+
+impl FromRequest<Arc<Api>> for Incoming {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let caller = Caller::from_request_parts(&mut parts, api).await?;
+        Ok(Self { api: Arc::clone(api), caller, headers: parts.headers, body })
+    }
+}
