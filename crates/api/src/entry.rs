@@ -144,8 +144,8 @@ fn in_manner(response: Response, refusal: &Refusal, (manner, id): (&dyn Manner, 
     if let Some(seconds) = refusal.retry_after_s {
         parts.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if refusal.class == Class::Quota {
-        // Else SDKs try a 429 again: money does not come by waiting a second.
+    if refusal.class == Class::Quota || refusal.code == Problem::NOT_CACHED {
+        // Else SDKs try a 429 or a 504 again: neither money nor an earlier answer comes by waiting a second.
         parts.headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     let mut response = Response::from_parts(parts, body);

@@ -104,6 +104,8 @@ codes! {
 impl Problem {
     /// The code of [`Self::overloaded`].
     pub(crate) const OVERLOADED: &str = "overloaded";
+    /// The code of [`Self::not_cached`].
+    pub(crate) const NOT_CACHED: &str = "not_cached";
     /// The code of budgets that do not cover a request.
     pub(crate) const BUDGET_EXCEEDED: &str = "budget_exceeded";
     /// The code of rates that are reached.

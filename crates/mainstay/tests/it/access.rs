@@ -22,13 +22,13 @@ fn words(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-fn make(server: &Server, key: Option<&str>, more: &[&str]) -> String {
+pub(crate) fn make(server: &Server, key: Option<&str>, more: &[&str]) -> String {
     let output = cli(server, key, &[&["keys", "create", "--name", "of a test"], more].concat());
     assert!(output.status.success(), "{}", words(&output));
     String::from_utf8(output.stdout).expect("text").trim().to_owned()
 }
 
-fn with(request: Request, key: &str) -> Request {
+pub(crate) fn with(request: Request, key: &str) -> Request {
     request.header("authorization", &format!("Bearer {key}"))
 }
 

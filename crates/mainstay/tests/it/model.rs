@@ -12,12 +12,12 @@ use crate::client::Request;
 use crate::folder::Folder;
 use crate::server::{Server, Start, place_model, signal, test_models};
 
-const MODEL: &str = "smollm2-135m";
+pub(crate) const MODEL: &str = "smollm2-135m";
 const FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 const QUESTION: &str = "Is my deposit FDIC insured, and up to how much?";
 
 /// Two cores hold one model at a time.
-fn alone() -> MutexGuard<'static, ()> {
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock()
 }
@@ -35,6 +35,12 @@ fn config_of_words() -> Arc<Folder> {
     let config = config();
     config.change("models.toml", "embedder = \"all-minilm-l6-v2\"", "");
     Arc::new(config)
+}
+
+/// Puts the model and the sentence encoder where `start` looks for them.
+pub(crate) fn place(start: &Start) {
+    place_model(&start.data(), MODEL);
+    place_model(&start.data(), "all-minilm-l6-v2");
 }
 
 fn start(config: &Arc<Folder>) -> Start {
@@ -61,7 +67,7 @@ fn keep_sources(config: &Folder, sources: &str) {
 }
 
 /// Leaves few articles and questions: computing the vectors of all of them would take most of the test.
-fn keep_deposit_insurance(knowledge: &Path) {
+pub(crate) fn keep_deposit_insurance(knowledge: &Path) {
     for entry in std::fs::read_dir(knowledge).expect("a folder").flatten() {
         let path = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -100,8 +106,7 @@ fn a_model_of_our_own_answers() {
     let config = config();
     keep_deposit_insurance(&config.file("knowledge/finance"));
     let start = start(&Arc::new(config));
-    place_model(&start.data(), MODEL);
-    place_model(&start.data(), "all-minilm-l6-v2");
+    place(&start);
     let server = start.serve();
     assert_eq!(server.part("embedded model")["state"], "ready", "{}", server.log());
     assert_eq!(server.part("sentence embedder")["state"], "ready", "{}", server.log());
