@@ -26,6 +26,6 @@ pub(crate) async fn count(request: Incoming) -> Result<Response, Refusal> {
 }
 
 async fn answer(request: Incoming, dialect: Dialect) -> Result<Response, Refusal> {
-    let passed = headers::passed(&request.headers)?;
+    let passed = headers::passed(&request.head.headers)?;
     request.answer(move |body| relay::read(body, dialect, passed), &Anthropic).await
 }

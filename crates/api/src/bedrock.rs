@@ -57,7 +57,7 @@ async fn invocation(
     let model = name(model)?;
     let mut passed = Vec::new();
     for name in invoke::HEADERS {
-        if let Some(value) = request.headers.get(name) {
+        if let Some(value) = request.head.headers.get(name) {
             let value = value.to_str().map_err(|_| Refusal::field(name, "a header of visible letters"))?;
             passed.push((name, value.into()));
         }
@@ -65,8 +65,8 @@ async fn invocation(
     // boto3 sends these bodies without a type and the JavaScript SDK as bytes; they are JSON all the same. No web page
     // can send either from another origin without being seen as one.
     let is_bytes = |value: &HeaderValue| value.as_bytes() == b"application/octet-stream";
-    if request.headers.get(header::CONTENT_TYPE).is_none_or(is_bytes) {
-        request.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if request.head.headers.get(header::CONTENT_TYPE).is_none_or(is_bytes) {
+        request.head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     let understand = move |body| invoke::read(body, (model, delivery), passed).map_err(RequestError::from);
     request.answer(understand, &Bedrock).await

@@ -9,32 +9,25 @@ pub(crate) mod manner;
 pub(crate) mod refusal;
 mod relay;
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use domain::cache::Wish;
 use domain::chat::Relayed;
 use domain::id::ContentHash;
-use domain::residency::Residency;
 use domain::time::Moment;
 use http::HeaderMap;
 use registry::clients::Named;
-use resilience::shedding::Class;
 
 use crate::allowed;
 use crate::anthropic::headers::is_anthropic;
 use crate::anthropic::manner::Anthropic;
 use crate::bedrock::manner::Bedrock;
 use crate::body::read_json_bytes;
-use crate::cached;
-use crate::caller::Caller;
 use crate::dialect::manner::Manner;
 use crate::dialect::refusal::Refusal;
+use crate::head::{Head, Terms};
 use crate::openai;
 use crate::problem::Problem;
-use crate::router::Api;
 
 /// Larger bodies are read on a thread that may block: a megabyte takes about a millisecond.
 const READ_HERE_BYTES_MAX: usize = 256 << 10;
@@ -44,13 +37,9 @@ struct Asked {
     relayed: Relayed,
     /// Of the body as received.
     hash: ContentHash,
-    deadline: Moment,
+    terms: Terms,
     /// When a stream must be over, where the caller limits its time.
     streams_until: Option<Moment>,
-    class: Class,
-    residency: Residency,
-    /// Whether an earlier answer will do.
-    cache: Wish,
     /// The conversation, where the caller names it.
     session: Option<String>,
 }
@@ -77,14 +66,13 @@ pub(crate) fn manner_of(path: &str, headers: &HeaderMap) -> Option<&'static dyn 
 
 /// Reads a request with what its dialect makes of the body.
 async fn read<E: Into<Refusal> + Send + 'static>(
-    api: &Api,
-    (headers, body): (&HeaderMap, Body),
+    head: &Head,
+    body: Body,
     understand: impl FnOnce(Bytes) -> Result<Relayed, E> + Send + 'static,
 ) -> Result<Asked, Refusal> {
-    let (deadline, class) = (api.deadline(headers)?, Api::class(headers)?);
-    let (residency, session) = (Api::residency(headers)?, session(headers));
-    let cache = cached::wish(headers)?;
-    let streams_until = headers.contains_key("x-mainstay-timeout-ms").then_some(deadline);
+    let Head { api, headers, .. } = head;
+    let (terms, session) = (head.terms()?, session(headers));
+    let streams_until = headers.contains_key("x-mainstay-timeout-ms").then_some(terms.deadline);
     let body = read_json_bytes(headers, body, api.dialect_body_limits(), api.clock.as_ref()).await?;
     let is_large = body.len() > READ_HERE_BYTES_MAX;
     let read = move || {
@@ -98,16 +86,15 @@ async fn read<E: Into<Refusal> + Send + 'static>(
             read.map_err(|_| Problem::internal("the body could not be read"))??
         }
     };
-    Ok(Asked { relayed, hash, deadline, streams_until, class, residency, cache, session })
+    Ok(Asked { relayed, hash, terms, streams_until, session })
 }
 
 /// Answers a request: an agent does, or a bare model.
 async fn respond(
-    api: Arc<Api>,
-    caller: Caller,
+    Head { api, caller, .. }: Head,
     (asked, manner): (Asked, &'static dyn Manner),
 ) -> Result<Response, Refusal> {
-    let pipeline = api.pipeline(asked.deadline).await?;
+    let pipeline = api.pipeline(asked.terms.deadline).await?;
     let snapshot = pipeline.current().pin();
     let named = snapshot.named_among(&asked.relayed.model, manner.own_kinds())?;
     allowed::check(&caller.principal, &asked.relayed.model, &named)?;

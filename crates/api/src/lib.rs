@@ -1,7 +1,7 @@
 //! HTTP in and out; the only place that knows axum.
 //!
 //! Reading order: [`router`] (settings, and what handlers need), `doors` (which path does what, and who may), `entry` (what comes before
-//! any handler), `admission` (who is let in: `local`, `credential`, `client_address`, [`cors`]), `caller` (who asks), `allowed` (what
+//! any handler), `admission` (who is let in: `local`, `credential`, `client_address`, [`cors`]), `caller` (who asks), `head` (a request without its body), `allowed` (what
 //! it may use), `limits` (what limits say), `body` (JSON in), `parameters`
 //! (the query string), `native` (our own doors), `dialect` (what the doors of vendors' SDKs have in common), `openai`, `anthropic` and `bedrock` (those doors), `openapi` (what there is),
 //! `admin`, `stream` (event streams), [`problem`] (errors out), [`health`], [`metrics`],
@@ -21,6 +21,7 @@ mod credential;
 mod dialect;
 mod doors;
 mod entry;
+mod head;
 pub mod health;
 mod keep_alive;
 mod limits;

@@ -1,11 +1,17 @@
 //! Parameters in the query string, read strictly: what is no text is refused, not guessed.
 
 use axum::extract::{FromRequestParts, Query};
+use domain::time::Timestamp;
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
+
+/// Entries of a listing, unless the caller asks for fewer or more.
+pub(crate) const LIMIT_DEFAULT: usize = 100;
+/// Most entries of a listing.
+pub(crate) const LIMIT_MAX: usize = 1_000;
 
 /// The parameters of a request as `T`.
 pub(crate) struct Parameters<T>(pub(crate) T);
@@ -19,6 +25,21 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> 
             .map_err(|error| Problem::bad_parameter(error.body_text()))?;
         Ok(Self(parameters))
     }
+}
+
+/// Reads a time.
+pub(crate) fn since_parameter(text: &str) -> Result<Timestamp, Problem> {
+    Timestamp::parse_rfc3339(text)
+        .ok_or_else(|| Problem::bad_parameter("parameter `since`: write a time as 2026-11-21T09:06:00Z"))
+}
+
+/// Reads a limit.
+pub(crate) fn limit_parameter(limit: Option<usize>) -> Result<usize, Problem> {
+    let limit = limit.unwrap_or(LIMIT_DEFAULT);
+    if (1..=LIMIT_MAX).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(Problem::bad_parameter(format!("parameter `limit`: 1 to {LIMIT_MAX}")))
 }
 
 /// What is wrong with the escapes of a query string. The form decoder itself replaces what is no UTF-8 by a sign for

@@ -1,14 +1,12 @@
 //! `GET /admin/v1/breakers`: how each target is; `POST /admin/v1/breakers/{target}/reset` closes its breaker.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
+use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use domain::id::TargetId;
-use http::HeaderMap;
 use pipeline::parts::Pipeline;
 use resilience::breaker::Cause;
 use resilience::hedge;
@@ -16,36 +14,34 @@ use resilience::shedding::RouteReading;
 use routing::TargetHealth;
 use serde_json::{Value, json};
 
+use crate::head::Head;
 use crate::problem::Problem;
-use crate::router::Api;
 
-pub(crate) async fn list(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, Problem> {
-    let pipeline = api.pipeline(api.deadline(&headers)?).await?;
+pub(crate) async fn list(head: Head) -> Result<Response, Problem> {
+    let pipeline = head.pipeline().await?;
     let breakers: Vec<Value> = pipeline.router().health().iter().map(entry).collect();
-    let routes: Vec<Value> = api.gate.read().routes.iter().map(route).collect();
+    let routes: Vec<Value> = head.api.gate.read().routes.iter().map(route).collect();
     let hedges = hedges(pipeline.router().hedges());
     Ok(Json(json!({ "breakers": breakers, "routes": routes, "hedges": hedges })).into_response())
 }
 
 /// A target as one segment, its slash written `%2F`.
 pub(crate) async fn reset(
-    State(api): State<Arc<Api>>,
+    head: Head,
     target: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Path(target) = target?;
-    let pipeline = api.pipeline(api.deadline(&headers)?).await?;
+    let pipeline = head.pipeline().await?;
     reset_one(&pipeline, &target)
 }
 
 /// A target as people write it, `<provider>/<model>`.
 pub(crate) async fn reset_by_model(
-    State(api): State<Arc<Api>>,
+    head: Head,
     target: Result<Path<(String, String)>, PathRejection>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Path((provider, model)) = target?;
-    let pipeline = api.pipeline(api.deadline(&headers)?).await?;
+    let pipeline = head.pipeline().await?;
     reset_one(&pipeline, &format!("{provider}/{model}"))
 }
 

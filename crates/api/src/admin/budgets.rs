@@ -1,94 +1,72 @@
 //! `/admin/v1/budgets`: limits and budgets of keys, tenants and the server: how they are, giving a key its own, and letting
 //! a budget begin anew.
 
-use std::sync::Arc;
-
 use access::limits::{BucketReading, BudgetReading, LevelReading, Meters, Now};
 use axum::Json;
 use axum::body::Body;
+use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use domain::limit::Level;
-use http::HeaderMap;
 use serde_json::{Map, Value, json};
 
-use crate::body::read_json;
-use crate::caller::Caller;
+use crate::head::Head;
 use crate::native::reply::milliseconds;
 use crate::problem::Problem;
 use crate::router::Api;
 
 type AtLevel = Result<Path<(String, String)>, PathRejection>;
 
-pub(crate) async fn list(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let pipeline = api.pipeline(api.deadline(&headers)?).await?;
+pub(crate) async fn list(head: Head) -> Result<Response, Problem> {
+    let pipeline = head.pipeline().await?;
     let mut listed = Vec::new();
     for level in pipeline.limits().budgeted() {
-        if is_seen(&api, &caller, &level, &headers).await? {
-            listed.extend(pipeline.limits().read(&level, now(&api)).as_ref().map(entry));
+        if is_seen(&head, &level).await? {
+            listed.extend(pipeline.limits().read(&level, now(&head.api)).as_ref().map(entry));
         }
     }
     Ok(Json(json!({ "budgets": listed })).into_response())
 }
 
-pub(crate) async fn show(
-    State(api): State<Arc<Api>>,
-    (caller, headers): (Caller, HeaderMap),
-    level: AtLevel,
-) -> Result<Response, Problem> {
-    let level = seen(&api, &caller, level, &headers).await?;
-    let pipeline = api.pipeline(api.deadline(&headers)?).await?;
-    shown(&api, pipeline.limits(), &level)
+pub(crate) async fn show(head: Head, level: AtLevel) -> Result<Response, Problem> {
+    let level = seen(&head, level).await?;
+    let pipeline = head.pipeline().await?;
+    shown(&head.api, pipeline.limits(), &level)
 }
 
-pub(crate) async fn set(
-    State(api): State<Arc<Api>>,
-    (caller, headers): (Caller, HeaderMap),
-    level: AtLevel,
-    body: Body,
-) -> Result<Response, Problem> {
-    let level = seen(&api, &caller, level, &headers).await?;
-    let changes: Map<String, Value> =
-        read_json(&headers, body, api.body_limits(), api.clock.as_ref()).await?;
+pub(crate) async fn set(head: Head, level: AtLevel, body: Body) -> Result<Response, Problem> {
+    let level = seen(&head, level).await?;
+    let changes: Map<String, Value> = head.read_json(body).await?;
     let Level::Key(key) = &level else {
         let reason =
             "limits of tenants and of the server stand in `[limits]` of mainstay.toml: change them there";
         return Err(Problem::bad_parameter(reason));
     };
-    let deadline = api.deadline(&headers)?;
-    let pipeline = api.pipeline(deadline).await?;
-    api.gatekeeper(deadline).await?.limit(&caller.principal, key, changes).await?;
+    let deadline = head.deadline()?;
+    let pipeline = head.api.pipeline(deadline).await?;
+    head.api.gatekeeper(deadline).await?.limit(&head.caller.principal, key, changes).await?;
     let limits = pipeline.limits();
     if let Some(ledger) = limits.ledger() {
-        limits.catch_up(ledger, now(&api)).await?;
+        limits.catch_up(ledger, now(&head.api)).await?;
     }
     tracing::info!(key.id = %key, "key `{key}` has other limits");
-    shown(&api, limits, &level)
+    shown(&head.api, limits, &level)
 }
 
-pub(crate) async fn reset(
-    State(api): State<Arc<Api>>,
-    (caller, headers): (Caller, HeaderMap),
-    level: AtLevel,
-) -> Result<Response, Problem> {
-    let level = seen(&api, &caller, level, &headers).await?;
-    let pipeline = api.pipeline(api.deadline(&headers)?).await?;
+pub(crate) async fn reset(head: Head, level: AtLevel) -> Result<Response, Problem> {
+    let level = seen(&head, level).await?;
+    let pipeline = head.pipeline().await?;
     let limits = pipeline.limits();
     let ledger = limits.ledger().ok_or_else(|| Problem::internal("there is no ledger"))?;
-    if matches!(level, Level::Tenant(_) | Level::Server) && caller.scope().is_some() {
+    if matches!(level, Level::Tenant(_) | Level::Server) && head.caller.scope().is_some() {
         let reason = "budgets of a tenant and of the server are let begin anew by an owner";
         return Err(Problem::forbidden(reason));
     }
-    if !limits.begin_anew(ledger, &level, now(&api)).await? {
+    if !limits.begin_anew(ledger, &level, now(&head.api)).await? {
         return Err(Problem::not_found(format!("{level} has no budget")));
     }
     tracing::warn!(level = level.name(), level.id = level.id(), "the budgets of {level} begin anew");
-    shown(&api, limits, &level)
+    shown(&head.api, limits, &level)
 }
 
 fn now(api: &Api) -> Now {
@@ -104,22 +82,22 @@ fn shown(api: &Api, limits: &Meters, level: &Level) -> Result<Response, Problem>
 }
 
 /// The level of a path, if the caller may see it: what is another's is not there.
-async fn seen(api: &Api, caller: &Caller, path: AtLevel, headers: &HeaderMap) -> Result<Level, Problem> {
+async fn seen(head: &Head, path: AtLevel) -> Result<Level, Problem> {
     let Path((name, id)) = path?;
     let level = Level::of(&name, &id).ok_or_else(|| {
         Problem::not_found("write key/ID, tenant/NAME or server/- behind /admin/v1/budgets/")
     })?;
-    match is_seen(api, caller, &level, headers).await? {
+    match is_seen(head, &level).await? {
         true => Ok(level),
         false => Err(Problem::not_found(format!("there is no {level}"))),
     }
 }
 
-async fn is_seen(api: &Api, caller: &Caller, level: &Level, headers: &HeaderMap) -> Result<bool, Problem> {
-    Ok(match (level, caller.scope()) {
+async fn is_seen(head: &Head, level: &Level) -> Result<bool, Problem> {
+    Ok(match (level, head.caller.scope()) {
         (Level::Key(key), _) => {
-            let keeper = api.gatekeeper(api.deadline(headers)?).await?;
-            keeper.keys(&caller.principal).iter().any(|known| known.id == *key)
+            let keeper = head.gatekeeper().await?;
+            keeper.keys(&head.caller.principal).iter().any(|known| known.id == *key)
         }
         (_, None) => true,
         (Level::Tenant(tenant), Some(own)) => tenant == own,

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use domain::id::{ModelId, TenantId};
@@ -23,7 +22,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::caller::Caller;
+use crate::head::Head;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::router::Api;
@@ -61,25 +60,23 @@ struct Asked {
 }
 
 pub(crate) async fn show(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    headers: HeaderMap,
+    head: Head,
     Parameters(parameters): Parameters<CostParameters>,
 ) -> Result<Response, Problem> {
-    let asked = asked(parameters, (caller.scope(), api.clock.wall()))?;
-    let deadline = api.deadline(&headers)?;
-    let pipeline = api.pipeline(deadline).await?;
+    let asked = asked(parameters, (head.caller.scope(), head.api.clock.wall()))?;
+    let deadline = head.deadline()?;
+    let pipeline = head.api.pipeline(deadline).await?;
     let catalogue = match asked.prices {
         PricesOf::Recorded => None,
         PricesOf::Current => Some(pipeline.current().pin().models.clone()),
     };
     let ledger = Ledger { pipeline, page: asked.page, catalogue };
-    let wants_csv = wants_csv(&headers);
+    let wants_csv = wants_csv(&head.headers);
     if wants_csv && asked.groups.is_empty() {
         return Ok(csv_response(Body::from_stream(ledger.rows())));
     }
     let range = (ledger.page.from, ledger.page.until);
-    let report = ledger.report(asked.groups, (&api, deadline)).await?;
+    let report = ledger.report(asked.groups, (&head.api, deadline)).await?;
     if wants_csv {
         return Ok(csv_response(Body::from(csv::report(&report))));
     }

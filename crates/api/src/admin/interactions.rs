@@ -1,25 +1,20 @@
 //! `GET /admin/v1/interactions[/{id}]`: finished turns, newest first, and one of them whole.
 
-use std::sync::Arc;
-
 use axum::Json;
+use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use domain::id::{ContentHash, InteractionId, SessionId};
 use domain::interaction::{Attempt, Chosen, Interaction, InteractionFilter, Outcome};
 use domain::price::{Cost, PriceVersion};
 use domain::token::Usage;
-use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::caller::Caller;
-use crate::native::feedback::{limit_parameter, since_parameter};
+use crate::head::Head;
 use crate::native::reply::{citations, cost, guardrail, milliseconds, quality, rounded, steps, usage};
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, limit_parameter, since_parameter};
 use crate::problem::Problem;
-use crate::router::Api;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,37 +27,30 @@ pub(crate) struct ListParameters {
 }
 
 pub(crate) async fn list(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    headers: HeaderMap,
+    head: Head,
     Parameters(parameters): Parameters<ListParameters>,
 ) -> Result<Response, Problem> {
     let limit = limit_parameter(parameters.limit)?;
     let filter = InteractionFilter {
-        tenant: caller.scope().cloned(),
+        tenant: head.caller.scope().cloned(),
         session: parameters.session_id.map(SessionId::from),
         outcome: parameters.outcome.map(|name| outcome_parameter(&name)).transpose()?,
         since: parameters.since.map(|since| since_parameter(&since)).transpose()?,
         before: parameters.cursor.map(InteractionId::from),
         limit,
     };
-    let pipeline = api.pipeline(api.deadline(&headers)?).await?;
+    let pipeline = head.pipeline().await?;
     let listed = pipeline.records().interactions(filter).await?;
     let next = listed.last().filter(|_| listed.len() == limit).map(|last| last.id.to_string());
     let listed = listed.iter().map(summary).collect::<Vec<_>>();
     Ok(Json(json!({ "interactions": listed, "next_cursor": next })).into_response())
 }
 
-pub(crate) async fn show(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    id: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
+pub(crate) async fn show(head: Head, id: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
     let Path(id) = id?;
-    let pipeline = api.pipeline(api.deadline(&headers)?).await?;
+    let pipeline = head.pipeline().await?;
     let id = InteractionId::from(id);
-    match pipeline.records().interaction(caller.scope(), &id).await? {
+    match pipeline.records().interaction(head.caller.scope(), &id).await? {
         Some(interaction) => Ok(Json(whole(&interaction)).into_response()),
         None => Err(Problem::not_found(format!("there is no interaction `{id}`"))),
     }

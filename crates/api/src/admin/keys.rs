@@ -1,6 +1,5 @@
 //! `/admin/v1/keys`: making, listing, rotating and revoking keys. The key itself is shown once, when it is made.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use access::gatekeeper::Gatekeeper;
@@ -8,8 +7,8 @@ use access::limits::Own;
 use access::minting::{MintError, Minted, Wanted};
 use axum::Json;
 use axum::body::Body;
+use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use domain::grant::{Allowed, Network};
 use domain::id::{KeyId, TenantId};
@@ -17,16 +16,14 @@ use domain::key::Key;
 use domain::principal::Role;
 use domain::residency::{Place, Residency};
 use domain::time::Timestamp;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::body::read_json;
 use crate::caller::Caller;
-use crate::native::feedback::limit_parameter;
-use crate::parameters::Parameters;
+use crate::head::Head;
+use crate::parameters::{Parameters, limit_parameter};
 use crate::problem::Problem;
-use crate::router::Api;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,17 +45,12 @@ struct KeyBody {
 /// How long a rotated key goes on beside its successor, unless the caller says otherwise.
 const OVERLAP: Duration = Duration::from_hours(24);
 
-pub(crate) async fn create(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let body: KeyBody = read_json(&headers, body, api.body_limits(), api.clock.as_ref()).await?;
-    let wanted = wanted(body, api.clock.wall())?;
-    let minted = api.gatekeeper(api.deadline(&headers)?).await?.mint(&caller.principal, wanted).await?;
+pub(crate) async fn create(head: Head, body: Body) -> Result<Response, Problem> {
+    let body: KeyBody = head.read_json(body).await?;
+    let wanted = wanted(body, head.api.clock.wall())?;
+    let minted = head.gatekeeper().await?.mint(&head.caller.principal, wanted).await?;
     tracing::info!(key.id = %minted.key.id, role = %minted.key.role, "key `{}` was made", minted.key.id);
-    Ok(shown_once(&minted, api.clock.wall()))
+    Ok(shown_once(&minted, head.api.clock.wall()))
 }
 
 #[derive(Debug, Deserialize)]
@@ -68,28 +60,22 @@ pub(crate) struct RotateParameters {
 }
 
 pub(crate) async fn rotate(
-    State(api): State<Arc<Api>>,
-    (caller, headers): (Caller, HeaderMap),
+    head: Head,
     id: Result<Path<String>, PathRejection>,
     Parameters(parameters): Parameters<RotateParameters>,
 ) -> Result<Response, Problem> {
     let id = KeyId::from(id?.0);
     let overlap = parameters.overlap.map_or(Ok(OVERLAP), |text| duration("parameter `overlap`", &text))?;
-    let minted =
-        api.gatekeeper(api.deadline(&headers)?).await?.rotate(&caller.principal, &id, overlap).await?;
+    let minted = head.gatekeeper().await?.rotate(&head.caller.principal, &id, overlap).await?;
     tracing::info!(key.id = %id, successor = %minted.key.id, "key `{id}` is followed by `{}`", minted.key.id);
-    Ok(shown_once(&minted, api.clock.wall()))
+    Ok(shown_once(&minted, head.api.clock.wall()))
 }
 
-pub(crate) async fn revoke(
-    State(api): State<Arc<Api>>,
-    (caller, headers): (Caller, HeaderMap),
-    id: Result<Path<String>, PathRejection>,
-) -> Result<Response, Problem> {
+pub(crate) async fn revoke(head: Head, id: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
     let id = KeyId::from(id?.0);
-    let key = api.gatekeeper(api.deadline(&headers)?).await?.revoke(&caller.principal, &id).await?;
+    let key = head.gatekeeper().await?.revoke(&head.caller.principal, &id).await?;
     tracing::info!(key.id = %id, "key `{id}` was revoked");
-    Ok(Json(entry(&key, api.clock.wall())).into_response())
+    Ok(Json(entry(&key, head.api.clock.wall())).into_response())
 }
 
 #[derive(Debug, Deserialize)]
@@ -100,36 +86,30 @@ pub(crate) struct ListParameters {
 }
 
 pub(crate) async fn list(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    headers: HeaderMap,
+    head: Head,
     Parameters(parameters): Parameters<ListParameters>,
 ) -> Result<Response, Problem> {
     let limit = limit_parameter(parameters.limit)?;
-    let keys = keys(api.gatekeeper(api.deadline(&headers)?).await?, &caller);
+    let keys = keys(head.gatekeeper().await?, &head.caller);
     let cursor = parameters.cursor.as_deref();
     let mut rest = keys.iter().rev().skip_while(|key| cursor.is_some_and(|cursor| key.id.as_str() != cursor));
     if cursor.is_some() {
         rest.next();
     }
     let mut rest = rest.peekable();
-    let now = api.clock.wall();
+    let now = head.api.clock.wall();
     let page: Vec<&Key> = rest.by_ref().take(limit).collect();
     let next = page.last().filter(|_| rest.peek().is_some()).map(|last| last.id.as_str());
     let listed: Vec<Value> = page.iter().map(|key| entry(key, now)).collect();
     Ok(Json(json!({ "keys": listed, "next_cursor": next })).into_response())
 }
 
-pub(crate) async fn show(
-    State(api): State<Arc<Api>>,
-    (caller, headers): (Caller, HeaderMap),
-    id: Result<Path<String>, PathRejection>,
-) -> Result<Response, Problem> {
+pub(crate) async fn show(head: Head, id: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
     let Path(id) = id?;
-    let keys = keys(api.gatekeeper(api.deadline(&headers)?).await?, &caller);
+    let keys = keys(head.gatekeeper().await?, &head.caller);
     let found = keys.iter().find(|key| key.id.as_str() == id);
     let found = found.ok_or_else(|| Problem::from(MintError::Unknown(KeyId::from(id))))?;
-    Ok(Json(entry(found, api.clock.wall())).into_response())
+    Ok(Json(entry(found, head.api.clock.wall())).into_response())
 }
 
 fn keys(keeper: &Gatekeeper, caller: &Caller) -> Vec<Key> {

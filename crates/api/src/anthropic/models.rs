@@ -1,21 +1,17 @@
 //! `GET /v1/models` and `/v1/models/{id}` as Anthropic's SDKs read them.
 
-use std::sync::Arc;
-
 use axum::Json;
+use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
-use http::HeaderMap;
 use registry::clients::Listed;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::caller::Caller;
 use crate::dialect::refusal::Refusal;
+use crate::head::Head;
 use crate::openai::models::{find, listed, snapshot};
 use crate::parameters::Parameters;
 use crate::problem::Problem;
-use crate::router::Api;
 
 /// Which part of the list.
 #[derive(Debug, Default, Deserialize)]
@@ -29,22 +25,17 @@ pub(crate) struct Page {
 const PAGE_MAX: usize = 1_000;
 const PAGE: usize = 20;
 
-pub(crate) async fn list(
-    State(api): State<Arc<Api>>,
-    (caller, headers): (Caller, HeaderMap),
-    Parameters(page): Parameters<Page>,
-) -> Result<Json<Value>, Refusal> {
-    page_of(&listed(&*snapshot(&api, &headers).await?, &caller), &page)
+pub(crate) async fn list(head: Head, Parameters(page): Parameters<Page>) -> Result<Json<Value>, Refusal> {
+    page_of(&listed(&*snapshot(&head).await?, &head.caller), &page)
 }
 
 pub(crate) async fn show(
-    State(api): State<Arc<Api>>,
-    (caller, headers): (Caller, HeaderMap),
+    head: Head,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Value>, Refusal> {
     let Path(id) = id.map_err(Problem::from)?;
-    let snapshot = snapshot(&api, &headers).await?;
-    Ok(Json(model(&find(&snapshot, &caller, id)?)))
+    let snapshot = snapshot(&head).await?;
+    Ok(Json(model(&find(&snapshot, &head.caller, id)?)))
 }
 
 /// A page of `listed`.

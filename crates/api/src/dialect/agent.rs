@@ -126,11 +126,11 @@ fn turn(door: &Door, (asked, conversation): (&Asked, Conversation)) -> Result<Tu
         metadata: None,
         max_tokens: sampling.max_tokens,
         temperature: sampling.temperature.map(wire::texts::narrowed),
-        deadline: asked.deadline,
-        residency: asked.residency.clone(),
-        class: asked.class,
+        deadline: asked.terms.deadline,
+        residency: asked.terms.residency.clone(),
+        class: asked.terms.class,
         watcher: door.caller.watched(Operation::InvokeAgent, asked.relayed.delivery),
-        cache: asked.cache,
+        cache: asked.terms.cache,
     })
 }
 

@@ -7,19 +7,17 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::Response;
 use bytes::Bytes;
 use domain::chat::Relayed;
-use http::HeaderMap;
 
 use crate::caller::Caller;
 use crate::dialect::manner::Manner;
 use crate::dialect::refusal::Refusal;
+use crate::head::Head;
 use crate::problem::Problem;
 use crate::router::Api;
 
-/// A request, and who sent it.
+/// A request, whole.
 pub(crate) struct Incoming {
-    api: Arc<Api>,
-    caller: Caller,
-    pub(crate) headers: HeaderMap,
+    pub(crate) head: Head,
     body: Body,
 }
 
@@ -30,8 +28,8 @@ impl Incoming {
         understand: impl FnOnce(Bytes) -> Result<Relayed, E> + Send + 'static,
         manner: &'static dyn Manner,
     ) -> Result<Response, Refusal> {
-        let asked = super::read(&self.api, (&self.headers, self.body), understand).await?;
-        super::respond(self.api, self.caller, (asked, manner)).await
+        let asked = super::read(&self.head, self.body, understand).await?;
+        super::respond(self.head, (asked, manner)).await
     }
 }
 
@@ -41,6 +39,8 @@ impl FromRequest<Arc<Api>> for Incoming {
     async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         let caller = Caller::from_request_parts(&mut parts, api).await?;
-        Ok(Self { api: Arc::clone(api), caller, headers: parts.headers, body })
+        // Not from its parts, which would copy the headers.
+        let head = Head { api: Arc::clone(api), caller, headers: parts.headers };
+        Ok(Self { head, body })
     }
 }

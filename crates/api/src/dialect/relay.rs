@@ -72,12 +72,12 @@ pub(super) async fn respond(door: Door, asked: Asked) -> Result<Response, Refusa
         route: door.route,
         relayed: Arc::new(asked.relayed),
         request_hash: asked.hash,
-        deadline: asked.deadline,
+        deadline: asked.terms.deadline,
         streams_until: asked.streams_until,
-        residency: asked.residency,
+        residency: asked.terms.residency,
         affinity,
-        class: asked.class,
-        cache: asked.cache,
+        class: asked.terms.class,
+        cache: asked.terms.cache,
         observer: Arc::clone(&door.api.metrics) as _,
     };
     let assured = match turn.relayed.delivery {

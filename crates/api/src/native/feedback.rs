@@ -1,25 +1,19 @@
 //! `POST /feedback` keeps what people think of an answer; `GET /feedback` lists it.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::body::Body;
-use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use domain::feedback::{Feedback, FeedbackFilter, FeedbackKind, Thumb};
 use domain::id::{InteractionId, SessionId};
-use domain::time::Timestamp;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use pipeline::feedback::Taken;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::body::read_json;
-use crate::caller::Caller;
+use crate::head::Head;
 use crate::native::text;
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, limit_parameter, since_parameter};
 use crate::problem::Problem;
-use crate::router::Api;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,15 +45,10 @@ enum KindBody {
     Implicit,
 }
 
-pub(crate) async fn give(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let deadline = api.deadline(&headers)?;
-    let body: FeedbackBody = read_json(&headers, body, api.body_limits(), api.clock.as_ref()).await?;
-    let pipeline = api.pipeline(deadline).await?;
+pub(crate) async fn give(head: Head, body: Body) -> Result<Response, Problem> {
+    let deadline = head.deadline()?;
+    let body: FeedbackBody = head.read_json(body).await?;
+    let pipeline = head.api.pipeline(deadline).await?;
     if body.rating.is_some_and(|rating| !(1..=5).contains(&rating)) {
         return Err(Problem::bad_field("field `rating`: 1 to 5"));
     }
@@ -86,10 +75,10 @@ pub(crate) async fn give(
         comments,
         signal: text::name("signal", body.signal)?,
         metadata: text::metadata(body.metadata),
-        at: api.clock.wall(),
+        at: head.api.clock.wall(),
     };
     let interaction = feedback.interaction.clone();
-    match pipeline.collect_feedback(caller.scope(), feedback).await? {
+    match pipeline.collect_feedback(head.caller.scope(), feedback).await? {
         Taken::Kept(id) => {
             Ok((StatusCode::CREATED, Json(json!({ "feedback_id": id.as_str() }))).into_response())
         }
@@ -108,43 +97,21 @@ pub(crate) struct ListParameters {
     limit: Option<usize>,
 }
 
-/// Entries of a listing, unless the caller asks for fewer or more.
-pub(crate) const LIMIT_DEFAULT: usize = 100;
-/// Most entries of a listing.
-pub(crate) const LIMIT_MAX: usize = 1_000;
-
 pub(crate) async fn list(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    headers: HeaderMap,
+    head: Head,
     Parameters(parameters): Parameters<ListParameters>,
 ) -> Result<Response, Problem> {
     let filter = FeedbackFilter {
-        tenant: caller.scope().cloned(),
+        tenant: head.caller.scope().cloned(),
         session: parameters.session_id.map(SessionId::from),
         interaction: parameters.interaction_id.map(InteractionId::from),
         since: parameters.since.map(|since| since_parameter(&since)).transpose()?,
         limit: limit_parameter(parameters.limit)?,
     };
-    let pipeline = api.pipeline(api.deadline(&headers)?).await?;
+    let pipeline = head.pipeline().await?;
     let listed = pipeline.list_feedback(filter).await?;
     let listed = listed.iter().map(entry).collect::<Vec<_>>();
     Ok(Json(json!({ "feedback": listed })).into_response())
-}
-
-/// Reads a time.
-pub(crate) fn since_parameter(text: &str) -> Result<Timestamp, Problem> {
-    Timestamp::parse_rfc3339(text)
-        .ok_or_else(|| Problem::bad_parameter("parameter `since`: write a time as 2026-11-21T09:06:00Z"))
-}
-
-/// Reads a limit.
-pub(crate) fn limit_parameter(limit: Option<usize>) -> Result<usize, Problem> {
-    let limit = limit.unwrap_or(LIMIT_DEFAULT);
-    if (1..=LIMIT_MAX).contains(&limit) {
-        return Ok(limit);
-    }
-    Err(Problem::bad_parameter(format!("parameter `limit`: 1 to {LIMIT_MAX}")))
 }
 
 fn entry(feedback: &Feedback) -> Value {

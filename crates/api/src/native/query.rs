@@ -1,24 +1,16 @@
 //! `POST /query`: the guarded assistant, with sessions.
 
-use std::sync::Arc;
-
 use axum::body::Body;
-use axum::extract::State;
 use axum::response::Response;
 use domain::id::{AgentName, SessionId};
 use domain::interaction::Door;
-use http::HeaderMap;
 use pipeline::turn::Turn;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use telemetry::Operation;
 
-use crate::body::read_json;
-use crate::cached;
-use crate::caller::Caller;
+use crate::head::Head;
 use crate::native::{reply, text};
 use crate::problem::Problem;
-use crate::router::Api;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,32 +23,17 @@ struct QueryBody {
     metadata: Option<Map<String, Value>>,
 }
 
-pub(crate) async fn handle(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let (deadline, class) = (api.deadline(&headers)?, Api::class(&headers)?);
-    let (residency, cache) = (Api::residency(&headers)?, cached::wish(&headers)?);
-    let body: QueryBody = read_json(&headers, body, api.body_limits(), api.clock.as_ref()).await?;
+pub(crate) async fn handle(head: Head, body: Body) -> Result<Response, Problem> {
+    let terms = head.terms()?;
+    let body: QueryBody = head.read_json(body).await?;
     let turn = Turn {
-        interaction: reply::new_interaction_id(&api),
-        principal: Arc::clone(&caller.principal),
-        door: Door::Query,
         text: text::non_empty("query", body.query)?,
         agent: text::name("agent", body.agent)?.map(AgentName::from),
         session: text::name("session_id", body.session_id)?.map(SessionId::from),
         user_id: text::name("user_id", body.user_id)?,
         message_id: text::name("message_id", body.message_id)?,
         metadata: text::metadata(body.metadata),
-        max_tokens: None,
-        temperature: None,
-        deadline,
-        residency,
-        class,
-        watcher: caller.watched(Operation::InvokeAgent, reply::delivery(&headers)),
-        cache,
+        ..reply::turn(&head, terms, Door::Query)
     };
-    reply::run(api, &headers, turn).await
+    reply::run(head, turn).await
 }

@@ -14,8 +14,10 @@ use pipeline::listener::Listener;
 use pipeline::turn::{Recorded, Reply, Turn};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use telemetry::Operation;
 
 use crate::cached;
+use crate::head::{Head, Terms};
 use crate::limits;
 use crate::problem::{Problem, whole_seconds};
 use crate::router::Api;
@@ -25,10 +27,34 @@ pub(crate) fn new_interaction_id(api: &Api) -> InteractionId {
     InteractionId::new(prefixed("int", api.ids.next_id()))
 }
 
+/// A turn of the caller's, on its terms, that says nothing yet.
+pub(super) fn turn(head: &Head, terms: Terms, door: Door) -> Turn {
+    let Terms { deadline, class, residency, cache } = terms;
+    Turn {
+        interaction: new_interaction_id(&head.api),
+        principal: Arc::clone(&head.caller.principal),
+        door,
+        text: String::new(),
+        agent: None,
+        session: None,
+        user_id: None,
+        message_id: None,
+        metadata: None,
+        max_tokens: None,
+        temperature: None,
+        deadline,
+        residency,
+        class,
+        watcher: head.caller.watched(Operation::InvokeAgent, delivery(&head.headers)),
+        cache,
+    }
+}
+
 /// Runs the turn to its reply, streamed when the caller accepts event streams.
-pub(crate) async fn run(api: Arc<Api>, headers: &HeaderMap, turn: Turn) -> Result<Response, Problem> {
+pub(crate) async fn run(head: Head, turn: Turn) -> Result<Response, Problem> {
+    let Head { api, headers, .. } = head;
     let pipeline = api.pipeline(turn.deadline).await?;
-    if delivery(headers) == Delivery::Streamed {
+    if delivery(&headers) == Delivery::Streamed {
         return Ok(stream::respond(api, pipeline, turn)?);
     }
     // Boxed, as the path of a turn is a large future and handlers are moved a few times.

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
-use http::HeaderMap;
 use registry::clients::Listed;
 use registry::snapshot::Snapshot;
 use serde_json::{Value, json};
@@ -16,36 +15,29 @@ use crate::anthropic::headers::is_anthropic;
 use crate::anthropic::models::Page;
 use crate::caller::Caller;
 use crate::dialect::refusal::Refusal;
+use crate::head::Head;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
-use crate::router::Api;
 
-pub(crate) async fn list(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    headers: HeaderMap,
-    page: Parameters<Page>,
-) -> Result<Json<Value>, Refusal> {
-    if is_anthropic(&headers) {
-        return anthropic::models::list(State(api), (caller, headers), page).await;
+pub(crate) async fn list(head: Head, page: Parameters<Page>) -> Result<Json<Value>, Refusal> {
+    if is_anthropic(&head.headers) {
+        return anthropic::models::list(head, page).await;
     }
-    let snapshot = snapshot(&api, &headers).await?;
-    let models: Vec<Value> = listed(&snapshot, &caller).iter().map(model).collect();
+    let snapshot = snapshot(&head).await?;
+    let models: Vec<Value> = listed(&snapshot, &head.caller).iter().map(model).collect();
     Ok(Json(json!({ "object": "list", "data": models })))
 }
 
 pub(crate) async fn show(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
+    head: Head,
     id: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
 ) -> Result<Json<Value>, Refusal> {
-    if is_anthropic(&headers) {
-        return anthropic::models::show(State(api), (caller, headers), id).await;
+    if is_anthropic(&head.headers) {
+        return anthropic::models::show(head, id).await;
     }
     let Path(id) = id.map_err(Problem::from)?;
-    let snapshot = snapshot(&api, &headers).await?;
-    Ok(Json(model(&find(&snapshot, &caller, id)?)))
+    let snapshot = snapshot(&head).await?;
+    Ok(Json(model(&find(&snapshot, &head.caller, id)?)))
 }
 
 /// What a caller may use of what is listed: the rest is not there for it.
@@ -65,8 +57,8 @@ pub(crate) fn find(snapshot: &Snapshot, caller: &Caller, id: String) -> Result<L
     Ok(listed.unwrap_or_else(|| Listed { name: id, owner: "mainstay".to_owned() }))
 }
 
-pub(crate) async fn snapshot(api: &Api, headers: &HeaderMap) -> Result<Arc<Snapshot>, Problem> {
-    Ok(api.pipeline(api.deadline(headers)?).await?.current().pin())
+pub(crate) async fn snapshot(head: &Head) -> Result<Arc<Snapshot>, Problem> {
+    Ok(head.pipeline().await?.current().pin())
 }
 
 /// When a model was made is not known here; clients require the field.
