@@ -87,6 +87,18 @@ impl Fault {
         Self { origin: Origin::Provider, kind, retry }
     }
 
+    /// A caller's mistake, which no other target mends (`Never`), or one may (`Elsewhere`).
+    #[must_use]
+    pub fn caller(retry: Retry) -> Self {
+        Self { origin: Origin::Caller, kind: Kind::Caller, retry }
+    }
+
+    /// The same, not tried again before `wait`, where one is named.
+    #[must_use]
+    pub fn after(self, wait: Option<Duration>) -> Self {
+        Self { retry: wait.map_or(self.retry, Retry::After), ..self }
+    }
+
     /// Our own failure: another target may still work.
     #[must_use]
     pub fn unavailable() -> Self {

@@ -120,7 +120,7 @@ impl TurnError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::UnknownUseCase { .. } | Self::NotAllowed { .. } | Self::NotCached => {
-                Fault { origin: Origin::Caller, kind: Kind::Caller, retry: Retry::Never }
+                Fault::caller(Retry::Never)
             }
             Self::Limited(_) => Fault { origin: Origin::Caller, kind: Kind::Throttled, retry: Retry::Never },
             Self::NotRecorded | Self::SessionBusy => Fault::unavailable(),

@@ -350,7 +350,7 @@ pub(crate) fn untranslatable(model: &ModelId, error: &Untranslatable) -> RelayEr
 
 fn refusal(model: &ModelId, message: String, field: Option<&str>) -> RelayError {
     // Another model may well understand it.
-    let fault = Fault { origin: Origin::Caller, kind: Kind::Caller, retry: Retry::Elsewhere };
+    let fault = Fault::caller(Retry::Elsewhere);
     let detail = format!("`{model}` cannot take the request: {message}");
     let reply = ErrorReply {
         status: 400,
@@ -373,7 +373,7 @@ fn request(outgoing: Outgoing) -> Result<Request, ModelError> {
     let own = place.headers.iter().map(|(name, value)| (*name, value.as_str()));
     for (name, value) in own.chain(headers.iter().map(|(name, value)| (*name, &**value))) {
         let value = HeaderValue::from_str(value).map_err(|_| ModelError {
-            fault: Fault { origin: Origin::Caller, kind: Kind::Caller, retry: Retry::Never },
+            fault: Fault::caller(Retry::Never),
             detail: format!("the header `{name}` holds bytes that no header may"),
         })?;
         fields.insert(HeaderName::from_static(name), value);

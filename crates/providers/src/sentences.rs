@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use domain::chat::{ChatCall, ConverseCall, Dialect, Done, Finish, RelayCall, RelayedPortion};
 use domain::embedding::{Request, Vectors};
-use domain::fault::{Fault, Kind, Origin, Retry};
+use domain::fault::{Fault, Retry};
 use domain::ports::{
     BoxFuture, ChatModel, ChatStream, Embedder, ModelError, RelayError, RelayedStream, SayingStream,
 };
@@ -61,7 +61,7 @@ impl WithSentences {
 
     fn is_no_chat(&self, model: &domain::id::ModelId) -> Option<ModelError> {
         self.is_of_sentences(model.name_at_provider()).then(|| {
-            let fault = Fault { origin: Origin::Caller, kind: Kind::Caller, retry: Retry::Elsewhere };
+            let fault = Fault::caller(Retry::Elsewhere);
             ModelError { fault, detail: format!("`{model}` makes embeddings; it does not chat") }
         })
     }

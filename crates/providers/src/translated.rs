@@ -335,7 +335,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_the_requests_own_fault_is_told_in_words() {
-        let fault = Fault { origin: Origin::Caller, kind: Kind::Caller, retry: Retry::Never };
+        let fault = Fault::caller(Retry::Never);
         for reply in [Reply::Refuse(fault), Reply::Steps(vec![Step::Fail(fault)])] {
             let (refused, _) = relay(WHOLE, reply).await;
             let refused = refused.expect_err("too long");

@@ -1,12 +1,15 @@
 //! A format that providers speak: requests out, answers back, and what their errors mean.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use domain::chat::{Delivery, Dialect, Done, ErrorReply, Relayed};
 use domain::conversation::{Answer, Conversation};
-use domain::fault::Fault;
+use domain::fault::{Fault, Kind, Retry};
 use domain::model::Overrides;
 use domain::time::Timestamp;
 
+use crate::retry_after;
 use crate::stream::{EventReader, Portions, StreamError};
 use crate::translation::Untranslatable;
 
@@ -47,6 +50,30 @@ pub struct Reply<'a> {
     pub body: &'a [u8],
     /// Wall time, for a `retry-after` that names a date.
     pub now: Timestamp,
+}
+
+impl<'a> Reply<'a> {
+    /// An error that came without headers, within a stream or in place of an answer.
+    pub(crate) fn bare(status: u16, body: &'a [u8]) -> Self {
+        Self { status, retry_after: None, error_type: None, body, now: Timestamp::default() }
+    }
+
+    /// How long it asks to wait.
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        retry_after::parse(self.retry_after?, self.now)
+    }
+
+    /// What its status says, where nothing else tells more.
+    pub(crate) fn by_status(&self, wait: Option<Duration>) -> Fault {
+        match self.status {
+            429 => Fault::provider(Kind::Throttled).after(wait),
+            408 | 409 | 425 | 500..=599 => Fault::provider(Kind::Transient).after(wait),
+            // Redirects are never followed: the address is wrong until someone changes it.
+            300..=399 | 401..=405 | 410 => Fault::provider(Kind::RouteFatal),
+            400..=499 => Fault::caller(Retry::Never),
+            _ => Fault::provider(Kind::Transient),
+        }
+    }
 }
 
 /// A provider's format.

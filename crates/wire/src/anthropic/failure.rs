@@ -1,16 +1,12 @@
 //! What an error reply means: status, body and headers to a [`Fault`]; and the provider's own words, for callers.
 
-use std::time::Duration;
-
 use domain::chat::ErrorReply;
-use domain::fault::{Fault, Kind, Origin, Retry};
-use domain::time::Timestamp;
+use domain::fault::{Fault, Kind, Retry};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::object::Text;
 use crate::protocol::Reply;
-use crate::retry_after;
 use crate::words::{FIELD_MAX, MESSAGE_MAX, clean};
 
 /// What an error says, beyond its status.
@@ -86,22 +82,14 @@ impl Error<'_> {
 /// Classifies an error reply.
 #[must_use]
 pub fn classify(reply: Reply<'_>) -> Fault {
-    let wait = reply.retry_after.and_then(|text| retry_after::parse(text, reply.now));
+    let wait = reply.wait();
     match (error(reply.body).map_or(Said::Nothing, |error| error.said()), reply.status) {
-        (Said::ContentRefused, 400..=499) => return Fault::provider(Kind::Content),
-        (Said::TooLong, 400..=499) => return caller(Retry::Never),
+        (Said::ContentRefused, 400..=499) => Fault::provider(Kind::Content),
+        (Said::TooLong, 400..=499) => Fault::caller(Retry::Never),
         // A limit of spending answers 400 or 429, and no wait helps, unless one is named.
-        (Said::OutOfCredit, 400..=499) if wait.is_none() => return Fault::provider(Kind::RouteFatal),
-        (Said::NotForThisModel, 400) => return caller(Retry::Elsewhere),
-        _ => {}
-    }
-    match reply.status {
-        429 => waiting(Kind::Throttled, wait),
-        408 | 409 | 425 | 500..=599 => waiting(Kind::Transient, wait),
-        // Redirects are never followed: the address is wrong until someone changes it.
-        300..=399 | 401..=405 | 410 => Fault::provider(Kind::RouteFatal),
-        400..=499 => caller(Retry::Never),
-        _ => Fault::provider(Kind::Transient),
+        (Said::OutOfCredit, 400..=499) if wait.is_none() => Fault::provider(Kind::RouteFatal),
+        (Said::NotForThisModel, 400) => Fault::caller(Retry::Elsewhere),
+        _ => reply.by_status(wait),
     }
 }
 
@@ -110,7 +98,7 @@ pub fn classify(reply: Reply<'_>) -> Fault {
 pub fn classify_event(body: &[u8]) -> Fault {
     let kind = error(body).map(|error| error.kind.0.into_owned()).unwrap_or_default();
     let status = status(&kind);
-    classify(Reply { status, retry_after: None, error_type: None, body, now: Timestamp::default() })
+    classify(Reply::bare(status, body))
 }
 
 /// The status that goes with a type of error.
@@ -164,17 +152,12 @@ pub fn words(status: u16, body: &[u8], conceal: &dyn Fn(&str) -> String) -> Opti
     })
 }
 
-fn caller(retry: Retry) -> Fault {
-    Fault { origin: Origin::Caller, kind: Kind::Caller, retry }
-}
-
-fn waiting(kind: Kind, wait: Option<Duration>) -> Fault {
-    let fault = Fault::provider(kind);
-    Fault { retry: wait.map_or(fault.retry, Retry::After), ..fault }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use domain::time::Timestamp;
+
     use super::*;
 
     const FATAL: (Kind, Retry) = (Kind::RouteFatal, Retry::Elsewhere);
@@ -237,8 +220,7 @@ mod tests {
     #[test]
     fn limits_of_spending_are_known_by_their_codes() {
         let body = br#"{"error":{"type":"rate_limit_error","message":"x","details":{"error_code":"contract_spend_limit_reached"}}}"#;
-        let reply =
-            Reply { status: 429, retry_after: None, error_type: None, body, now: Timestamp::default() };
+        let reply = Reply::bare(429, body);
         assert_eq!(classify(reply).kind, Kind::RouteFatal);
     }
 

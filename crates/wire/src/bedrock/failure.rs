@@ -1,11 +1,10 @@
 //! What AWS's errors mean: the name in a header, in a body or of a frame, to a [`Fault`].
 
 use domain::chat::ErrorReply;
-use domain::fault::{Fault, Kind, Origin, Retry};
+use domain::fault::{Fault, Kind, Retry};
 use serde::Deserialize;
 
 use crate::protocol::Reply;
-use crate::retry_after;
 use crate::words::{FIELD_MAX, MESSAGE_MAX, clean};
 
 #[derive(Deserialize, Default)]
@@ -34,9 +33,8 @@ pub fn classify(reply: Reply<'_>) -> Fault {
     let body = body(reply.body);
     let said = name(reply, &body).and_then(|name| named(name, body.message.as_deref().unwrap_or_default()));
     let fault = said.unwrap_or_else(|| by_status(reply.status));
-    let wait = reply.retry_after.and_then(|text| retry_after::parse(text, reply.now));
-    match (fault.kind, wait) {
-        (Kind::Throttled | Kind::Transient, Some(wait)) => Fault { retry: Retry::After(wait), ..fault },
+    match fault.kind {
+        Kind::Throttled | Kind::Transient => fault.after(reply.wait()),
         _ => fault,
     }
 }
@@ -93,7 +91,6 @@ fn named(name: &str, message: &str) -> Option<Fault> {
 fn validation(message: &str) -> Fault {
     let message = message.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|words| message.contains(words));
-    let caller = |retry| Fault { origin: Origin::Caller, kind: Kind::Caller, retry };
     match () {
         () if says(&[
             "model identifier is invalid",
@@ -115,9 +112,9 @@ fn validation(message: &str) -> Fault {
             "unsupported",
         ]) =>
         {
-            caller(Retry::Elsewhere)
+            Fault::caller(Retry::Elsewhere)
         }
-        () => caller(Retry::Never),
+        () => Fault::caller(Retry::Never),
     }
 }
 
@@ -127,7 +124,7 @@ fn by_status(status: u16) -> Fault {
         408 => Fault::provider(Kind::Timeout),
         424 | 500..=599 => Fault::provider(Kind::Transient),
         300..=399 | 401..=405 | 410 => Fault::provider(Kind::RouteFatal),
-        400..=499 => Fault { origin: Origin::Caller, kind: Kind::Caller, retry: Retry::Never },
+        400..=499 => Fault::caller(Retry::Never),
         _ => Fault::provider(Kind::Transient),
     }
 }

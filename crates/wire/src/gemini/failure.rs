@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use domain::chat::ErrorReply;
-use domain::fault::{Fault, Kind, Origin, Retry};
-use domain::time::Timestamp;
+use domain::fault::{Fault, Kind};
 use serde::Deserialize;
 
 use crate::protocol::Reply;
@@ -64,44 +63,34 @@ fn read(body: &[u8]) -> ErrorFields {
 /// Classifies an error reply.
 pub(super) fn classify(reply: Reply<'_>) -> Fault {
     let error = read(reply.body);
-    let told = reply.retry_after.and_then(|text| retry_after::parse(text, reply.now));
     let delay = || {
         let delay = error.details.iter().find_map(|detail| detail.retry_delay.as_deref());
         delay.and_then(|text| retry_after::parse(text, reply.now))
     };
-    let wait = told.or_else(delay);
-    judge(&error, reply.status, wait)
+    let wait = reply.wait().or_else(delay);
+    judge(&error, reply, wait)
 }
 
 /// Classifies an error that came within a stream, where only it says its status.
 pub(super) fn classify_event(body: &[u8]) -> Fault {
     let status = read(body).code.unwrap_or(500);
-    let now = Timestamp::default();
-    classify(Reply { status, retry_after: None, error_type: None, body, now })
+    classify(Reply::bare(status, body))
 }
 
-fn judge(error: &ErrorFields, status: u16, wait: Option<Duration>) -> Fault {
-    let caller = Fault { origin: Origin::Caller, kind: Kind::Caller, retry: Retry::Never };
-    let waiting = |kind| {
-        let fault = Fault::provider(kind);
-        Fault { retry: wait.map_or(fault.retry, Retry::After), ..fault }
-    };
+fn judge(error: &ErrorFields, reply: Reply<'_>, wait: Option<Duration>) -> Fault {
     let reasons = || error.details.iter().filter_map(|detail| detail.reason.as_deref());
     // A key that is wrong, or a service that is not switched on, comes as a 400, too.
     let is_ours = |reason: &str| {
         ["API_KEY_INVALID", "API_KEY_SERVICE_BLOCKED", "SERVICE_DISABLED", "BILLING_DISABLED"]
             .contains(&reason)
     };
-    match (error.status.as_deref(), status) {
+    match (error.status.as_deref(), reply.status) {
         (_, 400..=499) if reasons().any(is_ours) => Fault::provider(Kind::RouteFatal),
         // Where the account stands or lives; no change of the request helps.
         (Some("FAILED_PRECONDITION"), 400) => Fault::provider(Kind::RouteFatal),
-        (_, 429) => waiting(Kind::Throttled),
-        (_, 408 | 409 | 425 | 499 | 500..=599) => waiting(Kind::Transient),
-        // Redirects are never followed: the address is wrong until someone changes it.
-        (_, 300..=399 | 401..=405 | 410) => Fault::provider(Kind::RouteFatal),
-        (_, 400..=498) => caller,
-        _ => Fault::provider(Kind::Transient),
+        // `CANCELLED`.
+        (_, 499) => Fault::provider(Kind::Transient).after(wait),
+        _ => reply.by_status(wait),
     }
 }
 
@@ -124,11 +113,12 @@ pub(super) fn words(reply: Reply<'_>, conceal: &dyn Fn(&str) -> String) -> Optio
 
 #[cfg(test)]
 mod tests {
+    use domain::fault::{Origin, Retry};
+
     use super::*;
 
     fn reply(status: u16, body: &str) -> Reply<'_> {
-        let now = Timestamp::default();
-        Reply { status, retry_after: None, error_type: None, body: body.as_bytes(), now }
+        Reply::bare(status, body.as_bytes())
     }
 
     #[test]

@@ -1,15 +1,11 @@
 //! What an error reply means: status, body and headers to a [`Fault`]. The provider's own words go on only as
 //! [`words`], for a caller who speaks its dialect.
 
-use domain::chat::ErrorReply;
-use domain::fault::{Fault, Kind, Origin, Retry};
-use domain::time::Timestamp;
-use serde::Deserialize;
-use std::time::Duration;
-
 use crate::protocol::Reply;
-use crate::retry_after;
 use crate::words::{FIELD_MAX, MESSAGE_MAX, clean};
+use domain::chat::ErrorReply;
+use domain::fault::{Fault, Kind, Retry};
+use serde::Deserialize;
 
 /// What the error codes of a body say, independent of its status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,25 +76,17 @@ impl Default for Code {
 /// Classifies an error reply.
 #[must_use]
 pub fn classify(reply: Reply<'_>) -> Fault {
-    let wait = reply.retry_after.and_then(|text| retry_after::parse(text, reply.now));
+    let wait = reply.wait();
     let said = said(reply.body).0;
     // Codes first: providers send the same refusal under different statuses.
     match (said, reply.status) {
-        (Said::ContentRefused, 400..=499) => return Fault::provider(Kind::Content),
-        (Said::TooLong, 400..=499) => return caller(Retry::Never),
-        (Said::TargetGone, 400..=428 | 430..=499) => return Fault::provider(Kind::RouteFatal),
+        (Said::ContentRefused, 400..=499) => Fault::provider(Kind::Content),
+        (Said::TooLong, 400..=499) => Fault::caller(Retry::Never),
+        (Said::TargetGone, 400..=428 | 430..=499) => Fault::provider(Kind::RouteFatal),
         // An account without credit answers 429 as well, but no wait helps, unless the provider names one.
-        (Said::OutOfCredit, 400..=499) if wait.is_none() => return Fault::provider(Kind::RouteFatal),
-        (Said::NotForThisModel, 400 | 422) => return caller(Retry::Elsewhere),
-        _ => {}
-    }
-    match reply.status {
-        429 => waiting(Kind::Throttled, wait),
-        408 | 409 | 425 | 500..=599 => waiting(Kind::Transient, wait),
-        // Redirects are never followed: the address is wrong until someone changes it.
-        300..=399 | 401..=405 | 410 => Fault::provider(Kind::RouteFatal),
-        400..=499 => caller(Retry::Never),
-        _ => Fault::provider(Kind::Transient),
+        (Said::OutOfCredit, 400..=499) if wait.is_none() => Fault::provider(Kind::RouteFatal),
+        (Said::NotForThisModel, 400 | 422) => Fault::caller(Retry::Elsewhere),
+        _ => reply.by_status(wait),
     }
 }
 
@@ -107,19 +95,13 @@ pub fn classify(reply: Reply<'_>) -> Fault {
 pub fn classify_event(body: &[u8]) -> Fault {
     let (said, status) = said(body);
     if let Some(status @ 400..=599) = status {
-        return classify(Reply {
-            status,
-            retry_after: None,
-            error_type: None,
-            body,
-            now: Timestamp::default(),
-        });
+        return classify(Reply::bare(status, body));
     }
     match said {
         Said::ContentRefused => Fault::provider(Kind::Content),
-        Said::TooLong => caller(Retry::Never),
+        Said::TooLong => Fault::caller(Retry::Never),
         Said::TargetGone | Said::OutOfCredit => Fault::provider(Kind::RouteFatal),
-        Said::NotForThisModel => caller(Retry::Elsewhere),
+        Said::NotForThisModel => Fault::caller(Retry::Elsewhere),
         Said::RateLimited => Fault::provider(Kind::Throttled),
         Said::Overloaded | Said::Nothing => Fault::provider(Kind::Transient),
     }
@@ -179,15 +161,6 @@ fn worded(body: &[u8]) -> Option<Words> {
 fn plain(body: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(body).ok()?.trim();
     (!text.is_empty() && !text.starts_with(['<', '{', '['])).then_some(text)
-}
-
-fn caller(retry: Retry) -> Fault {
-    Fault { origin: Origin::Caller, kind: Kind::Caller, retry }
-}
-
-fn waiting(kind: Kind, wait: Option<Duration>) -> Fault {
-    let fault = Fault::provider(kind);
-    Fault { retry: wait.map_or(fault.retry, Retry::After), ..fault }
 }
 
 /// Whether a body is an error, whatever its status.
@@ -258,6 +231,11 @@ fn by_code(code: &str) -> Said {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use domain::fault::Origin;
+    use domain::time::Timestamp;
+
     use super::*;
 
     const FATAL: (Kind, Retry) = (Kind::RouteFatal, Retry::Elsewhere);
@@ -338,13 +316,7 @@ mod tests {
                 CONTENT,
             ),
         ] {
-            let fault = classify(Reply {
-                status: 400,
-                retry_after: None,
-                error_type: None,
-                body,
-                now: Timestamp::default(),
-            });
+            let fault = classify(Reply::bare(400, body));
             assert_eq!((fault.kind, fault.retry), want, "{}", String::from_utf8_lossy(body));
         }
     }

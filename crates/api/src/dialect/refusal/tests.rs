@@ -1,6 +1,6 @@
 //! Failures become the errors that SDKs act on.
 
-use domain::fault::{Fault, Origin};
+use domain::fault::Fault;
 use domain::id::RouteName;
 use domain::ports::ModelError;
 
@@ -29,7 +29,7 @@ fn unanswered(fault: Fault, status: Option<u16>) -> Unanswered {
 
 #[test]
 fn failures_become_the_statuses_that_sdks_act_on() {
-    let caller = Fault { origin: Origin::Caller, kind: Kind::Caller, retry: Retry::Never };
+    let caller = Fault::caller(Retry::Never);
     let throttled =
         Fault { retry: Retry::After(Duration::from_millis(2_100)), ..Fault::provider(Kind::Throttled) };
     for (fault, reply, want) in [
