@@ -49,19 +49,24 @@ enum Command {
     /// Check a configuration folder on the exact path that serving takes.
     Check(check::Options),
     /// List, fetch and verify the models that Mainstay runs itself.
-    Models(models::Options),
+    #[command(subcommand)]
+    Models(models::Command),
     /// Say what works, what does not, and what to do about it.
     Doctor(doctor::Options),
     /// List the breakers of a running server, or reset one.
-    Breakers(breakers::Options),
+    #[command(subcommand)]
+    Breakers(breakers::Command),
     /// Make, list, rotate and revoke the keys of a running server.
-    Keys(keys::Options),
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// List, set and reset limits and budgets of a running server.
-    Budgets(budgets::Options),
+    #[command(subcommand)]
+    Budgets(budgets::Command),
     /// Show what calls of models cost, by model, agent, key, tenant or day.
     Costs(costs::Options),
     /// Measure the assistant on a suite of questions.
-    Bench(bench::Options),
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// The inside of a model worker; started by the server.
     #[command(hide = true)]
     Worker,
@@ -133,13 +138,13 @@ fn run_command(cli: Cli) -> ExitCode {
             Command::Ask(options) => Box::pin(ask::run(options)).await,
             Command::Init(options) => init::run(&options).map(|()| Found::Good),
             Command::Check(options) => check::run(options),
-            Command::Models(options) => Box::pin(models::run(options)).await,
+            Command::Models(command) => Box::pin(models::run(command)).await,
             Command::Doctor(options) => Box::pin(doctor::run(options)).await,
-            Command::Breakers(options) => Box::pin(breakers::run(options)).await,
-            Command::Budgets(options) => Box::pin(budgets::run(options)).await,
-            Command::Keys(options) => Box::pin(keys::run(options)).await,
+            Command::Breakers(command) => Box::pin(breakers::run(command)).await,
+            Command::Budgets(command) => Box::pin(budgets::run(command)).await,
+            Command::Keys(command) => Box::pin(keys::run(command)).await,
             Command::Costs(options) => Box::pin(costs::run(options)).await,
-            Command::Bench(options) => Box::pin(bench::run(options)).await,
+            Command::Bench(command) => Box::pin(bench::run(command)).await,
             Command::Worker => Ok(Found::Good),
         }
     });

@@ -19,20 +19,14 @@ use crate::cli::reach::Reach;
 use crate::cli::{Form, Found, terminal};
 use crate::clock::SystemClock;
 
-#[derive(Debug, Args)]
-pub(super) struct Options {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(super) enum Command {
     /// Ask every question of a suite, each in a new session.
     Run(RunOptions),
 }
 
 #[derive(Debug, Args)]
-struct RunOptions {
+pub(super) struct RunOptions {
     /// The suite: JSON lines.
     #[arg(long, value_name = "FILE")]
     suite: PathBuf,
@@ -43,8 +37,8 @@ struct RunOptions {
     form: Form,
 }
 
-pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
-    let Command::Run(options) = options.command;
+pub(super) async fn run(command: Command) -> anyhow::Result<Found> {
+    let Command::Run(options) = command;
     let cases = read(&options.suite)?;
     let clock = Arc::new(SystemClock::new());
     let assistant = OverHttp { server: options.reach.server(Arc::clone(&clock))?, clock };

@@ -2,23 +2,14 @@
 
 #![expect(clippy::indexing_slicing, reason = "a JSON value indexed by a name it does not have gives null")]
 
-use std::sync::Arc;
-
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde_json::Value;
 
-use crate::cli::reach::Reach;
-use crate::cli::{Form, Found, terminal};
-use crate::clock::SystemClock;
-
-#[derive(Debug, Args)]
-pub(super) struct Options {
-    #[command(subcommand)]
-    command: Command,
-}
+use crate::cli::reach::Place;
+use crate::cli::{Found, terminal};
 
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(super) enum Command {
     /// List each target with its breaker, its quota gate and its places, and each route with its own.
     List(Place),
     /// Close a target's breaker and its quota gate, and forget what they knew.
@@ -30,19 +21,10 @@ enum Command {
     },
 }
 
-#[derive(Debug, Args)]
-struct Place {
-    #[command(flatten)]
-    reach: Reach,
-    #[command(flatten)]
-    form: Form,
-}
-
-pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
-    let clock = Arc::new(SystemClock::new());
-    match options.command {
+pub(super) async fn run(command: Command) -> anyhow::Result<Found> {
+    match command {
         Command::List(place) => {
-            let listed = place.reach.server(clock)?.breakers().await?;
+            let listed = place.server()?.breakers().await?;
             match (place.form.is_json, listed["breakers"].as_array()) {
                 (false, Some(breakers)) => {
                     show(breakers, listed["routes"].as_array().map_or(&[], Vec::as_slice))
@@ -51,7 +33,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
             }
         }
         Command::Reset { target, place } => {
-            let breaker = place.reach.server(clock)?.reset_breaker(&target).await?;
+            let breaker = place.server()?.reset_breaker(&target).await?;
             match place.form.is_json {
                 true => terminal::line(breaker.to_string()),
                 false => terminal::line(format!("{target}: {}", state(&breaker))),

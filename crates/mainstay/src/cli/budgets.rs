@@ -2,23 +2,14 @@
 
 #![expect(clippy::indexing_slicing, reason = "a JSON value indexed by a name it does not have gives null")]
 
-use std::sync::Arc;
-
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
-use crate::cli::reach::Reach;
+use crate::cli::reach::Place;
 use crate::cli::{Form, Found, terminal};
-use crate::clock::SystemClock;
-
-#[derive(Debug, Args)]
-pub(super) struct Options {
-    #[command(subcommand)]
-    command: Command,
-}
 
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(super) enum Command {
     /// List what has a budget: how much, how much is spent, and how much is left.
     List(Place),
     /// Give a key limits of its own. What is not named stays as it is. Those of tenants and of the server stand in mainstay.toml.
@@ -37,14 +28,6 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
-}
-
-#[derive(Debug, Args)]
-struct Place {
-    #[command(flatten)]
-    reach: Reach,
-    #[command(flatten)]
-    form: Form,
 }
 
 /// The limits of a key.
@@ -87,11 +70,10 @@ impl Limits {
     }
 }
 
-pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
-    let clock = Arc::new(SystemClock::new());
-    match options.command {
+pub(super) async fn run(command: Command) -> anyhow::Result<Found> {
+    match command {
         Command::List(place) => {
-            let budgets = place.reach.server(clock)?.budgets().await?;
+            let budgets = place.server()?.budgets().await?;
             match place.form.is_json {
                 true => terminal::line(Value::Array(budgets).to_string()),
                 false => show(&budgets),
@@ -100,7 +82,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
         Command::Set { key, limits, place } => {
             let fields = limits.fields();
             anyhow::ensure!(!fields.is_empty(), "name what to set, as --budget 20/month");
-            let now = place.reach.server(clock)?.set_limits(&key, &Value::Object(fields)).await?;
+            let now = place.server()?.set_limits(&key, &Value::Object(fields)).await?;
             tell(&now, place.form);
         }
         Command::Reset { whose, place } => {
@@ -109,7 +91,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
                 Some((level, id)) => (level, id),
                 None => ("key", whose.as_str()),
             };
-            let now = place.reach.server(clock)?.reset_budget(level, id).await?;
+            let now = place.server()?.reset_budget(level, id).await?;
             tell(&now, place.form);
         }
     }

@@ -2,24 +2,15 @@
 
 #![expect(clippy::indexing_slicing, reason = "a JSON value indexed by a name it does not have gives null")]
 
-use std::sync::Arc;
-
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
 use crate::cli::budgets::Limits;
-use crate::cli::reach::Reach;
+use crate::cli::reach::Place;
 use crate::cli::{Form, Found, terminal};
-use crate::clock::SystemClock;
-
-#[derive(Debug, Args)]
-pub(super) struct Options {
-    #[command(subcommand)]
-    command: Command,
-}
 
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(super) enum Command {
     /// Make a key and show it, once. The first one must be an owner's: from then on nobody gets in without a key.
     Create(Box<CreateOptions>),
     /// List the keys of your tenant (an owner: all), newest first.
@@ -43,17 +34,9 @@ enum Command {
     },
 }
 
-#[derive(Debug, Args)]
-struct Place {
-    #[command(flatten)]
-    reach: Reach,
-    #[command(flatten)]
-    form: Form,
-}
-
 /// What is left out is as your own key's.
 #[derive(Debug, Args)]
-struct CreateOptions {
+pub(super) struct CreateOptions {
     /// What people call it.
     #[arg(long)]
     name: String,
@@ -87,26 +70,25 @@ struct CreateOptions {
     place: Place,
 }
 
-pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
-    let clock = Arc::new(SystemClock::new());
-    match options.command {
+pub(super) async fn run(command: Command) -> anyhow::Result<Found> {
+    match command {
         Command::Create(options) => {
-            let made = options.place.reach.server(clock)?.create_key(&body(&options)).await?;
+            let made = options.place.server()?.create_key(&body(&options)).await?;
             show_once(&made, options.place.form);
         }
         Command::Rotate { id, overlap, place } => {
-            let made = place.reach.server(clock)?.rotate_key(&id, &overlap).await?;
+            let made = place.server()?.rotate_key(&id, &overlap).await?;
             show_once(&made, place.form);
         }
         Command::List(place) => {
-            let keys = place.reach.server(clock)?.keys().await?;
+            let keys = place.server()?.keys().await?;
             match place.form.is_json {
                 true => terminal::line(Value::Array(keys).to_string()),
                 false => show(&keys),
             }
         }
         Command::Revoke { id, place } => {
-            let key = place.reach.server(clock)?.revoke_key(&id).await?;
+            let key = place.server()?.revoke_key(&id).await?;
             match place.form.is_json {
                 true => terminal::line(key.to_string()),
                 false => terminal::line(format!("{id}: revoked")),

@@ -16,14 +16,8 @@ use crate::config::Loaded;
 use crate::fetching;
 use crate::models::MODELS_FOLDER;
 
-#[derive(Debug, Args)]
-pub(super) struct Options {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(super) enum Command {
     /// List the catalogue, and what is here.
     List {
         #[command(flatten)]
@@ -36,7 +30,7 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
-struct PullOptions {
+pub(super) struct PullOptions {
     /// Names as `models list` shows them.
     names: Vec<String>,
     #[command(flatten)]
@@ -55,8 +49,8 @@ struct PullOptions {
     listen: Option<String>,
 }
 
-pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
-    match options.command {
+pub(super) async fn run(command: Command) -> anyhow::Result<Found> {
+    match command {
         Command::List { places, form } => list(&places, form),
         Command::Pull(options) => pull(options).await,
     }

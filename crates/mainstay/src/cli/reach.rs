@@ -7,6 +7,7 @@ use clap::Args;
 use domain::ports::Secrets;
 use domain::secret::{Secret, SecretRef};
 
+use crate::cli::Form;
 use crate::cli::client::Server;
 use crate::clock::SystemClock;
 use crate::config::{SystemSecrets, environment};
@@ -23,6 +24,21 @@ pub(super) struct Reach {
     /// arguments) [default: what the variable MAINSTAY_KEY holds].
     #[arg(long, value_name = "KEY", value_parser = secret)]
     key: Option<Secret>,
+}
+
+/// Where a command works, and how it shows what came of it.
+#[derive(Debug, Args)]
+pub(super) struct Place {
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    pub(super) form: Form,
+}
+
+impl Place {
+    pub(super) fn server(&self) -> anyhow::Result<Server> {
+        self.reach.server(Arc::new(SystemClock::new()))
+    }
 }
 
 /// A key, not shown by whatever prints the options.
