@@ -4,7 +4,7 @@
 //! and stopping the binary), [`folder`] (configurations), [`doors`] (a request at each door, and its end), [`dialects`] (the same for each dialect's streams), [`database`]
 //! (what was recorded), [`certificates`] (those of TLS), [`collector`] (of OpenTelemetry), [`small_disk`] (one that is soon full), [`preload`] (other clocks and disks), [`figures`] (short and long forms); then the tests: [`access`], [`http`], [`openai`], [`anthropic`], [`bedrock`], [`refusals`],
 //! [`hostile`], [`tls`], [`ladder`], [`model`], [`crash`], [`loss`], [`drain`], [`store_faults`], [`descriptors`], [`clock`], [`soak`], [`configuration`], [`cli`], [`output`],
-//! [`footprint`], [`aws`], [`telemetry`], [`prometheus`], [`streams`], [`assured`], [`cache`].
+//! [`footprint`], [`aws`], [`telemetry`], [`prometheus`], [`streams`], [`assured`], [`cache`], [`bulkhead`].
 #![expect(
     clippy::disallowed_methods,
     reason = "these tests watch real processes from outside, in real time; no port stands in between"
@@ -20,6 +20,8 @@ mod assured;
 mod aws;
 #[cfg(test)]
 mod bedrock;
+#[cfg(test)]
+mod bulkhead;
 #[cfg(test)]
 mod cache;
 #[cfg(test)]

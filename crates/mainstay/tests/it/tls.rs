@@ -11,28 +11,36 @@ use std::time::{Duration, Instant};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use testkit::{Behaviour, Upstream};
 
 use crate::certificates::{Authority, Client, Issued};
 use crate::client::Request;
-use crate::folder::{EMBEDDED_TIER, Folder};
+use crate::dialects::Dialect;
+use crate::folder::{EMBEDDED_TIER, Folder, KEY_VARIABLE, ladder};
 use crate::server::{Server, Start, signal, wait_for};
+
+/// The section of `issued`, which is written to `folder`.
+fn section(folder: &Path, issued: &Issued) -> String {
+    let (certificate, key) = issued.write(folder);
+    format!("[server.tls]\ncertificate = \"{}\"\nkey = \"file::{}\"\n", certificate.display(), key.display())
+}
 
 /// Settings whose certificate is `issued`, written to `folder`.
 fn settings(folder: &Path, issued: &Issued, more: &str) -> String {
-    let (certificate, key) = issued.write(folder);
-    let (certificate, key) = (certificate.display(), key.display());
-    format!(
-        "schema = 1\n{EMBEDDED_TIER}[server.tls]\ncertificate = \"{certificate}\"\nkey = \"file::{key}\"\n{more}"
-    )
+    format!("schema = 1\n{EMBEDDED_TIER}{}{more}", section(folder, issued))
 }
 
 /// A server that speaks TLS alone, and its certificate's folder.
 fn serve(issued: &Issued, more: &str) -> (Server, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let config = Folder::with_settings(&settings(folder.path(), issued, more));
-    let server = Start::with(&config).launch();
+    (launch(&Start::with(&config)), folder)
+}
+
+fn launch(start: &Start) -> Server {
+    let server = start.launch();
     server.wait_until("it is ready", || server.log().contains("answers on http").then_some(()));
-    (server, folder)
+    server
 }
 
 fn live() -> Request {
@@ -72,8 +80,8 @@ fn the_one_port_speaks_tls_in_both_versions_and_protocols() {
     assert_eq!((plain.status, plain.text().contains("https")), (400, true), "{}", plain.text());
 }
 
-/// Replies to `bodies`, asked at once on one HTTP/2 connection.
-fn ask_on_http2(client: &Client, address: SocketAddr, bodies: &[&str]) -> Vec<(u16, String)> {
+/// Replies to `bodies` at `path`, asked at once on one HTTP/2 connection.
+fn ask_on_http2(client: &Client, address: SocketAddr, (path, bodies): (&str, &[&str])) -> Vec<(u16, String)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
@@ -86,7 +94,7 @@ fn ask_on_http2(client: &Client, address: SocketAddr, bodies: &[&str]) -> Vec<(u
         let connection = tokio::spawn(connection);
         let asking = bodies.iter().map(|body| {
             let mut sender = sender.clone();
-            let request = http::Request::post(format!("https://{address}/query"))
+            let request = http::Request::post(format!("https://{address}{path}"))
                 .header("content-type", "application/json")
                 .body(Full::new(bytes::Bytes::from((*body).to_owned())))
                 .expect("valid");
@@ -110,9 +118,47 @@ fn requests_of_one_connection_are_answered_at_once() {
     let (server, _folder) = serve(&authority.issue("one"), "");
     let client = Client { alpn: &["h2"], ..Client::of(&authority) };
     let question = r#"{"query":"Is my deposit FDIC insured, and up to how much?"}"#;
-    let replies = ask_on_http2(&client, server.address, &[question; 20]);
+    let replies = ask_on_http2(&client, server.address, ("/query", &[question; 20]));
     for (status, body) in replies {
         assert!(status == 200 && body.contains("degraded"), "{status} {body}");
+    }
+}
+
+#[test]
+fn a_call_that_failed_once_is_made_again_for_callers_of_both_protocols() {
+    let upstream = Upstream::start(Behaviour::default());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let authority = Authority::new();
+    let config =
+        Folder::with_settings(&ladder(&[&upstream], &section(folder.path(), &authority.issue("one"))));
+    let start = Start { environment: vec![(KEY_VARIABLE, "a-key".to_owned())], ..Start::with(&config) };
+    let server = launch(&start);
+    for dialect in [Dialect::Chat, Dialect::Messages] {
+        for request in [dialect.ask_whole("one/alpha"), dialect.ask("one/alpha")] {
+            let fails_once = Behaviour::Sequence(vec![Behaviour::status(500), Behaviour::default()]);
+            let body = std::str::from_utf8(request.body()).expect("text").to_owned();
+            for alpn in ["http/1.1", "h2"] {
+                let before = upstream.calls();
+                upstream.set_behaviour(fails_once.clone());
+                let reply = if alpn == "h2" {
+                    let client = Client { alpn: &["h2"], ..Client::of(&authority) };
+                    let path = if dialect == Dialect::Chat { "/v1/chat/completions" } else { "/v1/messages" };
+                    let replies = ask_on_http2(&client, server.address, (path, &[&body]));
+                    format!("{} {}", replies[0].0, replies[0].1)
+                } else {
+                    let reply = Client::of(&authority).ask(server.address, &request).expect("a reply");
+                    assert!(reply.contains("\r\nx-mainstay-attempt: 2\r\n"), "{reply}");
+                    reply.trim_start_matches("HTTP/1.1 ").to_owned()
+                };
+                assert!(reply.starts_with("200 "), "{dialect:?} {alpn}: {reply}");
+                let is_streamed = body.contains("\"stream\":true");
+                let words = if is_streamed { dialect.words(&reply) } else { reply.clone() };
+                assert!(words.contains(Behaviour::TEXT), "{dialect:?} {alpn}: {reply}");
+                assert_eq!(reply.contains(dialect.end()), is_streamed, "{dialect:?} {alpn}: {reply}");
+                assert!(!reply.contains("says no"), "{dialect:?} {alpn}: {reply}");
+                assert_eq!(upstream.calls() - before, 2, "{dialect:?} {alpn}");
+            }
+        }
     }
 }
 
