@@ -72,6 +72,12 @@ impl Gatekeeper {
         Arc::clone(&self.open)
     }
 
+    /// Whether tokens of any issuer are taken.
+    #[must_use]
+    pub fn has_issuers(&self) -> bool {
+        !self.tokens.is_empty()
+    }
+
     /// Whether `text` is a token whose issuer should be asked for its keys before it is checked.
     #[must_use]
     pub fn is_to_prepare(&self, text: &str) -> bool {

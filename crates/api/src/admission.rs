@@ -1,4 +1,4 @@
-//! Who is let in, and through which door.
+//! Who is let in.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use access::denied::Denied;
 use access::gatekeeper::Gatekeeper;
 use access::permission::Permission::Ask;
 use access::permission::may;
-use axum::extract::{MatchedPath, Request};
+use axum::extract::Request;
 use domain::principal::{Principal, Role};
 use domain::time::Moment;
 use http::Method;
@@ -17,7 +17,7 @@ use crate::bedrock::signed::Signer;
 use crate::client_address::Proxies;
 use crate::cors::Origins;
 use crate::credential;
-use crate::doors::{Door, Guard, Guards};
+use crate::doors::Guard;
 use crate::local;
 use crate::problem::Problem;
 use crate::router::Api;
@@ -27,15 +27,29 @@ use crate::serve::Peer;
 pub(crate) struct Admission {
     pub(crate) api: Arc<Api>,
     pub(crate) origins: Origins,
-    guards: Guards,
     proxies: Proxies,
 }
 
+/// A request at a door.
+#[derive(Clone, Copy)]
+pub(crate) struct Visit<'a> {
+    pub(crate) request: &'a Request,
+    pub(crate) guard: Guard,
+    /// The other end of the connection.
+    pub(crate) peer: Option<Peer>,
+}
+
+impl Visit<'_> {
+    fn address(&self) -> Option<IpAddr> {
+        self.peer.map(|peer| peer.address.ip())
+    }
+}
+
 impl Admission {
-    pub(crate) fn new(api: &Arc<Api>, doors: &[Door]) -> Self {
+    pub(crate) fn new(api: &Arc<Api>) -> Self {
         let origins = Origins::new(&api.config.cors_origins);
         let proxies = Proxies::new(&api.config.trusted_proxies);
-        Self { api: Arc::clone(api), origins, guards: Guards::of(doors), proxies }
+        Self { api: Arc::clone(api), origins, proxies }
     }
 
     /// Whether everybody of this machine may ask, and nobody else.
@@ -43,38 +57,33 @@ impl Admission {
         self.api.access.get().is_some_and(|keeper| keeper.is_open())
     }
 
-    fn guard(&self, request: &Request) -> Guard {
-        let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-        self.guards.guard(path, request.method())
-    }
-
     /// Whoever watches the request from outside: those that ask agents and models are watched, where anything is.
-    pub(crate) fn watch(&self, request: &Request) -> Option<Arc<Watched>> {
+    pub(crate) fn watch(&self, (request, path): (&Request, &str), guard: Guard) -> Option<Arc<Watched>> {
         let hub = self.api.telemetry.as_ref()?;
-        let path = request.extensions().get::<MatchedPath>()?;
-        let is_asking = request.method() == Method::POST && self.guard(request) == Guard::May(Ask);
-        is_asking.then(|| Watched::begin(hub, (request.method(), path.as_str()), request.headers()))
+        let is_asking = request.method() == Method::POST && guard == Guard::May(Ask);
+        is_asking.then(|| Watched::begin(hub, (request.method(), path), request.headers()))
     }
 
     /// Until when a request may have to wait for the keys to be read.
-    pub(crate) fn waits_until(&self, request: &Request) -> Result<Option<Moment>, Problem> {
-        match self.api.access.get().is_none() && self.guard(request) != Guard::Open {
-            true => self.api.deadline(request.headers()).map(Some),
+    pub(crate) fn waits_until(&self, visit: Visit<'_>) -> Result<Option<Moment>, Problem> {
+        match self.api.access.get().is_none() && visit.guard != Guard::Open {
+            true => self.api.deadline(visit.request.headers()).map(Some),
             false => Ok(None),
         }
     }
 
     /// The token of a request, when its issuer should be asked for its keys first.
-    pub(crate) fn to_prepare(&self, request: &Request) -> Option<(Arc<Gatekeeper>, String)> {
-        let keeper = self.api.access.get().filter(|_| self.guard(request) != Guard::Open)?;
-        let text = credential::find(request.headers()).ok().filter(|text| keeper.is_to_prepare(text))?;
+    pub(crate) fn to_prepare(&self, visit: Visit<'_>) -> Option<(Arc<Gatekeeper>, String)> {
+        let keeper =
+            self.api.access.get().filter(|keeper| visit.guard != Guard::Open && keeper.has_issuers())?;
+        let found = credential::find(visit.request.headers()).ok();
+        let text = found.filter(|text| keeper.is_to_prepare(text))?;
         Some((Arc::clone(keeper), text.to_owned()))
     }
 
     /// Who asks; `None` at a door where nobody needs to say.
-    pub(crate) fn admit(&self, request: &Request) -> Result<Option<Arc<Principal>>, Problem> {
-        let guard = self.guard(request);
-        let peer = request.extensions().get::<Peer>().map(|peer| peer.address.ip());
+    pub(crate) fn admit(&self, visit: Visit<'_>) -> Result<Option<Arc<Principal>>, Problem> {
+        let Visit { request, guard, .. } = visit;
         let Some(keeper) = self.api.access.get() else {
             return if guard == Guard::Open {
                 Ok(None)
@@ -83,12 +92,12 @@ impl Admission {
             };
         };
         if keeper.is_open() {
-            local::check(request, peer)?;
+            local::check(request, visit.address())?;
             return Ok(Some(keeper.open_principal()));
         }
         match guard {
             Guard::Open => return Ok(None),
-            Guard::MayOrLocal(_) if local::is_own(request, peer) => {
+            Guard::MayOrLocal(_) if local::is_own(request, visit.address()) => {
                 return Ok(Some(Arc::new(Principal {
                     role: Role::Operator,
                     ..Principal::clone(&Principal::open())
@@ -96,22 +105,18 @@ impl Admission {
             }
             Guard::AnyKey | Guard::May(_) | Guard::MayOrLocal(_) => {}
         }
-        let admitted = self.check(keeper, guard, (request, peer));
+        let admitted = self.check(keeper, visit);
         Ok(Some(admitted.inspect_err(|denied| self.api.metrics.denied(*denied))?))
     }
 
-    fn check(
-        &self,
-        keeper: &Gatekeeper,
-        guard: Guard,
-        (request, peer): (&Request, Option<IpAddr>),
-    ) -> Result<Arc<Principal>, Denied> {
+    fn check(&self, keeper: &Gatekeeper, visit: Visit<'_>) -> Result<Arc<Principal>, Denied> {
+        let Visit { request, guard, .. } = visit;
         let principal = match request.extensions().get::<Signer>() {
             Some(Signer(principal)) => Arc::clone(principal),
             None => keeper.check(credential::find(request.headers())?)?,
         };
         if principal.grant.addresses.is_some() {
-            let address = self.proxies.client(peer, request.headers());
+            let address = self.proxies.client(visit.address(), request.headers());
             if !principal.grant.allows_address(address) {
                 return Err(Denied::Address);
             }

@@ -6,8 +6,6 @@
 pub(crate) mod manner;
 pub(crate) mod signed;
 
-use axum::extract::Path;
-use axum::extract::rejection::PathRejection;
 use axum::response::Response;
 use domain::chat::Delivery;
 use http::{HeaderValue, header};
@@ -17,9 +15,10 @@ use wire::request::RequestError;
 use self::manner::Bedrock;
 use crate::dialect::incoming::Incoming;
 use crate::dialect::refusal::Refusal;
-use crate::problem::Problem;
+use crate::path::Path;
 
-type Model = Result<Path<String>, PathRejection>;
+/// The model's id: it comes percent-encoded, ARNs with their slashes.
+type Model = Path<String>;
 
 /// `POST /model/{id}/converse`.
 pub(crate) async fn converse(model: Model, request: Incoming) -> Result<Response, Refusal> {
@@ -44,17 +43,18 @@ pub(crate) async fn invoke_with_response_stream(
     invocation((model, Delivery::Streamed), request).await
 }
 
-async fn conversation((model, delivery): (Model, Delivery), request: Incoming) -> Result<Response, Refusal> {
-    let model = name(model)?;
+async fn conversation(
+    (Path(model), delivery): (Model, Delivery),
+    request: Incoming,
+) -> Result<Response, Refusal> {
     let understand = move |body| converse::relay::read(body, (model, delivery)).map_err(RequestError::from);
     request.answer(understand, &Bedrock).await
 }
 
 async fn invocation(
-    (model, delivery): (Model, Delivery),
+    (Path(model), delivery): (Model, Delivery),
     mut request: Incoming,
 ) -> Result<Response, Refusal> {
-    let model = name(model)?;
     let mut passed = Vec::new();
     for name in invoke::HEADERS {
         if let Some(value) = request.head.headers.get(name) {
@@ -70,10 +70,4 @@ async fn invocation(
     }
     let understand = move |body| invoke::read(body, (model, delivery), passed).map_err(RequestError::from);
     request.answer(understand, &Bedrock).await
-}
-
-/// The model's id; it comes percent-encoded, ARNs with their slashes.
-fn name(model: Model) -> Result<String, Refusal> {
-    let Path(model) = model.map_err(Problem::from)?;
-    Ok(model)
 }

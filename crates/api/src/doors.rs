@@ -1,15 +1,16 @@
-//! Every door: its method and path, what it takes to pass, and who answers. The router is made of this table and of
-//! nothing else, so no path can be reached that is not in it.
+//! Every door: its method and path, what it takes to pass, and who answers. What is found (`finding`) is found in this
+//! table and nowhere else, so no path can be reached that is not in it.
 
-use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use access::permission::Permission::{
     self, Ask, GiveFeedback, OperateServer, ReadCosts, ReadKeys, ReadServer, ReadTurns, WriteBudgets,
     WriteKeys,
 };
+use axum::extract::Request;
 use axum::handler::Handler;
-use axum::routing::{self, MethodRouter};
+use axum::response::Response;
 use http::Method;
 
 use crate::router::Api;
@@ -50,8 +51,12 @@ pub(crate) struct Door {
         expect(dead_code, reason = "said for readers, and for the test that walks all doors")
     )]
     pub(crate) scope: Scope,
-    handler: MethodRouter<Arc<Api>>,
+    handle: Handle,
 }
+
+/// A reply that is being made.
+pub(crate) type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+type Handle = Box<dyn Fn(Request, Arc<Api>) -> Answering + Send + Sync>;
 
 /// All doors.
 #[rustfmt::skip] // A table.
@@ -113,10 +118,11 @@ macro_rules! method {
     ($name:ident, $method:ident) => {
         fn $name<H, T>(path: &'static str, guard: Guard, scope: Scope, handler: H) -> Door
         where
-            H: Handler<T, Arc<Api>>,
+            H: Handler<T, Arc<Api>, Future = Answering> + Sync,
             T: 'static,
         {
-            Door { method: Method::$method, path, guard, scope, handler: routing::$name(handler) }
+            let handle = Box::new(move |request, api| handler.clone().call(request, api));
+            Door { method: Method::$method, path, guard, scope, handle }
         }
     };
 }
@@ -127,31 +133,9 @@ method!(put, PUT);
 method!(delete, DELETE);
 
 impl Door {
-    /// Lets requests through it.
-    pub(crate) fn open(self, router: axum::Router<Arc<Api>>) -> axum::Router<Arc<Api>> {
-        router.route(self.path, self.handler)
-    }
-}
-
-/// What each door asks for, to look up.
-pub(crate) struct Guards(HashMap<&'static str, Vec<(Method, Guard)>>);
-
-impl Guards {
-    pub(crate) fn of(doors: &[Door]) -> Self {
-        let mut guards: HashMap<_, Vec<_>> = HashMap::new();
-        for door in doors {
-            guards.entry(door.path).or_default().push((door.method.clone(), door.guard));
-        }
-        Self(guards)
-    }
-
-    /// What a request takes to pass whose path is this one of the table (`None`: no path of it). What no door is made
-    /// for takes a key, too: strangers learn nothing of what there is.
-    pub(crate) fn guard(&self, path: Option<&str>, method: &Method) -> Guard {
-        let method = if method == Method::HEAD { &Method::GET } else { method };
-        let doors = path.and_then(|path| self.0.get(path));
-        let door = doors.and_then(|doors| doors.iter().find(|(of, _)| of == method));
-        door.map_or(AnyKey, |(_, guard)| *guard)
+    /// Answers a request that was let in.
+    pub(crate) fn answer(&self, request: Request, api: Arc<Api>) -> Answering {
+        (self.handle)(request, api)
     }
 }
 
@@ -178,21 +162,5 @@ mod tests {
     fn only_health_is_open() {
         let open = all().into_iter().filter(|door| door.guard == Open).map(|door| door.path);
         assert_eq!(open.collect::<Vec<_>>(), ["/health", "/health/live", "/health/ready"]);
-    }
-
-    #[test]
-    fn what_no_door_is_made_for_takes_a_key() {
-        let guards = Guards::of(&all());
-        for (path, method, want) in [
-            (Some("/health/live"), Method::GET, Open),
-            (Some("/health/live"), Method::HEAD, Open),
-            (Some("/health/live"), Method::POST, AnyKey),
-            (Some("/query"), Method::POST, May(Ask)),
-            (Some("/query"), Method::PUT, AnyKey),
-            (Some("/nowhere"), Method::GET, AnyKey),
-            (None, Method::GET, AnyKey),
-        ] {
-            assert_eq!(guards.guard(path, &method), want, "{method} {path:?}");
-        }
     }
 }

@@ -1,129 +1,153 @@
-//! What every request passes before its handler: a name, whoever lets it in, and one log line.
+//! What every request passes before its handler: a name, its door, whoever lets it in, and one log line.
 
 use std::sync::Arc;
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+use domain::ports::Ids;
 use domain::time::Moment;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use telemetry::Watched;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Visit};
 use crate::bedrock::signed;
 use crate::caller::Caller;
 use crate::cors;
 use crate::dialect;
 use crate::dialect::manner::Manner;
 use crate::dialect::refusal::{Class, Refusal};
+use crate::doors;
+use crate::finding::{Doors, Found};
 use crate::limits;
 use crate::problem::Problem;
 use crate::router::Api;
+use crate::serve::{Answer, Peer};
 use crate::stopping;
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
-pub(crate) async fn check(
-    State(admission): State<Arc<Admission>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let api = &admission.api;
-    let began = api.clock.now();
-    let id = request_id(request.headers()).unwrap_or_else(|| format!("{:032x}", api.ids.next_id()).into());
-    let method = request.method().clone();
-    let matched = request.extensions().get::<MatchedPath>().cloned();
-    let path = matched.as_ref().map_or("unmatched", MatchedPath::as_str);
-    let watched = admission.watch(&request);
-    let trace_parent = trace_parent(&request, watched.as_deref());
-    if let Some(watched) = &watched {
-        request.extensions_mut().insert(Arc::clone(watched));
-    }
-    let manner = dialect::manner_of(request.uri().path(), request.headers());
-    let origin = admission.origins.allowed(request.headers()).filter(|_| !admission.is_open());
-    let mut response = match &origin {
-        Some(_) if cors::is_preflight(&method, request.headers()) => cors::preflight(request.headers()),
-        _ => pass(&admission, request, next).await,
-    };
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        response = match manner {
-            Some(manner) => in_manner(response, &Refusal::from(&problem), (manner, &id)),
-            None => with_instance(response, problem.about(&id)),
-        };
-    } else if let (Some(manner), Some(refusal)) = (manner, response.extensions_mut().remove::<Refusal>()) {
-        response = in_manner(response, &refusal, (manner, &id));
-    }
-    limits::tell(&mut response, path, api.clock.wall());
-    let headers = response.headers_mut();
-    if let Some(origin) = origin {
-        cors::allow(origin, headers);
-    }
-    if let (Some(name), Ok(value)) = (manner.and_then(Manner::request_id_header), HeaderValue::from_str(&id))
-    {
-        headers.insert(HeaderName::from_static(name), value);
-    }
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        headers.insert(REQUEST_ID, value);
-    }
-    if let Some(value) = trace_parent {
-        headers.insert(TRACE_PARENT, value);
-    }
-    let took_ms = u64::try_from(api.clock.now().since(began).as_millis()).unwrap_or(u64::MAX);
-    let status = response.status().as_u16();
-    if let Some(watched) = &watched {
-        watched.replied(status);
-    }
-    // What went well has a record and is in the metrics: a line for each would cost as much as reading the request.
-    if response.status().is_client_error() || response.status().is_server_error() {
-        tracing::info!(request.id = %id, %method, path, status, took_ms, "{method} {path} {status}");
-    } else {
-        tracing::debug!(request.id = %id, %method, path, status, took_ms, "{method} {path} {status}");
-    }
-    response
+/// The way in: all doors, and whoever stands before them.
+pub struct Front {
+    admission: Admission,
+    doors: Doors,
 }
 
-/// Lets a request in, or says why not.
-async fn pass(admission: &Admission, mut request: Request, next: Next) -> Response {
-    if let Err(problem) = check_one_host(request.headers()) {
-        return problem.into_response();
+impl Front {
+    /// The doors of the table.
+    #[must_use]
+    pub fn new(api: &Arc<Api>) -> Self {
+        Self { admission: Admission::new(api), doors: Doors::of(doors::all()) }
     }
-    // What few requests need is boxed: a future is moved a few times, and each request pays for its size.
-    match admission.waits_until(&request) {
-        Err(problem) => return problem.into_response(),
-        Ok(None) => {}
-        Ok(Some(deadline)) => {
-            if let Err(problem) = Box::pin(wait_for_keys(admission, deadline)).await {
-                return problem.into_response();
-            }
+
+    pub(crate) async fn reply(&self, mut request: Request, peer: Option<Peer>) -> Response {
+        let admission = &self.admission;
+        let api = &admission.api;
+        let began = api.clock.now();
+        let id = Id::of(request.headers(), api.ids.as_ref());
+        let method = request.method().clone();
+        let found = self.doors.find(&method, request.uri().path());
+        let path = found.path();
+        let watched = admission.watch((&request, path), found.guard());
+        let trace_parent = trace_parent(&request, watched.as_deref());
+        if let Some(watched) = &watched {
+            request.extensions_mut().insert(Arc::clone(watched));
         }
+        let manner = dialect::manner_of(request.uri().path(), request.headers());
+        let origin = admission.origins.allowed(request.headers()).filter(|_| !admission.is_open());
+        let mut response = match &origin {
+            Some(_) if cors::is_preflight(&method, request.headers()) => cors::preflight(request.headers()),
+            _ => {
+                let way = (request.version(), manner);
+                stopping::in_time(&api.stop, way, self.pass(found, request, peer)).await
+            }
+        };
+        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+            response = match manner {
+                Some(manner) => in_manner(response, &Refusal::from(&problem), (manner, id.text())),
+                None => with_instance(response, problem.about(id.text())),
+            };
+        } else if let (Some(manner), Some(refusal)) = (manner, response.extensions_mut().remove::<Refusal>())
+        {
+            response = in_manner(response, &refusal, (manner, id.text()));
+        }
+        limits::tell(&mut response, path, api.clock.wall());
+        let headers = response.headers_mut();
+        if let Some(origin) = origin {
+            cors::allow(origin, headers);
+        }
+        if let Some(name) = manner.and_then(Manner::request_id_header) {
+            headers.insert(HeaderName::from_static(name), id.0.clone());
+        }
+        headers.insert(REQUEST_ID, id.0.clone());
+        if let Some(value) = trace_parent {
+            headers.insert(TRACE_PARENT, value);
+        }
+        let took_ms = u64::try_from(api.clock.now().since(began).as_millis()).unwrap_or(u64::MAX);
+        let status = response.status().as_u16();
+        if let Some(watched) = &watched {
+            watched.replied(status);
+        }
+        let id = id.text();
+        // What went well has a record and is in the metrics: a line for each would cost as much as reading the request.
+        if response.status().is_client_error() || response.status().is_server_error() {
+            tracing::info!(request.id = %id, %method, path, status, took_ms, "{method} {path} {status}");
+        } else {
+            tracing::debug!(request.id = %id, %method, path, status, took_ms, "{method} {path} {status}");
+        }
+        response
     }
-    if let Some((keeper, token)) = admission.to_prepare(&request) {
-        Box::pin(keeper.prepare(&token)).await;
-    }
-    if signed::is_signed(&request) {
-        if let Err(problem) = check_memory(&admission.api, &request) {
+
+    /// Lets a request in, or says why not.
+    async fn pass(&self, found: Found<'_>, mut request: Request, peer: Option<Peer>) -> Response {
+        let admission = &self.admission;
+        let guard = found.guard();
+        if let Err(problem) = check_one_host(request.headers()) {
             return problem.into_response();
         }
-        request = match Box::pin(signed::prove(&admission.api, request)).await {
-            Ok(request) => request,
-            Err(refusal) => return refusal.into_response(),
+        // What few requests need is boxed: a future is moved a few times, and each request pays for its size.
+        match admission.waits_until(Visit { request: &request, guard, peer }) {
+            Err(problem) => return problem.into_response(),
+            Ok(None) => {}
+            Ok(Some(deadline)) => {
+                if let Err(problem) = Box::pin(wait_for_keys(admission, deadline)).await {
+                    return problem.into_response();
+                }
+            }
+        }
+        if let Some((keeper, token)) = admission.to_prepare(Visit { request: &request, guard, peer }) {
+            Box::pin(async move { keeper.prepare(&token).await }).await;
+        }
+        if signed::is_signed(&request) {
+            if let Err(problem) = check_memory(&admission.api, &request) {
+                return problem.into_response();
+            }
+            request = match Box::pin(signed::prove(&admission.api, request)).await {
+                Ok(request) => request,
+                Err(refusal) => return refusal.into_response(),
+            };
+        }
+        let admitted = admission.admit(Visit { request: &request, guard, peer }).and_then(|admitted| {
+            check_memory(&admission.api, &request)?;
+            Ok(admitted)
+        });
+        let principal = match admitted {
+            Ok(principal) => principal,
+            Err(problem) => return problem.into_response(),
         };
+        if let Some(principal) = principal {
+            let watcher = request.extensions_mut().remove();
+            request.extensions_mut().insert(Caller { principal, watcher });
+        }
+        found.answer(request, Arc::clone(&admission.api)).await
     }
-    let admitted = admission.admit(&request).and_then(|admitted| {
-        check_memory(&admission.api, &request)?;
-        Ok(admitted)
-    });
-    let principal = match admitted {
-        Ok(principal) => principal,
-        Err(problem) => return problem.into_response(),
-    };
-    if let Some(principal) = principal {
-        let watcher = request.extensions_mut().remove();
-        request.extensions_mut().insert(Caller { principal, watcher });
+}
+
+impl Answer for Front {
+    fn answer(self: Arc<Self>, request: Request, peer: Peer) -> impl Future<Output = Response> + Send {
+        async move { self.reply(request, Some(peer)).await }
     }
-    next.run(request).await
 }
 
 /// The port opens before the keys are read.
@@ -170,12 +194,25 @@ fn trace_parent(request: &Request, watched: Option<&Watched>) -> Option<HeaderVa
     }
 }
 
-/// The caller's own `x-request-id`, where it is a sensible one.
-fn request_id(headers: &HeaderMap) -> Option<Arc<str>> {
-    let value = headers.get(REQUEST_ID)?.to_str().ok()?;
-    let is_sensible = (1..=128).contains(&value.len())
-        && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
-    is_sensible.then(|| value.into())
+/// What a request is called: visible letters.
+struct Id(HeaderValue);
+
+impl Id {
+    /// The caller's own `x-request-id`, where it is a sensible one; else a new one.
+    fn of(headers: &HeaderMap, ids: &dyn Ids) -> Self {
+        let own = headers.get(REQUEST_ID).filter(|value| is_sensible(value.as_bytes())).cloned();
+        let new = || HeaderValue::try_from(format!("{:032x}", ids.next_id()));
+        Self(own.or_else(|| new().ok()).unwrap_or_else(|| HeaderValue::from_static("-")))
+    }
+
+    fn text(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
+
+fn is_sensible(id: &[u8]) -> bool {
+    (1..=128).contains(&id.len())
+        && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte))
 }
 
 /// What stands in front may have read the other one (RFC 9112, 3.2).
@@ -201,10 +238,13 @@ mod tests {
 
     #[test]
     fn a_request_id_is_kept_only_when_it_is_sensible() {
+        let ids = testkit::CountingIds::new();
         for (value, want) in [("abc-1", true), ("", false), ("a b", false), (&*"x".repeat(129), false)] {
             let mut headers = HeaderMap::new();
             headers.insert(REQUEST_ID, HeaderValue::from_str(value).expect("visible ASCII"));
-            assert_eq!(request_id(&headers).is_some(), want, "{value}");
+            let id = Id::of(&headers, &ids);
+            assert_eq!(id.text() == value, want, "{value}");
+            assert!(want || id.text().len() == 32, "{}", id.text());
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use access::denied::Denied;
 use access::limits::{Limit, Refusal, Standing, Why};
-use axum::extract::rejection::PathRejection;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use resilience::shedding::Shed;
@@ -223,12 +223,6 @@ impl From<Denied> for Problem {
 }
 
 /// A path whose segment is no text.
-impl From<PathRejection> for Problem {
-    fn from(error: PathRejection) -> Self {
-        Self::bad_parameter(error.body_text())
-    }
-}
-
 impl From<domain::ports::StoreError> for Problem {
     fn from(error: domain::ports::StoreError) -> Self {
         // The cause may name files of the machine: it is logged and not told.

@@ -1,11 +1,9 @@
-//! Which path does what.
+//! The settings of `[server]`, and what every handler needs.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use access::gatekeeper::Gatekeeper;
-use axum::Router;
-use axum::middleware::from_fn_with_state;
 use domain::ports::{Clock, Ids};
 use domain::residency::Residency;
 use domain::time::Moment;
@@ -15,13 +13,12 @@ use resilience::shedding::{Class, Gate};
 use serde::Deserialize;
 use tokio::sync::{SetOnce, watch};
 
-use crate::admission::Admission;
 use crate::body::BodyLimits;
 use crate::health::{Checkup, Startup};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
-use crate::stopping::{self, Stop};
-use crate::{doors, entry, serve};
+use crate::serve;
+use crate::stopping::Stop;
 
 /// Settings of `[server]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -190,24 +187,6 @@ impl Api {
         })?;
         Ok(self.clock.now().after(Duration::from_millis(asked).min(self.config.request_timeout)))
     }
-}
-
-/// All paths: those of the table of doors.
-pub fn router(api: &Arc<Api>) -> Router {
-    let doors = doors::all();
-    let admission = Arc::new(Admission::new(api, &doors));
-    doors
-        .into_iter()
-        .fold(Router::new(), |router, door| door.open(router))
-        .fallback(|| async {
-            Problem::not_found("nothing has this path; the native doors are /generate, /query and /feedback")
-        })
-        .method_not_allowed_fallback(|| async {
-            Problem::method_not_allowed("see the `allow` header for the methods of this path")
-        })
-        .layer(from_fn_with_state(Arc::clone(api), stopping::watch))
-        .layer(from_fn_with_state(admission, entry::check))
-        .with_state(Arc::clone(api))
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
 use futures_util::future::join_all;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -121,13 +122,19 @@ impl Listener {
     }
 }
 
-/// Serves `router` until `stop` is asked for; then lets requests under way finish within the drain time, and ends
+/// Whoever answers requests.
+pub trait Answer: Send + Sync + 'static {
+    /// The reply to a request of `peer`.
+    fn answer(self: Arc<Self>, request: Request, peer: Peer) -> impl Future<Output = Response> + Send;
+}
+
+/// Serves `answers` until `stop` is asked for; then lets requests under way finish within the drain time, and ends
 /// what is left with an error.
 ///
 /// The ports stay open for the grace time: whoever asks meanwhile is answered, and told that the connection ends. So
 /// no request that is on its way when the signal comes is lost.
-pub async fn run(listeners: Vec<Listener>, router: Router, config: &Config, stop: &Stop) {
-    let serving = Serving::new(router, config, listeners.len());
+pub async fn run<A: Answer>(listeners: Vec<Listener>, answers: Arc<A>, config: &Config, stop: &Stop) {
+    let serving = Serving::new(answers, config, listeners.len());
     tokio::select! {
         () = serving.accept_all(&listeners) => {}
         () = stop.asked() => {}
@@ -165,18 +172,18 @@ pub async fn run(listeners: Vec<Listener>, router: Router, config: &Config, stop
 }
 
 /// What serves connections.
-struct Serving {
-    shared: Arc<Shared>,
+struct Serving<A> {
+    shared: Arc<Shared<A>>,
     permits: Arc<Semaphore>,
     connections: TaskTracker,
 }
 
-impl Serving {
-    fn new(router: Router, config: &Config, n_listeners: usize) -> Self {
+impl<A: Answer> Serving<A> {
+    fn new(answers: Arc<A>, config: &Config, n_listeners: usize) -> Self {
         let limits = Limits { header: config.header_timeout, idle: config.idle_timeout };
         Self {
             shared: Arc::new(Shared {
-                router,
+                answers,
                 http1: http1(),
                 http2: http2(config),
                 limits,
@@ -269,24 +276,27 @@ fn http2(config: &Config) -> http2::Builder<TokioExecutor> {
 #[cfg(test)]
 mod tests {
     use axum::body::{Body, Bytes};
-    use axum::routing::get;
     use futures_util::{StreamExt, stream};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 
     /// Frames of an event stream, 4 ms apart.
-    async fn paced() -> Body {
-        Body::from_stream(stream::iter(0..30).then(|n| async move {
-            tokio::time::sleep(Duration::from_millis(4)).await;
-            Ok::<_, std::convert::Infallible>(Bytes::from(format!("data: {n}\n\n")))
-        }))
+    struct Paced;
+
+    impl Answer for Paced {
+        async fn answer(self: Arc<Self>, _: Request, _: Peer) -> Response {
+            Response::new(Body::from_stream(stream::iter(0..30).then(|n| async move {
+                tokio::time::sleep(Duration::from_millis(4)).await;
+                Ok::<_, std::convert::Infallible>(Bytes::from(format!("data: {n}\n\n")))
+            })))
+        }
     }
 
     #[tokio::test]
     async fn each_frame_leaves_at_once() {
         let listener = Listener::plain(TcpListener::bind("127.0.0.1:0").await.expect("a port"));
-        let serving = Serving::new(Router::new().route("/", get(paced)), &Config::default(), 1);
+        let serving = Serving::new(Arc::new(Paced), &Config::default(), 1);
         let mut client =
             TcpStream::connect(listener.tcp.local_addr().expect("its port")).await.expect("connected");
         let reading = async {

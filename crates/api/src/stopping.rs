@@ -6,19 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use axum::body::{Body, HttpBody};
-use axum::extract::{Request, State};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderValue, Version, header};
 use hyper::body::{Frame, SizeHint};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::dialect;
 use crate::dialect::manner::Manner;
 use crate::dialect::refusal::Refusal;
 use crate::problem::Problem;
-use crate::router::Api;
 
 /// What Bedrock's streams are, which have frames, too.
 const EVENT_STREAM_OF_AWS: &str = "application/vnd.amazon.eventstream";
@@ -62,21 +58,24 @@ impl Stop {
     }
 }
 
-/// Ends what takes longer than the stop, and lets no connection carry another request after the signal.
-pub(crate) async fn watch(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    let version = request.version();
-    let manner = dialect::manner_of(request.uri().path(), request.headers());
+/// The reply to a request of `version`, in `manner`: one that takes longer than the stop ends, and no connection carries
+/// another request after the signal.
+pub(crate) async fn in_time(
+    stop: &Stop,
+    (version, manner): (Version, Option<&'static dyn Manner>),
+    answering: impl Future<Output = Response>,
+) -> Response {
     let mut response = tokio::select! {
         biased;
-        response = next.run(request) => response,
-        () = api.stop.over() => problem().into_response(),
+        response = answering => response,
+        () = stop.over() => problem().into_response(),
     };
-    if api.stop.is_asked() && version < Version::HTTP_2 {
+    if stop.is_asked() && version < Version::HTTP_2 {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let kind = response.headers().get(header::CONTENT_TYPE);
     if kind.is_some_and(|kind| kind == "text/event-stream" || kind == EVENT_STREAM_OF_AWS) {
-        let stop = api.stop.clone();
+        let stop = stop.clone();
         let over = Box::pin(stop.over.clone().cancelled_owned());
         return response
             .map(|body| Body::new(EndedInTime { body: Some(body), stop, over, waiter: None, manner }));

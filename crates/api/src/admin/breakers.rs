@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::Path;
-use axum::extract::rejection::PathRejection;
 use axum::response::{IntoResponse, Response};
 use domain::id::TargetId;
 use pipeline::parts::Pipeline;
@@ -15,6 +13,7 @@ use routing::TargetHealth;
 use serde_json::{Value, json};
 
 use crate::head::Head;
+use crate::path::Path;
 use crate::problem::Problem;
 
 pub(crate) async fn list(head: Head) -> Result<Response, Problem> {
@@ -26,11 +25,7 @@ pub(crate) async fn list(head: Head) -> Result<Response, Problem> {
 }
 
 /// A target as one segment, its slash written `%2F`.
-pub(crate) async fn reset(
-    head: Head,
-    target: Result<Path<String>, PathRejection>,
-) -> Result<Response, Problem> {
-    let Path(target) = target?;
+pub(crate) async fn reset(head: Head, Path(target): Path<String>) -> Result<Response, Problem> {
     let pipeline = head.pipeline().await?;
     reset_one(&pipeline, &target)
 }
@@ -38,9 +33,8 @@ pub(crate) async fn reset(
 /// A target as people write it, `<provider>/<model>`.
 pub(crate) async fn reset_by_model(
     head: Head,
-    target: Result<Path<(String, String)>, PathRejection>,
+    Path((provider, model)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let Path((provider, model)) = target?;
     let pipeline = head.pipeline().await?;
     reset_one(&pipeline, &format!("{provider}/{model}"))
 }

@@ -4,18 +4,17 @@
 use access::limits::{BucketReading, BudgetReading, LevelReading, Meters, Now};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::Path;
-use axum::extract::rejection::PathRejection;
 use axum::response::{IntoResponse, Response};
 use domain::limit::Level;
 use serde_json::{Map, Value, json};
 
 use crate::head::Head;
 use crate::native::reply::milliseconds;
+use crate::path::Path;
 use crate::problem::Problem;
 use crate::router::Api;
 
-type AtLevel = Result<Path<(String, String)>, PathRejection>;
+type AtLevel = Path<(String, String)>;
 
 pub(crate) async fn list(head: Head) -> Result<Response, Problem> {
     let pipeline = head.pipeline().await?;
@@ -82,8 +81,7 @@ fn shown(api: &Api, limits: &Meters, level: &Level) -> Result<Response, Problem>
 }
 
 /// The level of a path, if the caller may see it: what is another's is not there.
-async fn seen(head: &Head, path: AtLevel) -> Result<Level, Problem> {
-    let Path((name, id)) = path?;
+async fn seen(head: &Head, Path((name, id)): AtLevel) -> Result<Level, Problem> {
     let level = Level::of(&name, &id).ok_or_else(|| {
         Problem::not_found("write key/ID, tenant/NAME or server/- behind /admin/v1/budgets/")
     })?;

@@ -1,8 +1,6 @@
 //! `GET /admin/v1/interactions[/{id}]`: finished turns, newest first, and one of them whole.
 
 use axum::Json;
-use axum::extract::Path;
-use axum::extract::rejection::PathRejection;
 use axum::response::{IntoResponse, Response};
 use domain::id::{ContentHash, InteractionId, SessionId};
 use domain::interaction::{Attempt, Chosen, Interaction, InteractionFilter, Outcome};
@@ -14,6 +12,7 @@ use serde_json::{Value, json};
 use crate::head::Head;
 use crate::native::reply::{citations, cost, guardrail, milliseconds, quality, rounded, steps, usage};
 use crate::parameters::{Parameters, limit_parameter, since_parameter};
+use crate::path::Path;
 use crate::problem::Problem;
 
 #[derive(Debug, Deserialize)]
@@ -46,8 +45,7 @@ pub(crate) async fn list(
     Ok(Json(json!({ "interactions": listed, "next_cursor": next })).into_response())
 }
 
-pub(crate) async fn show(head: Head, id: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
-    let Path(id) = id?;
+pub(crate) async fn show(head: Head, Path(id): Path<String>) -> Result<Response, Problem> {
     let pipeline = head.pipeline().await?;
     let id = InteractionId::from(id);
     match pipeline.records().interaction(head.caller.scope(), &id).await? {

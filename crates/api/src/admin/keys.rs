@@ -7,8 +7,6 @@ use access::limits::Own;
 use access::minting::{MintError, Minted, Wanted};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::Path;
-use axum::extract::rejection::PathRejection;
 use axum::response::{IntoResponse, Response};
 use domain::grant::{Allowed, Network};
 use domain::id::{KeyId, TenantId};
@@ -23,6 +21,7 @@ use serde_json::{Map, Value, json};
 use crate::caller::Caller;
 use crate::head::Head;
 use crate::parameters::{Parameters, limit_parameter};
+use crate::path::Path;
 use crate::problem::Problem;
 
 #[derive(Debug, Deserialize)]
@@ -61,18 +60,18 @@ pub(crate) struct RotateParameters {
 
 pub(crate) async fn rotate(
     head: Head,
-    id: Result<Path<String>, PathRejection>,
+    Path(id): Path<String>,
     Parameters(parameters): Parameters<RotateParameters>,
 ) -> Result<Response, Problem> {
-    let id = KeyId::from(id?.0);
+    let id = KeyId::from(id);
     let overlap = parameters.overlap.map_or(Ok(OVERLAP), |text| duration("parameter `overlap`", &text))?;
     let minted = head.gatekeeper().await?.rotate(&head.caller.principal, &id, overlap).await?;
     tracing::info!(key.id = %id, successor = %minted.key.id, "key `{id}` is followed by `{}`", minted.key.id);
     Ok(shown_once(&minted, head.api.clock.wall()))
 }
 
-pub(crate) async fn revoke(head: Head, id: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
-    let id = KeyId::from(id?.0);
+pub(crate) async fn revoke(head: Head, Path(id): Path<String>) -> Result<Response, Problem> {
+    let id = KeyId::from(id);
     let key = head.gatekeeper().await?.revoke(&head.caller.principal, &id).await?;
     tracing::info!(key.id = %id, "key `{id}` was revoked");
     Ok(Json(entry(&key, head.api.clock.wall())).into_response())
@@ -104,8 +103,7 @@ pub(crate) async fn list(
     Ok(Json(json!({ "keys": listed, "next_cursor": next })).into_response())
 }
 
-pub(crate) async fn show(head: Head, id: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
-    let Path(id) = id?;
+pub(crate) async fn show(head: Head, Path(id): Path<String>) -> Result<Response, Problem> {
     let keys = keys(head.gatekeeper().await?, &head.caller);
     let found = keys.iter().find(|key| key.id.as_str() == id);
     let found = found.ok_or_else(|| Problem::from(MintError::Unknown(KeyId::from(id))))?;

@@ -1,8 +1,6 @@
 //! `GET /v1/models` and `/v1/models/{id}` as Anthropic's SDKs read them.
 
 use axum::Json;
-use axum::extract::Path;
-use axum::extract::rejection::PathRejection;
 use registry::clients::Listed;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,7 +9,7 @@ use crate::dialect::refusal::Refusal;
 use crate::head::Head;
 use crate::openai::models::{find, listed, snapshot};
 use crate::parameters::Parameters;
-use crate::problem::Problem;
+use crate::path::Path;
 
 /// Which part of the list.
 #[derive(Debug, Default, Deserialize)]
@@ -29,11 +27,7 @@ pub(crate) async fn list(head: Head, Parameters(page): Parameters<Page>) -> Resu
     page_of(&listed(&*snapshot(&head).await?, &head.caller), &page)
 }
 
-pub(crate) async fn show(
-    head: Head,
-    id: Result<Path<String>, PathRejection>,
-) -> Result<Json<Value>, Refusal> {
-    let Path(id) = id.map_err(Problem::from)?;
+pub(crate) async fn show(head: Head, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
     let snapshot = snapshot(&head).await?;
     Ok(Json(model(&find(&snapshot, &head.caller, id)?)))
 }

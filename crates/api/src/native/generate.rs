@@ -1,8 +1,6 @@
 //! `POST /generate`: one prompt for one use case.
 
 use axum::body::Body;
-use axum::extract::Path;
-use axum::extract::rejection::PathRejection;
 use axum::response::Response;
 use domain::id::{AgentName, SessionId};
 use domain::interaction::Door;
@@ -12,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::head::Head;
 use crate::native::{reply, text};
+use crate::path::Path;
 use crate::problem::Problem;
 
 #[derive(Debug, Deserialize)]
@@ -34,11 +33,10 @@ const ENVIRONMENTS: [&str; 3] = ["dev", "test", "prod"];
 const MAX_TOKENS: std::ops::RangeInclusive<u32> = 1..=32_768;
 
 pub(crate) async fn handle_in_environment(
-    environment: Result<Path<String>, PathRejection>,
+    Path(environment): Path<String>,
     head: Head,
     body: Body,
 ) -> Result<Response, Problem> {
-    let Path(environment) = environment?;
     if !ENVIRONMENTS.contains(&environment.as_str()) {
         return Err(Problem::not_found(format!(
             "there is no environment `{environment}`; write /generate or one of /dev, /test, /prod before it"

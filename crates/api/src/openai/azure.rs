@@ -1,8 +1,6 @@
 //! `POST /openai/deployments/{model}/…`: where Azure's clients find OpenAI's doors. The deployment is a model as at
 //! `/v1/…`, and may hold slashes; `api-version` says nothing here.
 
-use axum::extract::Path;
-use axum::extract::rejection::PathRejection;
 use axum::response::Response;
 use bytes::Bytes;
 use domain::chat::Relayed;
@@ -13,6 +11,7 @@ use wire::request::RequestError;
 use crate::dialect::incoming::Incoming;
 use crate::dialect::refusal::Refusal;
 use crate::openai::manner::OpenAi;
+use crate::path::Path;
 use crate::problem::Problem;
 
 type Read = fn(Bytes) -> Result<Relayed, RequestError>;
@@ -24,11 +23,7 @@ const DOORS: [(&str, Read); 3] = [
     ("/embeddings", embeddings::read),
 ];
 
-pub(crate) async fn handle(
-    path: Result<Path<String>, PathRejection>,
-    request: Incoming,
-) -> Result<Response, Refusal> {
-    let Path(path) = path.map_err(Problem::from)?;
+pub(crate) async fn handle(Path(path): Path<String>, request: Incoming) -> Result<Response, Refusal> {
     let door = DOORS.into_iter().find_map(|(end, read)| Some((path.strip_suffix(end)?, read)));
     let (deployment, read) = door.filter(|(deployment, _)| !deployment.is_empty()).ok_or_else(|| {
         Problem::not_found("a deployment has /chat/completions, /completions and /embeddings here")

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::Path;
-use axum::extract::rejection::PathRejection;
 use registry::clients::Listed;
 use registry::snapshot::Snapshot;
 use serde_json::{Value, json};
@@ -17,6 +15,7 @@ use crate::caller::Caller;
 use crate::dialect::refusal::Refusal;
 use crate::head::Head;
 use crate::parameters::Parameters;
+use crate::path::Path;
 use crate::problem::Problem;
 
 pub(crate) async fn list(head: Head, page: Parameters<Page>) -> Result<Json<Value>, Refusal> {
@@ -28,14 +27,10 @@ pub(crate) async fn list(head: Head, page: Parameters<Page>) -> Result<Json<Valu
     Ok(Json(json!({ "object": "list", "data": models })))
 }
 
-pub(crate) async fn show(
-    head: Head,
-    id: Result<Path<String>, PathRejection>,
-) -> Result<Json<Value>, Refusal> {
+pub(crate) async fn show(head: Head, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
     if is_anthropic(&head.headers) {
-        return anthropic::models::show(head, id).await;
+        return anthropic::models::show(head, Path(id)).await;
     }
-    let Path(id) = id.map_err(Problem::from)?;
     let snapshot = snapshot(&head).await?;
     Ok(Json(model(&find(&snapshot, &head.caller, id)?)))
 }

@@ -1,4 +1,4 @@
-//! What the front door does before any handler, over the real router.
+//! What the front door does before any handler, over the real doors.
 
 use access::pepper::Pepper;
 use domain::ports::BoxFuture;
@@ -6,8 +6,6 @@ use domain::secret::Secret;
 use futures_util::FutureExt;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
-use hyper::service::Service;
-use hyper_util::service::TowerToHyperService;
 use resilience::memory::{self, Usage};
 use resilience::shedding;
 use serde_json::Value;
@@ -17,7 +15,9 @@ use super::*;
 
 mod doors;
 
+use crate::entry::Front;
 use crate::health::Part;
+use crate::serve::Peer;
 
 struct NoParts;
 
@@ -80,8 +80,8 @@ async fn ask(api: &Arc<Api>, (method, path): (Method, &str), priority: &str) -> 
             r#"{"prompt": "Hi"}"#
         }))
         .expect("a request");
-    let service = TowerToHyperService::new(router(api));
-    let response = service.call(request).await.unwrap_or_else(|never| match never {});
+    let peer = request.extensions().get::<Peer>().copied();
+    let response = Front::new(api).reply(request, peer).await;
     let (parts, body) = response.into_parts();
     let retry_after = parts.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
     let body = body.collect().await.expect("a body").to_bytes();

@@ -11,23 +11,22 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::graceful::GracefulConnection;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use super::Answer;
 use super::activity::{Activity, Limits, UnderWay, Why};
 use super::tls::{self, Certificates};
 use super::transport::{Transport, Watched};
 
-/// Who asks. Each request carries it among its extensions.
+/// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
     /// The other end of the connection: the client, or a proxy before it.
@@ -56,8 +55,8 @@ pub(super) enum Phase {
 }
 
 /// What all connections share.
-pub(super) struct Shared {
-    pub(super) router: Router,
+pub(super) struct Shared<A> {
+    pub(super) answers: Arc<A>,
     pub(super) http1: http1::Builder,
     pub(super) http2: http2::Builder<TokioExecutor>,
     pub(super) limits: Limits,
@@ -111,7 +110,12 @@ enum Protocol {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn run(stream: TcpStream, address: SocketAddr, tls: Option<Tls>, shared: Arc<Shared>) {
+pub(super) async fn run<A: Answer>(
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: Option<Tls>,
+    shared: Arc<Shared<A>>,
+) {
     // In boxes: what a stage needs is not held by the next one, nor what HTTP/2 needs by HTTP/1.
     let meeting = Box::pin(meet(stream, address, tls, shared.limits.header));
     let met = tokio::select! {
@@ -121,7 +125,7 @@ pub(super) async fn run(stream: TcpStream, address: SocketAddr, tls: Option<Tls>
     let Some((transport, protocol, peer)) = met else { return };
     let activity = Arc::new(Activity::new());
     let io = TokioIo::new(Watched::new(transport, Arc::clone(&activity)));
-    let service = service(shared.router.clone(), Arc::clone(&activity), peer);
+    let service = service(Arc::clone(&shared.answers), Arc::clone(&activity), peer);
     match protocol {
         Protocol::Http1 => {
             let connection = shared.http1.serve_connection(io, service);
@@ -180,23 +184,21 @@ async fn first_bytes(stream: &TcpStream) -> io::Result<Protocol> {
 /// How often a connection that sends single bytes is looked at.
 const BYTE_BY_BYTE: Duration = Duration::from_millis(20);
 
-fn service(
-    router: Router,
+fn service<A: Answer>(
+    answers: Arc<A>,
     activity: Arc<Activity>,
     peer: Peer,
 ) -> impl Service<http::Request<Incoming>, Response = http::Response<Counted>, Error = Infallible, Future: Send>
 {
-    let router = TowerToHyperService::new(router);
-    service_fn(move |mut request: http::Request<Incoming>| {
+    service_fn(move |request: http::Request<Incoming>| {
         let under_way = activity.request(request.version());
-        request.extensions_mut().insert(peer);
-        let response = router.call(request);
-        async move { response.await.map(|response| response.map(|body| Counted { body, _under_way: under_way })) }
+        let answering = Arc::clone(&answers).answer(request.map(Body::new), peer);
+        async move { Ok(answering.await.map(|body| Counted { body, _under_way: under_way })) }
     })
 }
 
 /// Serves requests until the connection ends, is told to, or took too long.
-async fn drive<C>(connection: C, activity: &Activity, shared: &Shared)
+async fn drive<A, C>(connection: C, activity: &Activity, shared: &Shared<A>)
 where
     C: GracefulConnection<Error: Display>,
 {

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use access::gatekeeper::Gatekeeper;
 use anyhow::{Context, bail};
+use api::entry::Front;
 use api::health::Startup;
 use api::metrics::Metrics;
-use api::router::{Api, router};
+use api::router::Api;
 use api::serve::{Listener, Reach};
 use api::stopping::Stop;
 use clap::Args;
@@ -79,7 +80,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         metrics: Arc::clone(&metrics),
         telemetry: observing::hub(&settings.telemetry, &clock)?,
     });
-    let serving = api::serve::run(listeners, router(&api), &server, &stop);
+    let serving = api::serve::run(listeners, Arc::new(Front::new(&api)), &server, &stop);
     tokio::pin!(serving);
 
     let shutdown = CancellationToken::new();

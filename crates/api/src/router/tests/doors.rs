@@ -9,13 +9,13 @@ use http::HeaderMap;
 
 use super::*;
 use crate::doors::{self, Guard};
-use crate::serve::{Encryption, Peer};
+use crate::serve::Encryption;
 
 const OWNER: &str = "bootstrap-bootstrap-bootstrap-key";
 
 async fn send(api: &Arc<Api>, request: Request<Body>) -> (StatusCode, HeaderMap, String) {
-    let service = TowerToHyperService::new(router(api));
-    let response = service.call(request).await.unwrap_or_else(|never| match never {});
+    let peer = request.extensions().get::<Peer>().copied();
+    let response = Front::new(api).reply(request, peer).await;
     let (parts, body) = response.into_parts();
     let body = body.collect().await.expect("a body").to_bytes();
     (parts.status, parts.headers, String::from_utf8(body.to_vec()).expect("text"))
