@@ -1,10 +1,13 @@
 //! JSON bodies in: bounded in size, time and depth, and checked before they are understood.
 
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use domain::ports::Clock;
+use futures_util::poll;
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
@@ -55,9 +58,14 @@ pub(crate) async fn read_any_bytes(
     clock: &dyn Clock,
 ) -> Result<Bytes, Problem> {
     check_announced(headers, limits.bytes_max)?;
+    let mut reading = pin!(read_bytes(body, limits.bytes_max));
+    // Most bodies came with their head: no timer is made for those.
+    if let Poll::Ready(bytes) = poll!(&mut reading) {
+        return bytes;
+    }
     tokio::select! {
         biased;
-        bytes = read_bytes(body, limits.bytes_max) => bytes,
+        bytes = reading => bytes,
         () = clock.sleep(limits.time_max) => {
             Err(Problem::body_timeout(format!("the body was not whole after {} s", limits.time_max.as_secs())))
         }

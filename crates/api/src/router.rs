@@ -120,6 +120,9 @@ pub struct Api {
 impl Api {
     /// The pipeline; a request that comes while the server starts waits for it.
     pub(crate) async fn pipeline(&self, deadline: Moment) -> Result<Arc<Pipeline>, Problem> {
+        if let Some(pipeline) = &*self.pipeline.borrow() {
+            return Ok(Arc::clone(pipeline));
+        }
         let mut pipeline = self.pipeline.clone();
         let wait = self.clock.sleep_until(deadline);
         tokio::select! {

@@ -53,8 +53,7 @@ impl std::fmt::Debug for BodyStream {
 }
 
 impl BodyStream {
-    pub(crate) fn new(incoming: Incoming, lease: Lease) -> Self {
-        let alarm = Alarm::new(Arc::clone(&lease.shared.clock));
+    pub(crate) fn new(incoming: Incoming, lease: Lease, alarm: Alarm) -> Self {
         Self { incoming, origin: Arc::clone(&lease.parts), alarm, lease: Some(lease), failed_early: None }
     }
 

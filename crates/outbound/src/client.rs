@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use domain::alarm::Alarm;
 use domain::ports::Clock;
 use domain::time::Moment;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use http_body_util::Full;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::TlsConnector;
@@ -133,10 +134,20 @@ pub(crate) struct Shared {
     pub(crate) stop: CancellationToken,
 }
 
+/// A request with all that its origin adds.
+#[derive(Debug)]
+pub(crate) struct Complete {
+    pub(crate) method: Method,
+    /// Path and query alone.
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
 /// A request on its way.
 struct Asked<'a> {
     parts: &'a Parts,
-    request: Request,
+    request: Complete,
     deadline: Moment,
 }
 
@@ -163,27 +174,29 @@ impl Shared {
 
     /// What `work` gives, or `None` when `until` comes first.
     pub(crate) async fn within<T>(&self, until: Moment, work: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            biased;
-            outcome = work => Some(outcome),
-            () = self.clock.sleep_until(until) => None,
-        }
+        self.alarm().within(until, work).await
+    }
+
+    fn alarm(&self) -> Alarm {
+        Alarm::new(Arc::clone(&self.clock))
     }
 
     pub(crate) async fn exchange(
         self: &Arc<Self>,
         parts: &Arc<Parts>,
-        request: Request,
+        request: Complete,
         deadline: Moment,
     ) -> Result<Response, OutboundError> {
         let origin = || parts.place.name.clone();
-        let permit = self.within(deadline, Arc::clone(&parts.pool.calls).acquire_owned()).await;
+        // One timer for all waits, up to the last byte of the body.
+        let mut alarm = self.alarm();
+        let permit = alarm.within(deadline, Arc::clone(&parts.pool.calls).acquire_owned()).await;
         let permit = permit.and_then(Result::ok).ok_or_else(|| OutboundError::Busy { origin: origin() })?;
         let asked = Asked { parts, request, deadline };
-        if let Some(kept) = self.kept(parts, deadline).await {
+        if let Some(kept) = self.kept(parts, (&mut alarm, deadline)).await {
             parts.pool.count_reused();
-            match self.ask(kept, &asked).await {
-                Ok(answered) => return Ok(self.respond(parts, answered, permit)),
+            match ask(kept, &asked, &mut alarm).await {
+                Ok(answered) => return Ok(self.respond((parts, permit), answered, alarm)),
                 // The server closed it while it was idle: the request was never answered, so it is sent again.
                 Err(Unanswered::NothingCame) => parts.pool.count_stale(),
                 Err(Unanswered::Failed(error)) => return Err(error),
@@ -192,57 +205,63 @@ impl Shared {
         let until = deadline.min(self.clock.now().after(self.config.connect));
         let fresh = connection::open(self, &parts.place, until).await?;
         parts.pool.count_opened();
-        match self.ask(fresh, &asked).await {
-            Ok(answered) => Ok(self.respond(parts, answered, permit)),
+        match ask(fresh, &asked, &mut alarm).await {
+            Ok(answered) => Ok(self.respond((parts, permit), answered, alarm)),
             Err(Unanswered::NothingCame) => Err(OutboundError::Closed { origin: origin() }),
             Err(Unanswered::Failed(error)) => Err(error),
         }
     }
 
     /// A kept connection that is ready for a request.
-    async fn kept(&self, parts: &Parts, deadline: Moment) -> Option<Connection> {
-        while let Some(mut connection) = parts.pool.take(self.clock.now()) {
+    async fn kept(&self, parts: &Parts, (alarm, deadline): (&mut Alarm, Moment)) -> Option<Connection> {
+        let mut now = self.clock.now();
+        while let Some(mut connection) = parts.pool.take(now) {
             // It may still have to notice the end of its last response, or that it is closed.
-            let until = deadline.min(self.clock.now().after(self.config.connect));
-            if let Some(Ok(())) = self.within(until, connection.sender.ready()).await {
+            let until = deadline.min(now.after(self.config.connect));
+            if let Some(Ok(())) = alarm.within(until, connection.sender.ready()).await {
                 return Some(connection);
             }
+            now = self.clock.now();
         }
         None
     }
 
-    async fn ask(&self, mut connection: Connection, asked: &Asked<'_>) -> Result<Answered, Unanswered> {
-        let origin = || asked.parts.place.name.clone();
-        let failed = |error: fn(String) -> OutboundError| Unanswered::Failed(error(origin()));
-        let message =
-            message(&asked.request).ok_or_else(|| failed(|origin| OutboundError::Request { origin }))?;
-        let before = connection.n_received.load(Ordering::Relaxed);
-        let response = self.within(asked.deadline, connection.sender.send_request(message)).await;
-        let response = response.ok_or_else(|| failed(|origin| OutboundError::Deadline { origin }))?;
-        match response {
-            Ok(response) => Ok((response, connection)),
-            Err(error) if error.is_parse() => Err(failed(|origin| OutboundError::Unreadable { origin })),
-            Err(_) if connection.n_received.load(Ordering::Relaxed) == before => Err(Unanswered::NothingCame),
-            Err(_) => Err(failed(|origin| OutboundError::Closed { origin })),
-        }
-    }
-
     fn respond(
         self: &Arc<Self>,
-        parts: &Arc<Parts>,
+        (parts, permit): (&Arc<Parts>, OwnedSemaphorePermit),
         (response, connection): Answered,
-        permit: OwnedSemaphorePermit,
+        alarm: Alarm,
     ) -> Response {
         let (head, incoming) = response.into_parts();
         let lease = Lease { shared: Arc::clone(self), parts: Arc::clone(parts), connection, _permit: permit };
-        Response { status: head.status, headers: head.headers, body: BodyStream::new(incoming, lease) }
+        Response { status: head.status, headers: head.headers, body: BodyStream::new(incoming, lease, alarm) }
     }
 }
 
-fn message(request: &Request) -> Option<http::Request<Full<Bytes>>> {
+async fn ask(
+    mut connection: Connection,
+    asked: &Asked<'_>,
+    alarm: &mut Alarm,
+) -> Result<Answered, Unanswered> {
+    let origin = || asked.parts.place.name.clone();
+    let failed = |error: fn(String) -> OutboundError| Unanswered::Failed(error(origin()));
+    let before = connection.n_received.load(Ordering::Relaxed);
+    let response =
+        alarm.within(asked.deadline, connection.sender.send_request(message(&asked.request))).await;
+    let response = response.ok_or_else(|| failed(|origin| OutboundError::Deadline { origin }))?;
+    match response {
+        Ok(response) => Ok((response, connection)),
+        Err(error) if error.is_parse() => Err(failed(|origin| OutboundError::Unreadable { origin })),
+        Err(_) if connection.n_received.load(Ordering::Relaxed) == before => Err(Unanswered::NothingCame),
+        Err(_) => Err(failed(|origin| OutboundError::Closed { origin })),
+    }
+}
+
+/// Kept as it is: a connection that was closed meanwhile may have taken the first one with it.
+fn message(request: &Complete) -> http::Request<Full<Bytes>> {
     let mut message = http::Request::new(Full::new(request.body.clone()));
     *message.method_mut() = request.method.clone();
-    *message.uri_mut() = request.path.parse().ok()?;
+    *message.uri_mut() = request.uri.clone();
     *message.headers_mut() = request.headers.clone();
-    Some(message)
+    message
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use domain::secret::Secret;
 use domain::time::Moment;
 use http::header::{HeaderName, HeaderValue};
@@ -11,7 +12,7 @@ use http::uri::PathAndQuery;
 use url::{Host, Url};
 
 use crate::address;
-use crate::client::{Request, Response, Shared};
+use crate::client::{Complete, Request, Response, Shared};
 use crate::error::OutboundError;
 use crate::pool::{Pool, PoolStats};
 
@@ -252,26 +253,23 @@ impl Origin {
     }
 
     /// Adds what the origin knows: the whole path, the host and the secret, which nothing in `request` overrides.
-    fn complete(&self, mut request: Request) -> Result<Request, OutboundError> {
-        let malformed = || OutboundError::Request { origin: self.name().to_owned() };
-        let path = format!("{}{}", self.parts.base_path, request.path);
-        if !request.path.starts_with('/') || path.parse::<PathAndQuery>().is_err() {
-            return Err(malformed());
-        }
-        request.path = path;
+    fn complete(&self, request: Request) -> Result<Complete, OutboundError> {
+        let Request { method, path, mut headers, body } = request;
+        let whole = path.starts_with('/').then(|| format!("{}{path}", self.parts.base_path));
+        let parsed = whole.and_then(|whole| PathAndQuery::from_maybe_shared(Bytes::from(whole)).ok());
+        let uri = parsed.ok_or_else(|| OutboundError::Request { origin: self.name().to_owned() })?.into();
         for name in [http::header::CONNECTION, http::header::TRANSFER_ENCODING, http::header::CONTENT_LENGTH]
         {
-            request.headers.remove(name);
+            headers.remove(name);
         }
-        request.headers.insert(http::header::HOST, self.parts.place.authority.clone());
-        request
-            .headers
+        headers.insert(http::header::HOST, self.parts.place.authority.clone());
+        headers
             .entry(http::header::USER_AGENT)
             .or_insert(HeaderValue::from_static(concat!("mainstay/", env!("CARGO_PKG_VERSION"))));
         if let Some((name, value)) = &self.parts.secret {
-            request.headers.insert(name, value.clone());
+            headers.insert(name, value.clone());
         }
-        Ok(request)
+        Ok(Complete { method, uri, headers, body })
     }
 }
 
@@ -355,7 +353,7 @@ mod tests {
             request.headers.insert(name, HeaderValue::from_static(value));
         }
         let request = origin.complete(request).expect("well-formed");
-        assert_eq!(request.path, "/v1/models?limit=1");
+        assert_eq!(request.uri, "/v1/models?limit=1");
         assert_eq!(request.headers.get("host").expect("host"), "127.0.0.1:9");
         assert_eq!(request.headers.get("authorization").expect("secret"), "Bearer sk-live");
         assert!(!format!("{request:?}").contains("sk-live"));

@@ -1,10 +1,12 @@
 //! What rows and JSON columns hold, apart from the domain types: one conversion in each direction.
 //!
-//! `names` (enums as stable text), `interaction` (the row of a turn), `parts` (its JSON columns), `attempt` (the row of a call),
+//! `names` (enums as stable text), `interaction` (the row of a turn), `json` (its JSON columns), `parts` (what
+//! stands in them), `attempt` (the row of a call),
 //! `key` (a key's grant), `vector` (floats as bytes). Shared by all engines.
 
 pub(crate) mod attempt;
 pub(crate) mod interaction;
+pub(crate) mod json;
 pub(crate) mod key;
 pub(crate) mod names;
 pub(crate) mod parts;

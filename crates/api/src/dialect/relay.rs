@@ -14,7 +14,7 @@ use domain::id::KeyId;
 use domain::model::{Assured, Route};
 use futures_util::future::{Either, select};
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pipeline::parts::Pipeline;
 use pipeline::relay::{Answer, Passed, Refused, RelayTurn, Relaying};
 use pipeline::turn::Recorded;
@@ -102,7 +102,7 @@ pub(super) async fn respond(door: Door, asked: Asked) -> Result<Response, Refusa
             }
         }
     };
-    put(&mut response, "x-mainstay-interaction", interaction.as_str());
+    put(response.headers_mut(), INTERACTION, interaction.as_str());
     Ok(response)
 }
 
@@ -167,14 +167,16 @@ fn whole_or_begun(
     let Relaying { tier, model_used, attempt, standing, cache, answer } = relaying;
     let mut response = match answer {
         Answer::Whole(whole) => {
-            let json = HeaderValue::from_static("application/json");
-            let mut response = ([(header::CONTENT_TYPE, json)], Body::from(whole.bytes)).into_response();
+            let mut response = Response::new(Body::from(whole.bytes));
+            let headers = response.headers_mut();
+            headers.reserve(HEADERS);
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             if let Some(amount) = whole.cost.amount() {
-                put(&mut response, "x-mainstay-cost-usd", &amount.usd());
+                put(headers, COST_USD, &amount.usd());
             }
-            put(&mut response, "x-mainstay-cost-basis", whole.cost.basis());
+            headers.insert(COST_BASIS, HeaderValue::from_static(whole.cost.basis()));
             if whole.recorded == Recorded::No {
-                put(&mut response, "x-mainstay-recorded", "no");
+                headers.insert(RECORDED, HeaderValue::from_static("no"));
             }
             response
         }
@@ -190,15 +192,27 @@ fn whole_or_begun(
     if let Some(told) = cache {
         cached::put(response.headers_mut(), told);
     }
-    put(&mut response, "x-mainstay-model", &model_used);
-    put(&mut response, "x-mainstay-tier", tier.name());
-    put(&mut response, "x-mainstay-attempt", &attempt.to_string());
+    let headers = response.headers_mut();
+    put(headers, MODEL, &model_used);
+    headers.insert(TIER, HeaderValue::from_static(tier.name()));
+    headers.insert(ATTEMPT, HeaderValue::from(attempt));
     response
 }
 
-fn put(response: &mut Response, name: &'static str, value: &str) {
+/// What is told of an answer, and of who gave it.
+const INTERACTION: HeaderName = HeaderName::from_static("x-mainstay-interaction");
+const COST_USD: HeaderName = HeaderName::from_static("x-mainstay-cost-usd");
+const COST_BASIS: HeaderName = HeaderName::from_static("x-mainstay-cost-basis");
+const RECORDED: HeaderName = HeaderName::from_static("x-mainstay-recorded");
+const MODEL: HeaderName = HeaderName::from_static("x-mainstay-model");
+const TIER: HeaderName = HeaderName::from_static("x-mainstay-tier");
+const ATTEMPT: HeaderName = HeaderName::from_static("x-mainstay-attempt");
+/// So many a reply has, with its limits: room for them is made once.
+const HEADERS: usize = 16;
+
+fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     // Names in configuration may hold any character: one that no header can carry is left out.
     if let Ok(value) = HeaderValue::from_str(value) {
-        response.headers_mut().insert(HeaderName::from_static(name), value);
+        headers.insert(name, value);
     }
 }

@@ -142,7 +142,10 @@ pub(super) fn content_hash(text: &str) -> ContentHash {
 /// A digest as text.
 pub(crate) fn hash_of(digest: &[u8]) -> ContentHash {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().map_or('0', char::from);
-    let text: String = digest.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
-    ContentHash::new(text)
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+    let mut text = vec![0; 2 * digest.len()];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(digest) {
+        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+    }
+    ContentHash::new(std::str::from_utf8(&text).unwrap_or_default())
 }

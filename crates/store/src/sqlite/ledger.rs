@@ -4,7 +4,7 @@ use domain::interaction::{Attempt, Interaction};
 use domain::ledger::{Entry, Page};
 use domain::token::{TokenCount, Usage};
 use rusqlite::types::Value;
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::{CachedStatement, Connection, Row, Transaction, params};
 
 use super::connection::Failure;
 use super::listing::Listing;
@@ -20,46 +20,51 @@ const INSERT: &str = "INSERT INTO attempts (
     ?24, ?25, ?26
 )";
 
-/// Writes the calls of a turn whose own row is new.
-pub(super) fn write(connection: &Connection, interaction: &Interaction) -> Result<(), Failure> {
-    if interaction.attempts.is_empty() {
-        return Ok(());
+/// What writes the calls of turns.
+pub(super) struct Writing<'c>(CachedStatement<'c>);
+
+impl<'c> Writing<'c> {
+    pub(super) fn to(connection: &'c Connection) -> Result<Self, Failure> {
+        Ok(Self(connection.prepare_cached(INSERT)?))
     }
-    let mut insert = connection.prepare_cached(INSERT)?;
-    for attempt in &interaction.attempts {
-        let used = attempt.usage.or(attempt.estimate);
-        let cost = attempt.cost.amount().map(domain::money::Amount::parts);
-        let (saved, saved_rest) = attempt.saved.parts();
-        insert.execute(params![
-            interaction.created.0,
-            interaction.id.as_str(),
-            attempt.n,
-            interaction.asker.tenant.as_str(),
-            interaction.asker.key.as_str(),
-            interaction.agent.name.as_str(),
-            attempt.tier.name(),
-            attempt.target.as_str(),
-            attempt.model.as_str(),
-            micros(attempt.started),
-            micros(attempt.latency),
-            attempt.first_token.map(micros),
-            attempt.result.name(),
-            attempt.usage.is_none() && attempt.estimate.is_some(),
-            used.map(|used| used.input.0),
-            used.map(|used| used.output.0),
-            used.map(|used| used.cached_input.0),
-            used.map(|used| used.cache_write_input.0),
-            used.map(|used| used.cache_write_hour_input.0),
-            used.map(|used| used.reasoning_output.0),
-            attempt.prices.as_ref().map(domain::price::PriceVersion::as_str),
-            cost.map(|(nanos, _)| nanos.0),
-            cost.map_or(0, |(_, rest)| rest),
-            attempt.chosen.map(domain::interaction::Chosen::name),
-            saved.0,
-            saved_rest,
-        ])?;
+
+    /// Writes the calls of a turn whose own row is new.
+    pub(super) fn write(&mut self, interaction: &Interaction) -> Result<(), Failure> {
+        for attempt in &interaction.attempts {
+            let used = attempt.usage.or(attempt.estimate);
+            let cost = attempt.cost.amount().map(domain::money::Amount::parts);
+            let (saved, saved_rest) = attempt.saved.parts();
+            self.0.execute(params![
+                interaction.created.0,
+                interaction.id.as_str(),
+                attempt.n,
+                interaction.asker.tenant.as_str(),
+                interaction.asker.key.as_str(),
+                interaction.agent.name.as_str(),
+                attempt.tier.name(),
+                attempt.target.as_str(),
+                attempt.model.as_str(),
+                micros(attempt.started),
+                micros(attempt.latency),
+                attempt.first_token.map(micros),
+                attempt.result.name(),
+                attempt.usage.is_none() && attempt.estimate.is_some(),
+                used.map(|used| used.input.0),
+                used.map(|used| used.output.0),
+                used.map(|used| used.cached_input.0),
+                used.map(|used| used.cache_write_input.0),
+                used.map(|used| used.cache_write_hour_input.0),
+                used.map(|used| used.reasoning_output.0),
+                attempt.prices.as_ref().map(domain::price::PriceVersion::as_str),
+                cost.map(|(nanos, _)| nanos.0),
+                cost.map_or(0, |(_, rest)| rest),
+                attempt.chosen.map(domain::interaction::Chosen::name),
+                saved.0,
+                saved_rest,
+            ])?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// The calls of a turn, in their order.

@@ -1,5 +1,6 @@
 //! The port `Records`.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use domain::feedback::{Feedback, FeedbackFilter};
@@ -13,8 +14,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::connection::Failure;
 use super::listing::Listing;
+use super::turns::Writing;
 use super::{Store, ledger, turns};
-use crate::stored::interaction::InteractionRow;
+use crate::stored::json::JsonColumns;
 use crate::stored::{integer, names};
 
 /// Rows that one expiry transaction touches at most, so that turns are not kept waiting.
@@ -25,21 +27,16 @@ const RECORD_MAX: usize = 256;
 impl Records for Store {
     fn record(&self, turn: FinishedTurn) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            // JSON is made here: the writer thread only writes.
-            let row = InteractionRow::from(&turn.interaction);
-            self.write(move |connection| turns::write(connection, &row, &turn)).await
+            let json = JsonColumns::from(&turn.interaction);
+            self.write(move |connection| Writing::to(connection)?.write(&turn, &json)).await
         })
     }
 
     fn record_all(&self, turns: Vec<FinishedTurn>) -> BoxFuture<'_, Vec<(InteractionId, StoreError)>> {
         Box::pin(async move {
-            let mut turns = turns.into_iter().peekable();
-            let mut batches = Vec::new();
-            while turns.peek().is_some() {
-                let batch = turns.by_ref().take(RECORD_MAX);
-                let batch = batch.map(|turn| (InteractionRow::from(&turn.interaction), turn)).collect();
-                batches.push(self.record_batch(batch));
-            }
+            let all = Arc::new(Turns::from(turns));
+            let batches = (0..all.json.len()).step_by(RECORD_MAX).map(|first| self.record_batch(&all, first));
+            let batches: Vec<_> = batches.collect();
             // All of them are queued before the first is done: what is written later comes behind them.
             join_all(batches).await.into_iter().flatten().collect()
         })
@@ -129,31 +126,54 @@ impl Records for Store {
     }
 }
 
+/// Turns on their way to disk, and what of each is JSON.
+struct Turns {
+    finished: Vec<FinishedTurn>,
+    json: Vec<JsonColumns>,
+}
+
+impl From<Vec<FinishedTurn>> for Turns {
+    fn from(finished: Vec<FinishedTurn>) -> Self {
+        let json = finished.iter().map(|turn| JsonColumns::from(&turn.interaction)).collect();
+        Self { finished, json }
+    }
+}
+
 impl Store {
-    /// Writes `batch` at once; when that fails, each by itself, so that one turn does not spoil the others'.
-    async fn record_batch(
+    /// Writes what of `turns` begins at `first`, [`RECORD_MAX`] of them, at once; when that fails, each by itself, so that
+    /// one turn does not spoil the others'.
+    fn record_batch(
         &self,
-        batch: Arc<[(InteractionRow, FinishedTurn)]>,
-    ) -> Vec<(InteractionId, StoreError)> {
-        let all = Arc::clone(&batch);
-        let write = move |connection: &Connection| {
-            all.iter().try_for_each(|(row, turn)| turns::write(connection, row, turn))
-        };
-        if self.write(write).await.is_ok() {
-            return Vec::new();
-        }
-        let singly = (0..batch.len()).map(|index| {
-            let batch = Arc::clone(&batch);
-            async move {
-                let id = batch.get(index).map(|(_, turn)| turn.interaction.id.clone())?;
-                let write = move |connection: &Connection| match batch.get(index) {
-                    Some((row, turn)) => turns::write(connection, row, turn),
-                    None => Ok(()),
-                };
-                self.write(write).await.err().map(|error| (id, error))
+        turns: &Arc<Turns>,
+        first: usize,
+    ) -> impl Future<Output = Vec<(InteractionId, StoreError)>> {
+        let batch = first..turns.json.len().min(first + RECORD_MAX);
+        let writing = self.write_turns(turns, batch.clone());
+        async move {
+            if writing.await.is_ok() {
+                return Vec::new();
             }
-        });
-        join_all(singly).await.into_iter().flatten().collect()
+            let singly = batch.map(|index| async move {
+                let id = turns.finished.get(index).map(|turn| turn.interaction.id.clone())?;
+                let written = self.write_turns(turns, index..index + 1).await;
+                written.err().map(|error| (id, error))
+            });
+            join_all(singly).await.into_iter().flatten().collect()
+        }
+    }
+
+    fn write_turns(
+        &self,
+        turns: &Arc<Turns>,
+        which: Range<usize>,
+    ) -> impl Future<Output = Result<(), StoreError>> {
+        let turns = Arc::clone(turns);
+        self.write(move |connection| {
+            let mut writing = Writing::to(connection)?;
+            let finished = turns.finished.get(which.clone()).unwrap_or_default();
+            let json = turns.json.get(which).unwrap_or_default();
+            finished.iter().zip(json).try_for_each(|(turn, json)| writing.write(turn, json))
+        })
     }
 }
 

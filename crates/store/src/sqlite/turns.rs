@@ -1,13 +1,17 @@
 //! The rows of a finished turn: interaction, session, messages and case; those of its calls are in `ledger`.
 
 use domain::agent::Retention;
+use domain::id::{CaseId, ContentHash, SessionId};
 use domain::interaction::{FinishedTurn, Interaction};
+use domain::model::Tier;
 use domain::session::SessionTurn;
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::{CachedStatement, Connection, Row, Statement, Transaction, params};
 
 use super::connection::Failure;
 use super::ledger;
 use crate::stored::interaction::{InteractionRow, finished};
+use crate::stored::json::{JsonColumns, keeps_texts};
+use crate::stored::micros;
 
 pub(crate) const SELECT: &str = "SELECT * FROM interactions";
 
@@ -34,31 +38,46 @@ const UPSERT_SESSION: &str = "INSERT INTO sessions
         clarifications = excluded.clarifications
     WHERE tenant = excluded.tenant AND (user_id IS NULL OR user_id IS excluded.user_id)";
 
-/// Writes all of a turn, or nothing when its interaction is there already.
-pub(crate) fn write(
-    connection: &Connection,
-    row: &InteractionRow,
-    turn: &FinishedTurn,
-) -> Result<(), Failure> {
-    if !insert(connection, row)? {
-        return Ok(());
+/// What writes turns, one after the other: statements are looked up once for all of them.
+pub(crate) struct Writing<'c> {
+    connection: &'c Connection,
+    insert: CachedStatement<'c>,
+    calls: ledger::Writing<'c>,
+}
+
+impl<'c> Writing<'c> {
+    pub(crate) fn to(connection: &'c Connection) -> Result<Self, Failure> {
+        let (insert, calls) = (connection.prepare_cached(INSERT)?, ledger::Writing::to(connection)?);
+        Ok(Self { connection, insert, calls })
     }
-    let interaction = &turn.interaction;
-    ledger::write(connection, interaction)?;
-    if let Some(session) = &turn.session
-        && !is_answered(connection, session)?
-    {
-        write_session(connection, session, interaction)?;
+
+    /// Writes all of a turn, or nothing when its interaction is there already.
+    pub(crate) fn write(&mut self, turn: &FinishedTurn, json: &JsonColumns) -> Result<(), Failure> {
+        let (connection, interaction) = (self.connection, &turn.interaction);
+        if !insert(&mut self.insert, interaction, json)? {
+            return Ok(());
+        }
+        self.calls.write(interaction)?;
+        if let Some(session) = &turn.session
+            && !is_answered(connection, session)?
+        {
+            write_session(connection, session, interaction)?;
+        }
+        if let Some(case) = &interaction.case {
+            connection
+                .prepare_cached(
+                    "INSERT INTO cases (id, interaction, session, opened, state)
+                     VALUES (?1, ?2, ?3, ?4, 'open') ON CONFLICT (id) DO NOTHING",
+                )?
+                .execute(params![
+                    case.as_str(),
+                    interaction.id.as_str(),
+                    interaction.session.as_ref().map(SessionId::as_str),
+                    finished(interaction).0
+                ])?;
+        }
+        Ok(())
     }
-    if let Some(case) = &interaction.case {
-        connection
-            .prepare_cached(
-                "INSERT INTO cases (id, interaction, session, opened, state)
-                 VALUES (?1, ?2, ?3, ?4, 'open') ON CONFLICT (id) DO NOTHING",
-            )?
-            .execute(params![case.as_str(), row.id, row.session, finished(interaction).0])?;
-    }
-    Ok(())
 }
 
 /// Whether another turn already answered this message: then the conversation holds it once.
@@ -112,40 +131,50 @@ fn write_session(
 }
 
 /// Whether the row is new.
-fn insert(connection: &Connection, row: &InteractionRow) -> Result<bool, Failure> {
-    let n_inserted = connection.prepare_cached(INSERT)?.execute(params![
-        row.id,
-        row.session,
-        row.user_id,
-        row.door,
-        row.agent,
-        row.agent_version,
-        row.snapshot,
-        row.created,
-        row.latency,
-        row.question,
-        row.question_hash,
-        row.response,
-        row.response_hash,
-        row.outcome,
-        row.tier,
-        row.model_used,
-        row.attempt,
-        row.intent,
-        row.guardrail_action,
-        row.findings,
-        row.quality,
-        row.quality_reasons,
-        row.citations,
-        row.citation_texts,
-        row.steps,
-        row.case_id,
-        row.metadata,
-        row.retention,
-        row.retention_ttl,
-        row.expires,
-        row.tenant,
-        row.key,
+fn insert(
+    statement: &mut Statement<'_>,
+    interaction: &Interaction,
+    json: &JsonColumns,
+) -> Result<bool, Failure> {
+    let Interaction { asker, agent, guardrail, retention, .. } = interaction;
+    let keeps = keeps_texts(interaction);
+    let (retention_ttl, expires) = match retention {
+        Retention::Session(ttl) => (Some(micros(*ttl)), Some(finished(interaction).after(*ttl).0)),
+        Retention::None | Retention::Record => (None, None),
+    };
+    let n_inserted = statement.execute(params![
+        interaction.id.as_str(),
+        interaction.session.as_ref().map(SessionId::as_str),
+        interaction.user_id,
+        interaction.door.name(),
+        agent.name.as_str(),
+        agent.version,
+        interaction.snapshot.as_str(),
+        interaction.created.0,
+        micros(interaction.latency),
+        interaction.question.as_ref().filter(|_| keeps),
+        interaction.question_hash.as_ref().map(ContentHash::as_str),
+        interaction.response.as_ref().filter(|_| keeps),
+        interaction.response_hash.as_str(),
+        interaction.outcome.name(),
+        interaction.tier.map(Tier::name),
+        interaction.model_used,
+        interaction.attempt,
+        json.intent,
+        guardrail.action.name(),
+        json.findings,
+        json.quality,
+        json.quality_reasons,
+        json.citations,
+        json.citation_texts,
+        json.steps,
+        interaction.case.as_ref().map(CaseId::as_str),
+        interaction.metadata.as_ref().filter(|_| keeps),
+        retention.name(),
+        retention_ttl,
+        expires,
+        asker.tenant.as_str(),
+        asker.key.as_str(),
     ])?;
     Ok(n_inserted == 1)
 }
@@ -190,6 +219,5 @@ pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<InteractionRow> {
         metadata: row.get("metadata")?,
         retention: row.get("retention")?,
         retention_ttl: row.get("retention_ttl")?,
-        expires: row.get("expires")?,
     })
 }

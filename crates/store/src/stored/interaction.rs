@@ -1,4 +1,4 @@
-//! The row of an interaction, and the rule of what is not kept.
+//! The row of an interaction, as it is read.
 
 use domain::agent::{AgentVersion, Retention};
 use domain::document::Citation;
@@ -7,10 +7,8 @@ use domain::principal::Asker;
 use domain::time::Timestamp;
 use domain::token::Usage;
 
-use super::parts::{
-    StoredCitation, StoredFinding, StoredIntent, StoredQuality, StoredStep, from_json, to_json,
-};
-use super::{Unreadable, duration, micros, names};
+use super::parts::{StoredCitation, StoredFinding, StoredIntent, StoredQuality, StoredStep, from_json};
+use super::{Unreadable, duration, names};
 
 /// One row of `interactions`, column by column.
 #[derive(Debug)]
@@ -46,94 +44,11 @@ pub(crate) struct InteractionRow {
     pub(crate) metadata: Option<String>,
     pub(crate) retention: String,
     pub(crate) retention_ttl: Option<i64>,
-    pub(crate) expires: Option<i64>,
 }
 
 /// When the turn was over.
 pub(crate) fn finished(interaction: &Interaction) -> Timestamp {
     interaction.created.after(interaction.latency)
-}
-
-/// What is written in the place of texts.
-struct Texts {
-    question: Option<String>,
-    response: Option<String>,
-    metadata: Option<String>,
-    citations: Option<String>,
-    reasons: Option<String>,
-}
-
-impl Texts {
-    /// The texts as they may be kept: none at all under [`Retention::None`], whatever the caller left in.
-    fn kept(interaction: &Interaction) -> Self {
-        if interaction.retention == Retention::None {
-            return Self { question: None, response: None, metadata: None, citations: None, reasons: None };
-        }
-        let citations: Vec<&str> =
-            interaction.citations.iter().map(|citation| citation.passage.text.as_str()).collect();
-        let reasons: Option<Vec<&str>> = interaction
-            .quality
-            .as_ref()
-            .map(|quality| quality.checks.iter().map(|check| check.reason.as_str()).collect());
-        Self {
-            question: interaction.question.clone(),
-            response: interaction.response.clone(),
-            metadata: interaction.metadata.clone(),
-            citations: Some(to_json(&citations)),
-            reasons: reasons.map(|reasons| to_json(&reasons)),
-        }
-    }
-}
-
-fn list<'a, D, S>(values: &'a [D]) -> String
-where
-    S: From<&'a D> + serde::Serialize,
-{
-    to_json(&values.iter().map(S::from).collect::<Vec<S>>())
-}
-
-impl From<&Interaction> for InteractionRow {
-    fn from(interaction: &Interaction) -> Self {
-        let texts = Texts::kept(interaction);
-        let (retention_ttl, expires) = match interaction.retention {
-            Retention::Session(ttl) => (Some(micros(ttl)), Some(finished(interaction).after(ttl).0)),
-            Retention::None | Retention::Record => (None, None),
-        };
-        Self {
-            id: interaction.id.as_str().to_owned(),
-            session: interaction.session.as_ref().map(|id| id.as_str().to_owned()),
-            tenant: interaction.asker.tenant.as_str().to_owned(),
-            key: interaction.asker.key.as_str().to_owned(),
-            user_id: interaction.user_id.clone(),
-            door: interaction.door.name().to_owned(),
-            agent: interaction.agent.name.as_str().to_owned(),
-            agent_version: interaction.agent.version.clone(),
-            snapshot: interaction.snapshot.as_str().to_owned(),
-            created: interaction.created.0,
-            latency: micros(interaction.latency),
-            question: texts.question,
-            question_hash: interaction.question_hash.as_ref().map(|hash| hash.as_str().to_owned()),
-            response: texts.response,
-            response_hash: interaction.response_hash.as_str().to_owned(),
-            outcome: interaction.outcome.name().to_owned(),
-            tier: interaction.tier.map(|tier| tier.name().to_owned()),
-            model_used: interaction.model_used.clone(),
-            attempt: interaction.attempt,
-            intent: interaction.intent.as_ref().map(|intent| to_json(&StoredIntent::from(intent))),
-            guardrail_action: interaction.guardrail.action.name().to_owned(),
-            findings: list::<Finding, StoredFinding>(&interaction.guardrail.findings),
-            quality: interaction.quality.as_ref().map(|quality| to_json(&StoredQuality::from(quality))),
-            quality_reasons: texts.reasons,
-            citations: list::<Citation, StoredCitation>(&interaction.citations),
-            citation_texts: texts.citations,
-            steps: list::<StepRecord, StoredStep>(&interaction.steps),
-            case_id: interaction.case.as_ref().map(|id| id.as_str().to_owned()),
-            metadata: texts.metadata,
-            retention: interaction.retention.name().to_owned(),
-            retention_ttl,
-            expires,
-        }
-    }
 }
 
 impl InteractionRow {
