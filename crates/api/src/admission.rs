@@ -20,8 +20,8 @@ use crate::credential;
 use crate::doors::Guard;
 use crate::local;
 use crate::problem::Problem;
-use crate::router::Api;
 use crate::serve::Peer;
+use crate::server::Api;
 
 /// What every request passes first.
 pub(crate) struct Admission {

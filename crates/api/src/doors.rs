@@ -13,7 +13,7 @@ use axum::handler::Handler;
 use axum::response::Response;
 use http::Method;
 
-use crate::router::Api;
+use crate::server::Api;
 use crate::{admin, anthropic, bedrock, health, metrics, native, openai, openapi};
 
 /// What it takes to pass.

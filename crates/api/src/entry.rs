@@ -20,8 +20,8 @@ use crate::doors;
 use crate::finding::{Doors, Found};
 use crate::limits;
 use crate::problem::Problem;
-use crate::router::Api;
 use crate::serve::{Answer, Peer};
+use crate::server::Api;
 use crate::stopping;
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");

@@ -11,7 +11,7 @@ use matchit::Router;
 use crate::doors::{Door, Guard};
 use crate::path::Sent;
 use crate::problem::Problem;
-use crate::router::Api;
+use crate::server::Api;
 
 /// All doors, by their paths.
 pub(crate) struct Doors(Router<Place>);

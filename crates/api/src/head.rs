@@ -18,7 +18,7 @@ use crate::body::read_json;
 use crate::cached;
 use crate::caller::Caller;
 use crate::problem::Problem;
-use crate::router::Api;
+use crate::server::Api;
 
 /// Where it came, who sent it, and its headers.
 pub(crate) struct Head {

@@ -11,7 +11,7 @@ use http::StatusCode;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::router::Api;
+use crate::server::Api;
 
 /// A part of the server, as it is now.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]

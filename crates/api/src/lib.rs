@@ -1,6 +1,6 @@
 //! HTTP in and out; the only place that knows axum.
 //!
-//! Reading order: [`router`] (settings, and what handlers need), `doors` (which path does what, and who may), [`entry`]
+//! Reading order: [`server`] (settings, and what handlers need), `doors` (which path does what, and who may), [`entry`]
 //! (what comes before any handler), `finding` (which door a request is for), `admission` (who is let in: `local`,
 //! `credential`, `client_address`, [`cors`]), `caller` (who asks), `head` (a request without its body), `allowed` (what it
 //! may use), `limits` (what limits say), `body` (JSON in), `path` and `parameters` (what else a request says), `native`
@@ -37,7 +37,7 @@ mod path;
 
 pub use native::reply::body as reply_body;
 pub mod problem;
-pub mod router;
 pub mod serve;
+pub mod server;
 pub mod stopping;
 mod stream;

@@ -27,7 +27,7 @@ use resilience::shedding::Gate;
 use routing::TargetHealth;
 
 use crate::problem::Problem;
-use crate::router::Api;
+use crate::server::Api;
 
 mod load;
 mod text;

@@ -20,7 +20,7 @@ use crate::keep_alive::KeepAlive;
 use crate::limits;
 use crate::native::reply;
 use crate::problem::Problem;
-use crate::router::Api;
+use crate::server::Api;
 
 /// Events a slow client may be behind; then the turn waits.
 const EVENTS_MAX: usize = 64;

@@ -44,7 +44,7 @@ pub(crate) struct Config {
     schema: u32,
     /// Where and how the server listens.
     #[serde(default)]
-    pub(crate) server: api::router::Config,
+    pub(crate) server: api::server::Config,
     /// Who may ask.
     #[serde(default)]
     pub(crate) auth: access::Config,

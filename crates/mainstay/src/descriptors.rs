@@ -26,7 +26,7 @@ pub(crate) fn connections_max(n_files: u64, wanted: usize) -> usize {
     }
     let told =
         format!("{n_files} open files are allowed: at most {allowed} connections at once, not {wanted}");
-    if wanted == api::router::Config::default().connections_max {
+    if wanted == api::server::Config::default().connections_max {
         tracing::info!("{told}");
     } else {
         tracing::warn!(

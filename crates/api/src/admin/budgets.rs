@@ -12,7 +12,7 @@ use crate::head::Head;
 use crate::native::reply::milliseconds;
 use crate::path::Path;
 use crate::problem::Problem;
-use crate::router::Api;
+use crate::server::Api;
 
 type AtLevel = Path<(String, String)>;
 

@@ -25,7 +25,7 @@ use serde_json::value::RawValue;
 use crate::head::Head;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
-use crate::router::Api;
+use crate::server::Api;
 
 /// Entries read from the store at once: as many as are summed in well under a millisecond.
 const PAGE: usize = 1_000;

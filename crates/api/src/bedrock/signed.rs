@@ -17,7 +17,7 @@ use wire::bedrock::exception::Exception;
 use crate::body::read_any_bytes;
 use crate::dialect::refusal::{Class, Refusal};
 use crate::problem::Problem;
-use crate::router::Api;
+use crate::server::Api;
 
 /// Who was proven to have signed the request.
 #[derive(Debug, Clone)]

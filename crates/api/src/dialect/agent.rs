@@ -33,7 +33,7 @@ use crate::dialect::refusal::Refusal;
 use crate::limits;
 use crate::native::reply::{self, new_interaction_id};
 use crate::native::text;
-use crate::router::Api;
+use crate::server::Api;
 use crate::stream::{self, Format};
 
 /// What a request for an agent needs beside itself.

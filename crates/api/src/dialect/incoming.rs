@@ -13,7 +13,7 @@ use crate::dialect::manner::Manner;
 use crate::dialect::refusal::Refusal;
 use crate::head::Head;
 use crate::problem::Problem;
-use crate::router::Api;
+use crate::server::Api;
 
 /// A request, whole.
 pub(crate) struct Incoming {

@@ -31,7 +31,7 @@ use crate::dialect::refusal::Refusal;
 use crate::keep_alive::KeepAlive;
 use crate::limits;
 use crate::native::reply::new_interaction_id;
-use crate::router::Api;
+use crate::server::Api;
 
 /// What a relayed request needs beside itself.
 pub(super) struct Door {

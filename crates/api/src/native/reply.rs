@@ -20,7 +20,7 @@ use crate::cached;
 use crate::head::{Head, Terms};
 use crate::limits;
 use crate::problem::{Problem, whole_seconds};
-use crate::router::Api;
+use crate::server::Api;
 use crate::stream;
 
 pub(crate) fn new_interaction_id(api: &Api) -> InteractionId {

@@ -10,8 +10,8 @@ use anyhow::{Context, bail};
 use api::entry::Front;
 use api::health::Startup;
 use api::metrics::Metrics;
-use api::router::Api;
 use api::serve::{Listener, Reach};
+use api::server::Api;
 use api::stopping::Stop;
 use clap::Args;
 use domain::ports::Clock;
@@ -130,7 +130,7 @@ async fn close(assembly: &Arc<Assembly>) {
 }
 
 /// The settings with what the command line and the machine say.
-fn chosen(options: &Options, mut server: api::router::Config) -> api::router::Config {
+fn chosen(options: &Options, mut server: api::server::Config) -> api::server::Config {
     if let Some(listen) = &options.listen {
         server.listen.clone_from(listen);
     }
@@ -146,7 +146,7 @@ struct Ports {
 }
 
 /// With TLS and no port of its own for it, the one port speaks TLS: nothing is left open unencrypted by oversight.
-fn open(server: &api::router::Config, reach: Reach) -> anyhow::Result<Ports> {
+fn open(server: &api::server::Config, reach: Reach) -> anyhow::Result<Ports> {
     let mut ports = Ports { listeners: Vec::new(), urls: Vec::new(), certificates: None };
     if server.tls.as_ref().is_none_or(|tls| tls.listen.is_some()) {
         let listener = api::serve::bind(&server.listen, reach)?;
@@ -188,7 +188,7 @@ fn reach(
     auth: &access::Config,
     storage: &str,
     data: &Path,
-    server: &api::router::Config,
+    server: &api::server::Config,
 ) -> anyhow::Result<Reach> {
     let listens = [Some(&server.listen), server.tls.as_ref().and_then(|tls| tls.listen.as_ref())];
     let is_home =

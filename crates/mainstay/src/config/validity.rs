@@ -53,7 +53,7 @@ pub(super) fn check(config: &Config, layers: &Layers<'_>) -> Result<(), Problems
     if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
 }
 
-fn server(server: &api::router::Config) -> Vec<Finding<'static>> {
+fn server(server: &api::server::Config) -> Vec<Finding<'static>> {
     let listen = api::serve::address(&server.listen).err().map(|error| ("listen", error.to_string()));
     let times = [
         ("request_timeout", server.request_timeout),
@@ -79,7 +79,7 @@ fn server(server: &api::router::Config) -> Vec<Finding<'static>> {
 }
 
 /// Lists whose entries are read by `api`.
-fn lists(server: &api::router::Config) -> Vec<(&'static str, String)> {
+fn lists(server: &api::server::Config) -> Vec<(&'static str, String)> {
     let proxies = server.trusted_proxies.iter().filter_map(|proxy| {
         let error = Network::parse(proxy).err()?;
         Some(("trusted_proxies", format!("[server] trusted_proxies: `{proxy}`: {error}")))
