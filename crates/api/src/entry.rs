@@ -145,8 +145,8 @@ impl Front {
 }
 
 impl Answer for Front {
-    fn answer(self: Arc<Self>, request: Request, peer: Peer) -> impl Future<Output = Response> + Send {
-        async move { self.reply(request, Some(peer)).await }
+    async fn answer(self: Arc<Self>, request: Request, peer: Peer) -> Response {
+        self.reply(request, Some(peer)).await
     }
 }
 
