@@ -1,6 +1,10 @@
 //! Requests as the stock SDKs of Python send them (openai 3.54.0, anthropic 2.12.0, boto3; captured 2026-11-22 on
-//! loopback), and streams in the form that the providers document, with fields, blocks and events of the future: passed
-//! on, all of it keeps its bytes but for what was asked to change.
+//! loopback), and streams with fields, blocks and events of the future: passed on, all of it keeps its bytes but for what was
+//! asked to change.
+//!
+//! The streams follow the example with a web search at <https://platform.claude.com/docs/en/build-with-claude/streaming>
+//! and the events of <https://developers.openai.com/api/docs/guides/streaming-responses> (read 2026-11-22); the types of
+//! the same SDKs, which are made of the providers' specifications, accept every frame that is not of the future.
 
 use bytes::Bytes;
 use domain::chat::{Delivery, Dialect, Relayed, Tools};
