@@ -33,7 +33,7 @@ use Permission::{
 };
 
 impl Permission {
-    /// All, for tests.
+    /// All.
     pub const ALL: [Self; 10] = [
         Ask,
         GiveFeedback,

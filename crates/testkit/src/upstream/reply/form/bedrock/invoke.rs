@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::{Converse, Frames, exception, frames, frames_of, is_streamed, said, text, words};
+use super::{Converse, Frames, exception, frames, frames_of, is_streamed, said, text};
 use crate::upstream::reply::form::{Asked, Form, messages};
 use crate::upstream::reply::raw::with_bad_byte;
 use crate::upstream::{FrameFault, Received};
@@ -113,12 +113,7 @@ impl Form for Invoke {
     }
 
     fn error(&self, status: u16, body: &str) -> String {
-        match serde_json::from_str::<Value>(body) {
-            Ok(found) if found.get("error").is_some() => {
-                json!({ "message": words(status, &found) }).to_string()
-            }
-            _ => body.to_owned(),
-        }
+        Converse.error(status, body)
     }
 
     fn error_fields(&self, status: u16, _: &str) -> String {
