@@ -53,6 +53,30 @@ pub struct Turn {
 }
 
 impl Turn {
+    /// A turn that says nothing yet: of the default agent, without a conversation, as urgent as a person's, processed
+    /// anywhere.
+    #[must_use]
+    pub fn new(interaction: InteractionId, door: Door, principal: Arc<Principal>, deadline: Moment) -> Self {
+        Self {
+            interaction,
+            principal,
+            door,
+            text: String::new(),
+            agent: None,
+            session: None,
+            user_id: None,
+            message_id: None,
+            metadata: None,
+            max_tokens: None,
+            temperature: None,
+            deadline,
+            residency: Residency::Anywhere,
+            class: Class::default(),
+            watcher: None,
+            cache: Wish::Default,
+        }
+    }
+
     /// When whatever is asked must have answered, so that the static reply is still in time.
     pub(crate) fn models_due(&self) -> Moment {
         Moment(self.deadline.0.saturating_sub(DEGRADED_RESERVE))

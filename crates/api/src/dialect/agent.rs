@@ -114,23 +114,18 @@ fn turn(door: &Door, (asked, conversation): (&Asked, Conversation)) -> Result<Tu
     if said.len() > door.api.config.body_bytes_max {
         return Err(Refusal::field("messages", "the last message of the user is too long"));
     }
+    let principal = Arc::clone(&door.caller.principal);
+    let interaction = new_interaction_id(&door.api);
     Ok(Turn {
-        interaction: new_interaction_id(&door.api),
-        principal: Arc::clone(&door.caller.principal),
-        door: interaction::Door::Generate,
         text: text::non_empty("messages", said)?,
         agent: Some(door.serving.loaded.agent.version.name.clone()),
-        session: None,
-        user_id: None,
-        message_id: None,
-        metadata: None,
         max_tokens: sampling.max_tokens,
         temperature: sampling.temperature.map(wire::texts::narrowed),
-        deadline: asked.terms.deadline,
         residency: asked.terms.residency.clone(),
         class: asked.terms.class,
         watcher: door.caller.watched(Operation::InvokeAgent, asked.relayed.delivery),
         cache: asked.terms.cache,
+        ..Turn::new(interaction, interaction::Door::Generate, principal, asked.terms.deadline)
     })
 }
 

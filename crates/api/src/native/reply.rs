@@ -30,24 +30,9 @@ pub(crate) fn new_interaction_id(api: &Api) -> InteractionId {
 /// A turn of the caller's, on its terms, that says nothing yet.
 pub(super) fn turn(head: &Head, terms: Terms, door: Door) -> Turn {
     let Terms { deadline, class, residency, cache } = terms;
-    Turn {
-        interaction: new_interaction_id(&head.api),
-        principal: Arc::clone(&head.caller.principal),
-        door,
-        text: String::new(),
-        agent: None,
-        session: None,
-        user_id: None,
-        message_id: None,
-        metadata: None,
-        max_tokens: None,
-        temperature: None,
-        deadline,
-        residency,
-        class,
-        watcher: head.caller.watched(Operation::InvokeAgent, delivery(&head.headers)),
-        cache,
-    }
+    let (interaction, principal) = (new_interaction_id(&head.api), Arc::clone(&head.caller.principal));
+    let watcher = head.caller.watched(Operation::InvokeAgent, delivery(&head.headers));
+    Turn { residency, class, watcher, cache, ..Turn::new(interaction, door, principal, deadline) }
 }
 
 /// Runs the turn to its reply, streamed when the caller accepts event streams.

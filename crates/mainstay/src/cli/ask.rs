@@ -10,11 +10,10 @@ use domain::id::{AgentName, InteractionId, prefixed};
 use domain::interaction::Door;
 use domain::ports::{Clock, Ids};
 use domain::principal::Principal;
-use domain::residency::Residency;
 use indicatif::ProgressBar;
 use pipeline::listener::{Event, Listener, StepState};
 use pipeline::turn::Turn;
-use resilience::shedding::{Class, Gate};
+use resilience::shedding::Gate;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -155,23 +154,12 @@ async fn ask_here(options: &Options, clock: Arc<SystemClock>, screen: &mut Scree
             () = clock.sleep(Duration::from_millis(200)) => screen.doing(&startup.describe()),
         }
     }
+    let interaction = InteractionId::new(prefixed("int", SystemIds::default().next_id()));
+    let deadline = clock.now().after(request_timeout);
     let turn = Turn {
-        interaction: InteractionId::new(prefixed("int", SystemIds::default().next_id())),
-        door: Door::Query,
         text: options.question.clone(),
         agent: options.agent.as_deref().map(AgentName::from),
-        session: None,
-        principal: Principal::open(),
-        user_id: None,
-        message_id: None,
-        metadata: None,
-        max_tokens: None,
-        temperature: None,
-        deadline: clock.now().after(request_timeout),
-        residency: Residency::Anywhere,
-        class: Class::Interactive,
-        watcher: None,
-        cache: domain::cache::Wish::Default,
+        ..Turn::new(interaction, Door::Query, Principal::open(), deadline)
     };
     let (sender, mut events) = mpsc::channel(64);
     let running = assembly.pipeline.run(turn, Listener::Live(sender));

@@ -171,24 +171,10 @@ impl House {
     }
 
     fn turn(&self, text: &str) -> Turn {
-        Turn {
-            interaction: InteractionId::new(format!("int_{:032x}", self.ids.next_id())),
-            door: Door::Query,
-            text: text.to_owned(),
-            agent: None,
-            session: None,
-            principal: Principal::open(),
-            user_id: None,
-            message_id: None,
-            metadata: None,
-            max_tokens: None,
-            temperature: None,
-            deadline: self.clock.now().after(Duration::from_secs(60)),
-            residency: Residency::Anywhere,
-            class: Class::Interactive,
-            watcher: None,
-            cache: domain::cache::Wish::Default,
-        }
+        let interaction = InteractionId::new(format!("int_{:032x}", self.ids.next_id()));
+        let deadline = self.clock.now().after(Duration::from_secs(60));
+        let turn = Turn::new(interaction, Door::Query, Principal::open(), deadline);
+        Turn { text: text.to_owned(), ..turn }
     }
 
     /// Runs `turn` silently and checks that it left exactly one record, the reply's own.

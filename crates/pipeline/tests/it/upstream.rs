@@ -197,23 +197,11 @@ impl House {
     }
 
     async fn generate(&self) -> (String, String) {
+        let interaction = InteractionId::from("int_1");
         let turn = Turn {
-            interaction: InteractionId::from("int_1"),
-            door: Door::Generate,
             text: "Say hello to my team.".to_owned(),
             agent: Some(AgentName::from("chat")),
-            session: None,
-            principal: Principal::open(),
-            user_id: None,
-            message_id: None,
-            metadata: None,
-            max_tokens: None,
-            temperature: None,
-            deadline: self.deadline(),
-            residency: Residency::Anywhere,
-            class: Class::Interactive,
-            watcher: None,
-            cache: domain::cache::Wish::Default,
+            ..Turn::new(interaction, Door::Generate, Principal::open(), self.deadline())
         };
         let reply = Box::pin(self.pipeline.run(turn, Listener::Silent)).await.expect("a reply");
         let word = match (reply.interaction.outcome, reply.response.as_str()) {
