@@ -6,7 +6,8 @@
 //! [`azure`], [`anthropic`], [`bedrock`], [`gemini`]; and what they are made with: [`json`] (a scan of untrusted JSON before it is
 //! parsed), [`object`] (its fields one by one), [`request`] (a caller's own, as far as passing it on
 //! needs it), [`patch`], [`sse`] and `reader` (event streams, and answers in them), [`frames`] and `relay` (event streams that
-//! are passed on), [`blocks`], [`retry_after`] (how long to wait), [`words`] (what a provider said).
+//! are passed on), [`blocks`], [`retry_after`] (how long to wait), [`words`] (what a provider said), `written` (what is written
+//! here as JSON).
 #![deny(missing_docs)]
 
 pub mod anthropic;
@@ -42,3 +43,4 @@ pub mod texts;
 mod told;
 pub mod translation;
 pub mod words;
+mod written;

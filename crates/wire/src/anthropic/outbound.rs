@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use domain::chat::Finish;
 use domain::conversation::{Answer, Block, Delta, Ending, Event, Part};
 use domain::token::Usage;
@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use super::request;
 use crate::face::About;
 use crate::stream::EventWriter;
+use crate::written;
 
 #[derive(Serialize)]
 struct Message<'a> {
@@ -145,7 +146,7 @@ pub(super) fn whole(about: &About, answer: &Answer) -> Bytes {
         stop_sequence: answer.ending.stop.as_deref(),
         usage: usage_body(answer.ending.usage),
     };
-    Bytes::from(serde_json::to_vec(&message).expect("numbers, texts and lists always serialise"))
+    written::body(&message)
 }
 
 fn block_body(part: &Part) -> Option<BlockBody<'_>> {
@@ -239,6 +240,6 @@ fn put(frames: &mut BytesMut, name: &str, frame: &Frame<'_>) {
     frames.extend_from_slice(b"event: ");
     frames.extend_from_slice(name.as_bytes());
     frames.extend_from_slice(b"\ndata: ");
-    serde_json::to_writer((&mut *frames).writer(), frame).expect("numbers, texts and lists always serialise");
+    written::append(frame, frames);
     frames.extend_from_slice(b"\n\n");
 }

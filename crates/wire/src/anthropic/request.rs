@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::model;
 use crate::protocol::Call;
 use crate::translation::Untranslatable;
+use crate::written;
 
 mod content;
 
@@ -131,7 +132,7 @@ pub(super) fn write(conversation: &Conversation, call: Call<'_>) -> Result<Bytes
         metadata: conversation.user.as_deref().map(|user_id| Metadata { user_id }),
         stream: call.delivery == Delivery::Streamed,
     };
-    Ok(Bytes::from(serde_json::to_vec(&body).expect("numbers, texts and lists always serialise")))
+    Ok(written::body(&body))
 }
 
 /// Refuses what no Claude model can be told.

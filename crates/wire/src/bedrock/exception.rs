@@ -5,6 +5,7 @@ use domain::fault::{Fault, Kind, Origin};
 use serde::Serialize;
 
 use super::frame;
+use crate::written;
 
 /// An exception of Bedrock's runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,7 +149,7 @@ impl Exception {
             kind: &'static str,
             message: &'a str,
         }
-        json(&Body { kind: self.name(), message })
+        written::body(&Body { kind: self.name(), message })
     }
 
     /// The frame that ends a stream which is not whole.
@@ -159,13 +160,9 @@ impl Exception {
             message: &'a str,
         }
         let mut frames = BytesMut::new();
-        frame::exception(self.event_name(), json(&Body { message }), &mut frames);
+        frame::exception(self.event_name(), written::body(&Body { message }), &mut frames);
         frames.freeze()
     }
-}
-
-fn json(value: &impl Serialize) -> Bytes {
-    Bytes::from(serde_json::to_vec(value).expect("texts always serialise"))
 }
 
 #[cfg(test)]

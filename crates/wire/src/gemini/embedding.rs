@@ -9,6 +9,7 @@ use crate::embedding::EmbeddingProtocol;
 use crate::protocol::Place;
 use crate::stream::StreamError;
 use crate::translation::Untranslatable;
+use crate::written;
 
 /// Most texts of one call (ai.google.dev/api/embeddings, read 2026-11).
 const TEXTS_MAX: usize = 100;
@@ -79,7 +80,7 @@ impl EmbeddingProtocol for Embeddings {
             output_dimensionality: request.dimensions,
         };
         let batch = Batch { requests: request.texts.iter().map(|text| one(text.as_str())).collect() };
-        Ok(Bytes::from(serde_json::to_vec(&batch).expect("numbers and texts always serialise")))
+        Ok(written::body(&batch))
     }
 
     fn answer(&self, body: &[u8], n_texts: usize) -> Result<Vectors, StreamError> {

@@ -9,6 +9,7 @@ use super::Generation;
 use super::schema::{self, Keeping};
 use super::turns::{self, Content, PartBody};
 use crate::translation::Untranslatable;
+use crate::written;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -111,7 +112,7 @@ pub(super) fn body(conversation: &Conversation, generation: Generation) -> Resul
             ..generation_config(sampling, format)?
         },
     };
-    Ok(Bytes::from(serde_json::to_vec(&body).expect("numbers, texts and JSON always serialise")))
+    Ok(written::body(&body))
 }
 
 fn instruction(parts: &[Part]) -> Result<Option<Content<'_>>, Untranslatable> {

@@ -2,7 +2,7 @@
 //!
 //! For models that chat the prompt is what the person says; what such a model has no word for is refused by name.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use domain::chat::{Delivery, Dialect, Done, Relayed, UsageFrame};
 use domain::conversation::{Answer, Block, Conversation, Delta, Event, Part, Sampling, Speaker, Turn};
 use serde::Serialize;
@@ -15,6 +15,7 @@ use crate::protocol::{Call, OwnDialect, Place};
 use crate::request::RequestError;
 use crate::stream::{EventWriter, Portions, StreamError};
 use crate::translation::ReadError;
+use crate::written;
 
 /// Most tokens of an answer where the caller did not say (platform.openai.com/docs/api-reference/completions).
 const MAX_TOKENS: u32 = 16;
@@ -67,7 +68,7 @@ impl Face for CompletionsFace {
         let usage = answer.ending.usage.map(usage_body);
         let (id, choices) = (id(about), [choice]);
         let body = Body::of(&id, about, (&choices, usage));
-        Bytes::from(serde_json::to_vec(&body).expect("numbers and texts always serialise"))
+        written::body(&body)
     }
 
     fn writer(&self, about: About, relayed: &Relayed) -> Box<dyn EventWriter> {
@@ -170,7 +171,7 @@ impl Writer {
     fn frame(&self, choices: &[Choice<'_>], usage: Option<serde_json::Value>, frames: &mut BytesMut) {
         frames.extend_from_slice(b"data: ");
         let body = Body::of(&self.id, &self.about, (choices, usage));
-        serde_json::to_writer(frames.writer(), &body).expect("numbers and texts always serialise");
+        written::append(&body, frames);
         frames.extend_from_slice(b"\n\n");
     }
 }

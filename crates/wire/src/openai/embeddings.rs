@@ -18,6 +18,7 @@ use crate::protocol::{Call, OwnDialect, Place};
 use crate::request::{MODEL, RequestError};
 use crate::stream::{Portions, StreamError};
 use crate::translation::ReadError;
+use crate::written;
 
 /// Most texts of one request (platform.openai.com/docs/api-reference/embeddings, read 2026-11).
 pub const TEXTS_MAX: usize = 2_048;
@@ -144,7 +145,7 @@ pub fn answer(model: &str, vectors: &Vectors, encoding: Encoding) -> Bytes {
     let entry = |(index, embedding)| Entry { object: "embedding", index, embedding };
     let data = written.enumerate().map(entry).collect();
     let body = Body { object: "list", data, model, usage };
-    Bytes::from(serde_json::to_vec(&body).expect("numbers and texts always serialise"))
+    written::body(&body)
 }
 
 /// Callers' own bytes, passed on.

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use super::body::{Block, Message, Reasoning, ReasoningText, Role, ToolUse};
 use crate::bedrock::call_id::to_bedrock;
 use crate::stream::StreamError;
+use crate::written;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -295,7 +296,7 @@ pub fn write(answer: &Answer, took: Duration) -> Bytes {
         usage: Tokens::of(answer.ending.usage),
         metrics: Metrics::of(took),
     };
-    Bytes::from(serde_json::to_vec(&written).expect("texts, numbers and lists always serialise"))
+    written::body(&written)
 }
 
 /// The arguments of a call as a JSON text, where they are no JSON themselves.

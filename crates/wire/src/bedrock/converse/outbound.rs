@@ -19,6 +19,7 @@ use crate::bedrock::call_id::to_bedrock;
 use crate::bedrock::model::{Maker, maker};
 use crate::gemini::proof::is_marked;
 use crate::translation::Untranslatable;
+use crate::written;
 
 /// The body of a request for `model`.
 ///
@@ -26,8 +27,7 @@ use crate::translation::Untranslatable;
 /// [`Untranslatable`] for what Converse, or this model over Converse, cannot be told.
 pub fn request(conversation: &Conversation, model: &str) -> Result<Bytes, Untranslatable> {
     let request = Writer { maker: maker(model), documents: Vec::new() }.request(conversation)?;
-    let body = serde_json::to_vec(&request).expect("texts, numbers and lists always serialise");
-    Ok(Bytes::from(body))
+    Ok(written::body(&request))
 }
 
 struct Writer<'a> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use domain::conversation::{Block, Delta, Event};
 use serde::Serialize;
 
@@ -10,6 +10,7 @@ use super::answer::{Metrics, Tokens, stop_reason};
 use crate::bedrock::call_id::to_bedrock;
 use crate::bedrock::frame;
 use crate::stream::{EventWriter, Took};
+use crate::written;
 
 /// Writes frames as AWS does: text has no start, every block has a stop, and the usage comes last.
 #[derive(Debug, Default)]
@@ -105,9 +106,9 @@ struct Metadata {
 
 impl Events {
     /// Calls `put` with the name and the payload of each event that `event` makes.
-    pub(in crate::bedrock) fn each(&mut self, event: &Event, put: &mut dyn FnMut(&'static str, Vec<u8>)) {
+    pub(in crate::bedrock) fn each(&mut self, event: &Event, put: &mut dyn FnMut(&'static str, Bytes)) {
         match event {
-            Event::Begun { .. } => put("messageStart", json(&Role { role: "assistant" })),
+            Event::Begun { .. } => put("messageStart", written::body(&Role { role: "assistant" })),
             Event::Opened { index, block } => {
                 self.open = if *block == Block::Thought { Open::Thought } else { Open::Other };
                 start(*index, block, put);
@@ -121,33 +122,31 @@ impl Events {
                     Delta::Arguments(input) => Addition::ToolUse { input },
                     Delta::Proof(proof) => Addition::ReasoningContent(Thought::Signature(proof)),
                 };
-                put("contentBlockDelta", json(&Added { delta, content_block_index: *index }));
+                put("contentBlockDelta", written::body(&Added { delta, content_block_index: *index }));
             }
-            Event::Closed { index } => put("contentBlockStop", json(&Closed { content_block_index: *index })),
+            Event::Closed { index } => {
+                put("contentBlockStop", written::body(&Closed { content_block_index: *index }))
+            }
             Event::Ended(ending) => {
-                put("messageStop", json(&Stopped { stop_reason: stop_reason(ending.finish) }));
+                put("messageStop", written::body(&Stopped { stop_reason: stop_reason(ending.finish) }));
                 let (usage, metrics) = (Tokens::of(ending.usage), Metrics::of(self.took));
-                put("metadata", json(&Metadata { usage, metrics }));
+                put("metadata", written::body(&Metadata { usage, metrics }));
             }
         }
     }
 }
 
 /// Says that a block begins, where that is said at all.
-fn start(index: u32, block: &Block, put: &mut dyn FnMut(&'static str, Vec<u8>)) {
+fn start(index: u32, block: &Block, put: &mut dyn FnMut(&'static str, Bytes)) {
     match block {
         Block::Call { id, name } => {
             let start = Start::ToolUse { tool_use_id: &to_bedrock(id), name };
-            put("contentBlockStart", json(&Started { start, content_block_index: index }));
+            put("contentBlockStart", written::body(&Started { start, content_block_index: index }));
         }
         Block::SealedThought(sealed) => {
             let delta = Addition::ReasoningContent(Thought::RedactedContent(sealed));
-            put("contentBlockDelta", json(&Added { delta, content_block_index: index }));
+            put("contentBlockDelta", written::body(&Added { delta, content_block_index: index }));
         }
         Block::Text | Block::Thought | Block::Refusal => {}
     }
-}
-
-fn json(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).expect("texts and numbers always serialise")
 }

@@ -10,6 +10,7 @@ use super::reasoning::{self, Detail};
 use super::request::{self, CallBody};
 use super::{Unreadable, finish, reason, usage, usage_body};
 use crate::face::About;
+use crate::written;
 
 #[derive(Deserialize)]
 pub(super) struct Body<'a> {
@@ -202,5 +203,5 @@ pub(super) fn write(about: &About, answer: &Answer) -> Bytes {
         }],
         usage: answer.ending.usage.map(usage_body),
     };
-    Bytes::from(serde_json::to_vec(&body).expect("numbers, texts and lists always serialise"))
+    written::body(&body)
 }

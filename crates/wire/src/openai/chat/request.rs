@@ -10,6 +10,7 @@ use super::LimitField;
 use super::reasoning::{self, Detail};
 use crate::protocol::Call;
 use crate::translation::Untranslatable;
+use crate::written;
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -219,7 +220,7 @@ pub(super) fn write(
         response_format: format(&conversation.format)?,
         user: conversation.user.as_deref(),
     };
-    Ok(Bytes::from(serde_json::to_vec(&body).expect("numbers, texts and lists always serialise")))
+    Ok(written::body(&body))
 }
 
 /// The word for a budget of thinking tokens: the bounds that OpenRouter uses for the same (a fifth, a half and more of

@@ -1,6 +1,6 @@
 //! A streamed answer of ours as frames of chat completions.
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 use domain::chat::UsageFrame;
 use domain::conversation::{Block, Delta, Ending, Event};
 use serde::Serialize;
@@ -10,6 +10,7 @@ use super::reasoning::Detail;
 use super::{reason, usage_body};
 use crate::face::About;
 use crate::stream::EventWriter;
+use crate::written;
 
 #[derive(Serialize)]
 struct Chunk<'a> {
@@ -89,7 +90,7 @@ impl Writer {
         let object = "chat.completion.chunk";
         let chunk = Chunk { id, object, created: self.about.created, model, choices, usage };
         frames.extend_from_slice(b"data: ");
-        serde_json::to_writer(frames.writer(), &chunk).expect("numbers, texts and lists always serialise");
+        written::append(&chunk, frames);
         frames.extend_from_slice(b"\n\n");
     }
 
