@@ -263,7 +263,10 @@ impl Embedder for SentenceEmbedder {
                 let mut made = made.into_iter();
                 let mut cache = self.shared.cache.lock();
                 for (key, vector) in keys.iter().zip(&mut vectors).filter(|(_, vector)| vector.is_none()) {
-                    let new: Arc<[f32]> = made.next().expect("one vector for each missing text").into();
+                    let Some(new) = made.next() else {
+                        return Err(EmbedError("a text was left without a vector".to_owned()));
+                    };
+                    let new: Arc<[f32]> = new.into();
                     cache.put(*key, Arc::clone(&new));
                     *vector = Some(new);
                 }

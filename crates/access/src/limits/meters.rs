@@ -204,13 +204,6 @@ impl Meters {
         })
     }
 
-    /// Meters that count nothing but keys at their defaults.
-    #[must_use]
-    pub fn open() -> Arc<Self> {
-        let now = Now { moment: Moment::default(), wall: Timestamp::default() };
-        Arc::new(Self::new(&Config::default(), now).expect("the defaults are valid"))
-    }
-
     /// Lets a request of `asker` begin, with `worst` set aside for its first call.
     ///
     /// # Errors

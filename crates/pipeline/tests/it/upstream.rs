@@ -1,7 +1,6 @@
 //! Each fault of the fault-injecting upstream, through the real provider client, router and pipeline: the right
 //! answer or the right error, no attempt too many, nothing of the provider's own words, no call left open.
 
-use access::limits::Meters;
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
@@ -147,7 +146,7 @@ impl House {
         let shedding = (resilience::shedding::Config::default(), resilience::memory::Config::default());
         let gate = Arc::new(Gate::new(shedding, Arc::clone(&port)));
         let pipeline = Arc::new(Pipeline::new(Parts {
-            limits: Meters::open(),
+            limits: house::unlimited(),
             cached: pipeline::cached::Cached::without_vectors(&cache::Config::default(), Arc::clone(&port)),
             clock: port,
             ids: Arc::new(CountingIds::new()) as Arc<dyn Ids>,

@@ -1,6 +1,5 @@
 //! One process after the other on the same disk: composed, killed, ended, and started again.
 
-use access::limits::Meters;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -107,7 +106,7 @@ impl Machine {
         let shedding = (world.options.shedding, resilience::memory::Config::default());
         let gate = Arc::new(Gate::new(shedding, Arc::clone(&clock)));
         let pipeline = Arc::new(Pipeline::new(Parts {
-            limits: Meters::open(),
+            limits: house::unlimited(),
             clock: Arc::clone(&clock),
             gate: Arc::clone(&gate),
             ids: Arc::new(world.ids()),
