@@ -3,6 +3,8 @@
 //!
 //! Reading order: this file (the house that turns run in), then one file for each promise.
 
+#[path = "../../tests/it/bank.rs"]
+mod bank;
 mod doubles;
 mod endings;
 mod failures;
@@ -20,8 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::chat::{Finish, Message};
-use domain::document::{Passage, Retrieved};
-use domain::id::{AgentName, ContentHash, DocumentId, InteractionId, ProviderName, SessionId};
+use domain::document::Retrieved;
+use domain::id::{AgentName, InteractionId, ProviderName, SessionId};
 use domain::interaction::{Door, Interaction, Outcome};
 use domain::model::Tier;
 use domain::ports::{ChatModel, Clock, Embedder, Ids, Records, Sessions};
@@ -46,6 +48,7 @@ use crate::cached::Cached;
 use crate::listener::{Event, Listener};
 use crate::parts::{Parts, Pipeline, RecordsConfig};
 use crate::turn::{Reply, Turn, TurnError};
+use bank::{PASSAGE, STATIC};
 use doubles::{FakeRetriever, Finds, Ledger};
 
 /// What is asked, and a sentence that answers it from the passage.
@@ -54,9 +57,6 @@ const GOOD: &str = "Deposits at an insured bank are covered up to $250,000 per d
 const ALSO_GOOD: &str = " Joint accounts are insured separately.";
 /// Its number stands in no source.
 const BAD: &str = " Deposits at an insured bank are covered up to $900,000 per depositor.";
-const PASSAGE: &str = "Deposits at an insured bank are covered up to $250,000 per depositor. Joint accounts are \
-     insured separately. The limit is set by law.";
-const STATIC: &str = "We cannot answer now.";
 /// Long and clear, but of nothing that the knowledge holds.
 const OFF_TOPIC: &str = "How much rain falls over Patagonia during the autumn months of a normal year?";
 
@@ -241,19 +241,7 @@ fn cut(text: &str, finish: Finish) -> Script {
 
 /// The passage, found with `confidence`, where 0.5 is enough.
 fn finds(confidence: f32) -> Finds {
-    let passage = Passage {
-        document: DocumentId::from("insurance"),
-        version: ContentHash::from("v1"),
-        title: "Deposit insurance".to_owned(),
-        source: "12 CFR 330".to_owned(),
-        as_of: "2026".to_owned(),
-        start: 0,
-        end: PASSAGE.len(),
-        text: PASSAGE.to_owned(),
-        score: 1.0,
-        sentences: Vec::new(),
-    };
-    Finds::Passages(Retrieved { passages: vec![passage], confidence, abstain_below: 0.5 })
+    Finds::Passages(Retrieved { passages: vec![bank::passage()], confidence, abstain_below: 0.5 })
 }
 
 /// How an interaction ended, in the words of a reply.
@@ -308,20 +296,7 @@ fn snapshot(tiers: &[TierName], unknown_use_case: UnknownUseCase) -> Snapshot {
 /// knowledge), `cached`, `own` and `alike` (which give answers again: to the same question, to the same key, to questions
 /// that mean the same).
 fn folder() -> Folder {
-    let mut folder = Folder::default();
-    for (path, text) in [
-        (
-            "contact.toml",
-            "name = \"Bank\"\nphone = \"1-800-555-0100\"\nweb = \"bank.example\"\nemail = \"help@bank.example\"\nhours = \"8am to 6pm\"",
-        ),
-        ("disclaimers.toml", "[texts]\nfdic = \"Coverage is described in 12 CFR 330.\""),
-        ("guardrails/default.toml", GUARDRAILS),
-        ("knowledge/finance/insurance.md", PASSAGE),
-        ("intents/intents.toml", INTENTS),
-    ] {
-        folder.insert(path, text.as_bytes());
-    }
-    for (agent, extra) in [
+    let agents = [
         ("general", "knowledge = [\"finance\"]\n"),
         ("private", "knowledge = [\"finance\"]\nretention = \"none\"\n"),
         ("kept", "knowledge = [\"finance\"]\nretention = \"record\"\nretention_generate = \"record\"\n"),
@@ -329,12 +304,7 @@ fn folder() -> Folder {
         ("cached", "knowledge = [\"finance\"]\n[cache]\nttl = \"10m\"\n"),
         ("own", "knowledge = [\"finance\"]\n[cache]\nscope = \"key\"\n"),
         ("alike", "knowledge = [\"finance\"]\n[cache]\nmatching = \"semantic\"\n"),
-    ] {
-        let config = format!("version = \"1.0\"\nroute = \"standard\"\nguardrails = [\"default\"]\n{extra}");
-        folder.insert(format!("agents/{agent}/agent.toml"), config.into_bytes());
-        folder.insert(format!("agents/{agent}/degraded.md"), STATIC.as_bytes());
-        folder.insert(format!("agents/{agent}/prompt.md"), PROMPT.as_bytes());
-    }
+    ];
     let mut examples = String::new();
     for subject in ["wire", "card", "account", "transfer", "check", "late", "annual", "monthly"] {
         for (intent, text) in [
@@ -345,19 +315,8 @@ fn folder() -> Folder {
             examples.push_str(&format!("{{\"text\":\"{text}\",\"intent\":\"{intent}\"}}\n"));
         }
     }
-    folder.insert("intents/examples.jsonl", examples.into_bytes());
-    folder
+    bank::folder(&agents, GUARDRAILS, &examples)
 }
-
-const PROMPT: &str = "<!-- system -->\nYou work for {{ contact.name }}.\n<!-- user -->\n\
-    {% for passage in passages %}\n{{ passage.text }}\n{% endfor %}\n\
-    {% for before in earlier %}\nEarlier: {{ before }}\n{% endfor %}\n\
-    Question: {{ question }}\n{% for reason in reasons %}\n- {{ reason }}\n{% endfor %}";
-
-const INTENTS: &str = "escalate_at = 0.99\n\
-    [[intents]]\nname = \"person\"\nlabel = \"A person\"\nescalate = \"asked for a person\"\npatterns = ['\\bhuman\\b']\n\
-    [[intents]]\nname = \"fee\"\nlabel = \"Fees\"\n\
-    [[intents]]\nname = \"insurance\"\nlabel = \"Deposit insurance\"\n";
 
 const GUARDRAILS: &str = "schema = 1\nid = \"default\"\n\
     [messages]\ninput = \"Please leave secrets out.\"\noutput = \"This was withheld.\"\n\

@@ -5,24 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::limits::{Config, Meters, Now};
-use domain::document::{Passage, Retrieved, Search};
-use domain::id::{ContentHash, DocumentId};
+use domain::document::{Retrieved, Search};
 use domain::interaction::Interaction;
 use domain::ports::{BoxFuture, Retriever, SearchError};
 use domain::time::{Moment, Timestamp};
 use pipeline::relay::Observer;
-use registry::folder::Folder;
 use registry::routes::{
     AssuredName, HedgeName, ModelConfig, OverridesConfig, ProviderPlaces, RouteConfig, Settings,
     StrategyName, TakesName, TargetConfig, TierConfig, TierName,
 };
 use registry::snapshot::{BuildSettings, Snapshot};
 
-/// What the agents with knowledge answer from.
-pub(crate) const PASSAGE: &str = "Deposits at an insured bank are covered up to $250,000 per depositor. Joint \
-     accounts are insured separately. The limit is set by law.";
-/// What the agents say when no model can be asked.
-pub(crate) const STATIC: &str = "We cannot answer now.";
+use crate::bank;
 
 /// What a route may say beside its tiers.
 #[derive(Debug, Default, Clone, Copy)]
@@ -90,47 +84,15 @@ pub(crate) fn snapshot(tiers: &[Vec<String>], extras: Extras) -> Snapshot {
             .collect(),
         ..Settings::default()
     };
+    let agents = [("general", "knowledge = [\"finance\"]\n"), ("chat", "")];
+    let folder = bank::folder(&agents, GUARDRAILS, EXAMPLES);
     let settings =
         BuildSettings { routes, file: "mainstay.toml".to_owned(), session_ttl: Duration::from_secs(3_600) };
-    Snapshot::build(&folder(), &settings).expect("a snapshot")
+    Snapshot::build(&folder, &settings).expect("a snapshot")
 }
 
-fn folder() -> Folder {
-    let mut folder = Folder::default();
-    for (path, text) in [
-        (
-            "contact.toml",
-            "name = \"Bank\"\nphone = \"1-800-555-0100\"\nweb = \"bank.example\"\nemail = \"help@bank.example\"\nhours = \"8am to 6pm\"",
-        ),
-        ("disclaimers.toml", "[texts]\nfdic = \"Coverage is described in 12 CFR 330.\""),
-        (
-            "guardrails/default.toml",
-            "schema = 1\nid = \"default\"\n[messages]\ninput = \"No.\"\noutput = \"Withheld.\"\n",
-        ),
-        ("knowledge/finance/insurance.md", PASSAGE),
-        ("intents/intents.toml", INTENTS),
-        ("intents/examples.jsonl", EXAMPLES),
-    ] {
-        folder.insert(path, text.as_bytes());
-    }
-    for (agent, extra) in [("general", "knowledge = [\"finance\"]\n"), ("chat", "")] {
-        let config = format!("version = \"1.0\"\nroute = \"standard\"\nguardrails = [\"default\"]\n{extra}");
-        folder.insert(format!("agents/{agent}/agent.toml"), config.into_bytes());
-        folder.insert(format!("agents/{agent}/degraded.md"), STATIC.as_bytes());
-        folder.insert(format!("agents/{agent}/prompt.md"), PROMPT.as_bytes());
-    }
-    folder
-}
-
-const PROMPT: &str = "<!-- system -->\nYou work for {{ contact.name }}.\n<!-- user -->\n\
-    {% for passage in passages %}\n{{ passage.text }}\n{% endfor %}\n\
-    {% for before in earlier %}\nEarlier: {{ before }}\n{% endfor %}\n\
-    Question: {{ question }}\n{% for reason in reasons %}\n- {{ reason }}\n{% endfor %}";
-
-const INTENTS: &str = "escalate_at = 0.99\n\
-    [[intents]]\nname = \"person\"\nlabel = \"A person\"\nescalate = \"asked for a person\"\npatterns = ['\\bhuman\\b']\n\
-    [[intents]]\nname = \"fee\"\nlabel = \"Fees\"\n\
-    [[intents]]\nname = \"insurance\"\nlabel = \"Deposit insurance\"\n";
+const GUARDRAILS: &str =
+    "schema = 1\nid = \"default\"\n[messages]\ninput = \"No.\"\noutput = \"Withheld.\"\n";
 
 const EXAMPLES: &str = r#"{"text":"what is the wire fee","intent":"fee"}
 {"text":"what is the monthly fee","intent":"fee"}
@@ -140,24 +102,12 @@ const EXAMPLES: &str = r#"{"text":"what is the wire fee","intent":"fee"}
 {"text":"let me speak to a person about my card","intent":"person"}
 "#;
 
-/// Finds [`PASSAGE`] for every query, and is sure of it.
+/// Finds the bank's passage for every query, and is sure of it.
 pub(crate) struct OnePassage;
 
 impl Retriever for OnePassage {
     fn search(&self, _: Search) -> BoxFuture<'_, Result<Retrieved, SearchError>> {
-        let passage = Passage {
-            document: DocumentId::from("insurance"),
-            version: ContentHash::from("v1"),
-            title: "Deposit insurance".to_owned(),
-            source: "12 CFR 330".to_owned(),
-            as_of: "2026".to_owned(),
-            start: 0,
-            end: PASSAGE.len(),
-            text: PASSAGE.to_owned(),
-            score: 1.0,
-            sentences: Vec::new(),
-        };
-        let found = Retrieved { passages: vec![passage], confidence: 0.9, abstain_below: 0.5 };
+        let found = Retrieved { passages: vec![bank::passage()], confidence: 0.9, abstain_below: 0.5 };
         Box::pin(async { Ok(found) })
     }
 }

@@ -27,6 +27,7 @@ use routing::Router;
 use testkit::{Behaviour, CountingIds, ManualClock, SeededRng, Upstream};
 use tokio_util::task::TaskTracker;
 
+use crate::bank;
 use crate::house::{self, OnePassage, Unobserved};
 
 mod expected;
@@ -204,7 +205,7 @@ impl House {
         };
         let reply = Box::pin(self.pipeline.run(turn, Listener::Silent)).await.expect("a reply");
         let word = match (reply.interaction.outcome, reply.response.as_str()) {
-            (Outcome::Degraded, text) if text.contains(house::STATIC) => "degraded".to_owned(),
+            (Outcome::Degraded, text) if text.contains(bank::STATIC) => "degraded".to_owned(),
             (Outcome::Answered, Behaviour::TEXT) => "first".to_owned(),
             (Outcome::Answered, SECOND) => "second".to_owned(),
             (Outcome::Answered, DOUBLED) => "doubled".to_owned(),

@@ -1,7 +1,7 @@
 //! Answers that are given again: to whom, to what, and which ones never are.
 
 use domain::cache::{Came, Matching, Rules, Scope, Wish};
-use domain::id::{KeyId, TenantId};
+use domain::id::{ContentHash, DocumentId, KeyId, TenantId};
 use domain::interaction::{AttemptResult, Chosen};
 use domain::model::{Cost, Route};
 use domain::ports::{BoxFuture, EmbedError};

@@ -19,7 +19,7 @@ use testkit::SeededRng;
 use super::options::Weather;
 use super::turns::{Call, CallEnd, marked};
 use super::world::{Chance, World};
-use crate::house::PASSAGE;
+use crate::bank::PASSAGE;
 
 /// All models, over all restarts.
 pub(crate) struct Models {

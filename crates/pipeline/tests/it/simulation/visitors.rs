@@ -28,7 +28,7 @@ use super::process::{Machine, Process};
 use super::promises::{self, Extent};
 use super::turns::{Seen, Way, mark, numbered};
 use super::world::{Chance, World};
-use crate::house::STATIC;
+use crate::bank::STATIC;
 
 /// How a request ended for its visitor.
 enum Ended<T> {
