@@ -13,12 +13,11 @@ mod tests;
 mod titan;
 
 use bytes::Bytes;
-use domain::chat::{Delivery, Dialect, Relayed, UsageFrame};
+use domain::chat::{Delivery, Dialect, Relayed};
 
 use super::model::Maker;
-use super::relay::check_limits;
-use crate::json::{self, JsonError};
-use crate::request::{LIMITS, Names};
+use crate::json::JsonError;
+use crate::request::Names;
 
 /// Fields that say whose body it is, or hold its limits; and those that let a model do more than answer.
 const NAMES: Names = Names {
@@ -37,6 +36,9 @@ const NAMES: Names = Names {
     tools: &["tools", "toolConfig", "mcp_servers"],
 };
 
+/// Objects in which limits stand.
+const LIMITED: [&str; 2] = ["inferenceConfig", "textGenerationConfig"];
+
 /// Header fields that go on to AWS, lower case.
 pub const HEADERS: [&str; 6] = [
     "x-amzn-bedrock-trace",
@@ -47,28 +49,17 @@ pub const HEADERS: [&str; 6] = [
     "x-amzn-bedrock-request-metadata",
 ];
 
-/// Reads `body` in one scan, which also checks depth, keys and surrogates. Which `model` and how its answer comes is
-/// said in the path.
+/// Reads the `body` of a request for the model that the path says.
 ///
 /// # Errors
 /// [`JsonError`] for the first thing that is wrong. What Mainstay need not know is left to the provider.
 pub fn read(
     body: Bytes,
-    (model, delivery): (String, Delivery),
+    asked: (String, Delivery),
     headers: Vec<(&'static str, Box<str>)>,
 ) -> Result<Relayed, JsonError> {
-    let (fields, tools) = NAMES.of(&json::fields(&body, LIMITS)?);
-    check_limits(&body, &fields, &["inferenceConfig", "textGenerationConfig"])?;
-    Ok(Relayed {
-        dialect: Dialect::BedrockInvoke,
-        model,
-        fields,
-        delivery,
-        usage: UsageFrame::Wanted,
-        tools,
-        body: body.clone(),
-        headers,
-    })
+    let relayed = super::relay::read(body, asked, Dialect::BedrockInvoke, (&NAMES, &LIMITED))?;
+    Ok(Relayed { headers, ..relayed })
 }
 
 /// Whose model the body is for.

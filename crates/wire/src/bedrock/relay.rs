@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
-use domain::chat::{FieldSpan, RelayedPortion};
+use domain::chat::{Delivery, Dialect, FieldSpan, Relayed, RelayedPortion, UsageFrame};
 use domain::model::Overrides;
 use serde_json::value::RawValue;
 
@@ -12,7 +12,7 @@ use super::frame::{self, Cutter, FRAME_BYTES_MAX, Kind};
 use crate::json::{self, JsonError};
 use crate::patch::{Edit, slice};
 use crate::relay::{self, Meaning, Seen};
-use crate::request::LIMITS;
+use crate::request::{LIMITS, Names};
 use crate::stream::{self, Before, Progress, StreamError};
 
 /// How much is said by texts of JSON: their length as they are written.
@@ -175,12 +175,29 @@ pub(super) enum Missing {
     Left,
 }
 
+/// Reads a caller's `body` in one scan, which also checks depth, keys and surrogates; its limits stand in the objects
+/// named `within`. Which model and how its answer comes is said in the path.
+///
+/// # Errors
+/// [`JsonError`] for the first thing that is wrong. What Mainstay need not know is left to the provider.
+pub(super) fn read(
+    body: Bytes,
+    (model, delivery): (String, Delivery),
+    dialect: Dialect,
+    (names, within): (&Names, &[&str]),
+) -> Result<Relayed, JsonError> {
+    let (fields, tools) = names.of(&json::fields(&body, LIMITS)?);
+    check_limits(&body, &fields, within)?;
+    let (usage, headers) = (UsageFrame::Wanted, Vec::new());
+    Ok(Relayed { dialect, model, body, fields, delivery, usage, tools, headers })
+}
+
 /// Whether the objects named `within` say each limit once: of two, nobody knows which one a provider takes, nor which one
 /// to lower.
 ///
 /// # Errors
 /// [`JsonError`] with the place in `body`.
-pub(super) fn check_limits(body: &[u8], fields: &[FieldSpan], within: &[&str]) -> Result<(), JsonError> {
+fn check_limits(body: &[u8], fields: &[FieldSpan], within: &[&str]) -> Result<(), JsonError> {
     for field in fields.iter().filter(|field| within.contains(&field.name)) {
         let object = slice(body, &field.value);
         if object.starts_with(b"{") {

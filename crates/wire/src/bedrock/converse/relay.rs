@@ -1,14 +1,14 @@
 //! A caller's own Converse request to be passed on byte for byte, and the answer to it.
 
 use bytes::Bytes;
-use domain::chat::{Delivery, Dialect, Done, Finish, Relayed, UsageFrame};
+use domain::chat::{Delivery, Dialect, Done, Finish, Relayed};
 use domain::model::Overrides;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::answer;
 use crate::bedrock::protocol::path;
-use crate::bedrock::relay::{Limit, Missing, Portions, Understand, check_limits, limited, said};
+use crate::bedrock::relay::{self, Limit, Missing, Portions, Understand, limited, said};
 use crate::json::{self, JsonError};
 use crate::patch::apply;
 use crate::protocol::{Call, OwnDialect, Place};
@@ -27,24 +27,12 @@ const LIMIT: Limit = Limit {
     missing: Missing::Added,
 };
 
-/// Reads `body` in one scan, which also checks depth, keys and surrogates. Which model and how its answer comes is said
-/// in the path.
+/// Reads the `body` of a request for the model that the path says.
 ///
 /// # Errors
 /// [`JsonError`] for the first thing that is wrong. What Mainstay need not know is left to the provider.
-pub fn read(body: Bytes, (model, delivery): (String, Delivery)) -> Result<Relayed, JsonError> {
-    let (fields, tools) = NAMES.of(&json::fields(&body, LIMITS)?);
-    check_limits(&body, &fields, &[INFERENCE])?;
-    Ok(Relayed {
-        dialect: Dialect::BedrockConverse,
-        model,
-        fields,
-        delivery,
-        usage: UsageFrame::Wanted,
-        tools,
-        body: body.clone(),
-        headers: Vec::new(),
-    })
+pub fn read(body: Bytes, asked: (String, Delivery)) -> Result<Relayed, JsonError> {
+    relay::read(body, asked, Dialect::BedrockConverse, (&NAMES, &[INFERENCE]))
 }
 
 /// The body with what `overrides` say set; every other byte stays as it is.
