@@ -9,6 +9,21 @@ pub struct Request {
     pub texts: Vec<String>,
     /// How long the vectors shall be; `None` leaves it to the model.
     pub dimensions: Option<u32>,
+    /// What the vectors are for; `None` leaves it to the model.
+    pub purpose: Option<Purpose>,
+}
+
+/// What vectors are for: some models make other ones for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be found by queries.
+    Document,
+    /// To find documents.
+    Query,
+    /// To be put into classes.
+    Classification,
+    /// To be put into groups.
+    Clustering,
 }
 
 /// The vectors of a [`Request`].

@@ -72,6 +72,10 @@ async fn vectors(
     embedder: Arc<dyn Embedder>,
     request: Request,
 ) -> Result<Result<Vectors, ReadError>, ModelError> {
+    if request.purpose.is_some() {
+        let reason = "this model's vectors are the same for every purpose";
+        return Ok(Err(ReadError::unsupported("input_type", reason)));
+    }
     let counted = Arc::clone(&embedder);
     // Two thousand long texts take seconds.
     let counting = tokio::task::spawn_blocking(move || {
@@ -125,6 +129,55 @@ impl ChatModel for WithSentences {
         match self.is_no_chat(&call.model) {
             Some(error) => Box::pin(async move { Err(error.into()) }),
             None => self.chat.converse(call),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::embedding::Purpose;
+    use domain::id::ContentHash;
+    use domain::ports::EmbedError;
+
+    use super::*;
+
+    /// A vector of three numbers for each text, whose tokens are its letters.
+    struct Letters(ContentHash);
+
+    impl Embedder for Letters {
+        fn model(&self) -> &ContentHash {
+            &self.0
+        }
+
+        fn embed(&self, texts: Vec<String>) -> BoxFuture<'_, Result<Vec<Vec<f32>>, EmbedError>> {
+            Box::pin(async move { Ok(texts.iter().map(|_| vec![1.0, 0.0, 0.0]).collect()) })
+        }
+
+        fn count_tokens(&self, text: &str) -> usize {
+            text.len()
+        }
+
+        fn tokens_max(&self) -> usize {
+            5
+        }
+    }
+
+    #[tokio::test]
+    async fn what_it_cannot_do_is_named() {
+        let texts = || vec!["one".to_owned(), "three".to_owned()];
+        let long = || vec!["one".to_owned(), "longer".to_owned()];
+        for (texts, dimensions, purpose, want) in [
+            (texts(), None, None, Ok(Some(8))),
+            (texts(), Some(3), None, Ok(Some(8))),
+            (texts(), Some(2), None, Err("dimensions")),
+            (long(), None, None, Err("input[1]")),
+            (texts(), None, Some(Purpose::Query), Err("input_type")),
+        ] {
+            let asked = Request { texts, dimensions, purpose };
+            let embedder = Arc::new(Letters(ContentHash::from("letters")));
+            let made = vectors(embedder, asked.clone()).await.expect("it is there");
+            let found = made.as_ref().map(|made| made.usage.map(|usage| usage.input.0));
+            assert_eq!(found.map_err(|error| error.field().unwrap_or_default()), want, "{asked:?}");
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::folder::{Folder, KEY_VARIABLE};
 use crate::server::{Server, Start};
 
 const CLAUDE: &str = "anthropic.claude-3-haiku-20240307-v1:0";
+const EMBED: &str = "cohere.embed-v4:0";
 const ARN: &str = "arn:aws:bedrock:eu-central-1:123456789012:inference-profile/eu.anthropic.claude-3-haiku";
 
 /// A server before `bedrock` and `openai`.
@@ -26,7 +27,7 @@ fn serve(bedrock: &Upstream, openai: &Upstream) -> Server {
         "schema = 1\n[providers.aws]\nkind = \"bedrock\"\nbase_url = \"{}\"\nkey = \"env::{KEY_VARIABLE}\"\n\
          allow_private = true\n[providers.aws.aws]\nregion = \"eu-central-1\"\n\
          [providers.one]\nkind = \"openai\"\nbase_url = \"{one}\"\nkey = \"env::{KEY_VARIABLE}\"\nallow_private = true\n\
-         [models.\"one/alpha\"]\n[models.\"aws/{CLAUDE}\"]\n[models.\"aws/{ARN}\"]\n\
+         [models.\"one/alpha\"]\n[models.\"aws/{CLAUDE}\"]\n[models.\"aws/{ARN}\"]\n[models.\"aws/{EMBED}\"]\n\
          [[routes.standard.tiers]]\nname = \"primary\"\ntargets = [{{ model = \"one/alpha\" }}]\n\
          [aliases]\ngoes-on = \"continued\"\n[routes.continued]\nassured = \"continue\"\n\
          [[routes.continued.tiers]]\nname = \"primary\"\ntargets = [{{ model = \"one/alpha\" }}]\n\
@@ -180,6 +181,32 @@ fn how_long_an_answer_took_is_told() {
         let (told, _) = self::told(&server, (CLAUDE, operation), &conversation());
         assert_eq!(told["latencyMs"], 7, "{operation}");
     }
+}
+
+#[test]
+fn vectors_are_of_what_the_caller_says_they_are_for() {
+    let (bedrock, openai) = (Upstream::start(Behaviour::default()), Upstream::start(Behaviour::default()));
+    let server = serve(&bedrock, &openai);
+    let model = format!("aws/{EMBED}");
+    for (purpose, want) in [
+        (Value::Null, "search_document"),
+        (json!("search_document"), "search_document"),
+        (json!("search_query"), "search_query"),
+        (json!("clustering"), "clustering"),
+    ] {
+        let body = json!({ "model": model, "input": ["one", "two"], "input_type": purpose });
+        let response = server.post("/v1/embeddings", &body);
+        assert_eq!(response.status, 200, "{}", response.text());
+        assert_eq!(response.json()["data"].as_array().map(Vec::len), Some(2));
+        let sent = bedrock.received().pop().expect("a call").body;
+        assert_eq!(serde_json::from_slice::<Value>(&sent).expect("JSON")["input_type"], want);
+    }
+    let calls = bedrock.calls();
+    let body = json!({ "model": model, "input": "one", "input_type": "query" });
+    let refused = server.post("/v1/embeddings", &body);
+    let error = &refused.json()["error"];
+    assert_eq!((refused.status, &error["param"]), (400, &json!("input_type")), "{error}");
+    assert_eq!(bedrock.calls(), calls);
 }
 
 #[test]

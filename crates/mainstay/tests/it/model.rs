@@ -116,6 +116,12 @@ fn a_model_of_our_own_answers() {
     assert_eq!(reply["cost_usd"], 0, "{reply}");
     assert!(reply["usage"]["input_tokens"].as_u64().is_some_and(|tokens| tokens > 50), "{reply}");
     assert_eq!(server.children().len(), 1, "one worker");
+    let mut wanted = json!({ "model": "embedded/all-minilm-l6-v2", "input": ["a deposit", "a loan"] });
+    let vectors = server.post("/v1/embeddings", &wanted).json();
+    assert_eq!(vectors["data"][1]["embedding"].as_array().map(Vec::len), Some(384), "{vectors}");
+    wanted["input_type"] = json!("search_query");
+    let refused = server.post("/v1/embeddings", &wanted);
+    assert_eq!((refused.status, &refused.json()["error"]["param"]), (400, &json!("input_type")));
     let doctor = server.doctor();
     assert!(doctor.contains("server: embedded model"), "{doctor}");
 }

@@ -31,7 +31,8 @@ impl Remote {
             embeddings::request(&call.relayed).map_err(|error| unreadable(&call.model, &error))?;
         let model = call.model.name_at_provider();
         let batch = |texts: &[String]| {
-            let request = Request { texts: texts.to_vec(), dimensions: asked.dimensions };
+            let Request { dimensions, purpose, .. } = asked;
+            let request = Request { texts: texts.to_vec(), dimensions, purpose };
             let body = format.request(&request, model)?;
             let (delivery, trace) = (Delivery::Whole, call.trace.clone());
             let outgoing =

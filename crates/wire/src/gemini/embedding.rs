@@ -1,7 +1,7 @@
 //! Embeddings: `embedContent` for one text, `batchEmbedContents` for more. Gemini does not say what they use.
 
 use bytes::Bytes;
-use domain::embedding::{Request, Vectors};
+use domain::embedding::{Purpose, Request, Vectors};
 use serde::{Deserialize, Serialize};
 
 use super::place;
@@ -13,6 +13,11 @@ use crate::written;
 
 /// Most texts of one call (ai.google.dev/api/embeddings, read 2026-11).
 const TEXTS_MAX: usize = 100;
+
+/// Models that make other vectors for each purpose
+/// (docs.cloud.google.com/gemini-enterprise-agent-platform/models/embeddings/task-types, read 2026-11).
+const WITH_PURPOSE: [&str; 3] =
+    ["gemini-embedding-001", "text-embedding-005", "text-multilingual-embedding-002"];
 
 #[derive(Serialize)]
 struct Batch<'a> {
@@ -26,6 +31,8 @@ struct One<'a> {
     content: Content<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_dimensionality: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task_type: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -73,11 +80,16 @@ impl EmbeddingProtocol for Embeddings {
     }
 
     fn request(&self, request: &Request, model: &str) -> Result<Bytes, Untranslatable> {
+        if request.purpose.is_some() && !WITH_PURPOSE.iter().any(|known| model.ends_with(known)) {
+            let reason = "this model is not told what its vectors are for";
+            return Err(Untranslatable::new("input_type", reason));
+        }
         let folder = if model.contains('/') { "" } else { "models/" };
         let one = |text| One {
             model: format!("{folder}{model}"),
             content: Content { parts: [Part { text }] },
             output_dimensionality: request.dimensions,
+            task_type: request.purpose.map(task_type),
         };
         let batch = Batch { requests: request.texts.iter().map(|text| one(text.as_str())).collect() };
         Ok(written::body(&batch))
@@ -91,6 +103,15 @@ impl EmbeddingProtocol for Embeddings {
     }
 }
 
+fn task_type(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Document => "RETRIEVAL_DOCUMENT",
+        Purpose::Query => "RETRIEVAL_QUERY",
+        Purpose::Classification => "CLASSIFICATION",
+        Purpose::Clustering => "CLUSTERING",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use domain::token::{TokenCount, Usage};
@@ -99,10 +120,16 @@ mod tests {
 
     #[test]
     fn embeddings_go_out_in_one_batch_and_come_back_in_order() {
-        let asked = Request { texts: vec!["a".to_owned(), "b".to_owned()], dimensions: Some(2) };
+        let texts = vec!["a".to_owned(), "b".to_owned()];
+        let asked = Request { texts, dimensions: Some(2), purpose: None };
         let body = Embeddings.request(&asked, "gemini-embedding-001").expect("can be said");
         let want = r#"{"requests":[{"model":"models/gemini-embedding-001","content":{"parts":[{"text":"a"}]},"outputDimensionality":2},{"model":"models/gemini-embedding-001","content":{"parts":[{"text":"b"}]},"outputDimensionality":2}]}"#;
         assert_eq!(String::from_utf8_lossy(&body), want);
+        let queries = Request { purpose: Some(Purpose::Query), ..asked };
+        let body = Embeddings.request(&queries, "gemini-embedding-001").expect("can be said");
+        assert_eq!(String::from_utf8_lossy(&body).matches(r#","taskType":"RETRIEVAL_QUERY"}"#).count(), 2);
+        let refused = Embeddings.request(&queries, "gemini-embedding-2").expect_err("one purpose");
+        assert_eq!(refused.what, "input_type");
         let place = Embeddings.place("gemini-embedding-001");
         assert_eq!(place.path, "/models/gemini-embedding-001:batchEmbedContents");
         let answer = |body: &str| Embeddings.answer(body.as_bytes(), 2);

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use domain::chat::{Delivery, Dialect, Done, Finish, Relayed};
-use domain::embedding::{Request, Vectors};
+use domain::embedding::{Purpose, Request, Vectors};
 use domain::token::{TokenCount, Usage};
 use serde::Deserialize;
 use serde::ser::{Serialize, SerializeSeq, Serializer};
@@ -66,10 +66,25 @@ pub fn request(relayed: &Relayed) -> Result<(Request, Encoding), ReadError> {
             _ => return Err(format.invalid("`float` or `base64`")),
         },
     };
+    let purpose = body.take("input_type").map(|value| purpose(&value)).transpose()?;
     // Who asks changes no vector.
     let (_, _) = (body.take("model"), body.take("user"));
     body.finish()?;
-    Ok((Request { texts, dimensions }, encoding))
+    Ok((Request { texts, dimensions, purpose }, encoding))
+}
+
+/// OpenAI has no such field. The name and the words are Cohere's, where most callers know them from.
+fn purpose(value: &Value<'_>) -> Result<Purpose, ReadError> {
+    Ok(match value.text()?.as_str() {
+        "search_document" => Purpose::Document,
+        "search_query" => Purpose::Query,
+        "classification" => Purpose::Classification,
+        "clustering" => Purpose::Clustering,
+        _ => {
+            let wanted = "`search_document`, `search_query`, `classification` or `clustering`";
+            return Err(value.invalid(wanted));
+        }
+    })
 }
 
 fn texts(input: &Value<'_>) -> Result<Vec<String>, ReadError> {
@@ -235,7 +250,19 @@ mod tests {
             ),
         ] {
             let texts = texts.into_iter().map(str::to_owned).collect();
-            assert_eq!(asked(body), Ok((Request { texts, dimensions }, encoding)), "{body}");
+            let want = Request { texts, dimensions, purpose: None };
+            assert_eq!(asked(body), Ok((want, encoding)), "{body}");
+        }
+        for (said, want) in [
+            ("null", None),
+            ("\"search_document\"", Some(Purpose::Document)),
+            ("\"search_query\"", Some(Purpose::Query)),
+            ("\"classification\"", Some(Purpose::Classification)),
+            ("\"clustering\"", Some(Purpose::Clustering)),
+        ] {
+            let (read, _) =
+                asked(&format!(r#"{{"model":"m","input":"a","input_type":{said}}}"#)).expect("readable");
+            assert_eq!(read.purpose, want, "{said}");
         }
     }
 
@@ -256,7 +283,9 @@ mod tests {
             (r#""input":"a","dimensions":0"#, "dimensions", "above 0"),
             (r#""input":"a","dimensions":"x""#, "dimensions", "whole number"),
             (r#""input":"a","encoding_format":"int8""#, "encoding_format", "`float` or `base64`"),
-            (r#""input":"a","input_type":"query""#, "input_type", "own dialect"),
+            (r#""input":"a","input_type":"query""#, "input_type", "`search_query`"),
+            (r#""input":"a","input_type":7"#, "input_type", "a text"),
+            (r#""input":"a","truncate":"END""#, "truncate", "own dialect"),
         ] {
             let comma = if fields.is_empty() { "" } else { "," };
             let error = asked(&format!(r#"{{"model":"m"{comma}{fields}}}"#)).expect_err(place);

@@ -118,6 +118,14 @@ async fn bedrocks_come_from_as_many_calls_as_the_model_needs() {
             assert!(bench.upstream.received().iter().all(|received| received.line == path), "{path}");
         }
     }
+    for (said, want) in [("", "search_document"), (r#","input_type":"search_query""#, "search_query")] {
+        let (bench, remote) = bedrock();
+        let body = format!(r#"{{"model":"x","input":["a","b"]{said}}}"#);
+        embed_by(&remote, "mock/cohere.embed-v4:0", &body).await.expect("vectors");
+        let sent: serde_json::Value =
+            serde_json::from_slice(&bench.upstream.received()[0].body).expect("JSON");
+        assert_eq!((&sent["input_type"], &sent["texts"]), (&want.into(), &serde_json::json!(["a", "b"])));
+    }
     let (bench, remote) = bedrock();
     let body = r#"{"model":"x","input":"a","dimensions":256}"#;
     let error = embed_by(&remote, "mock/amazon.titan-embed-text-v1", body).await.expect_err("one length");

@@ -228,6 +228,8 @@ impl<'a> Writer<'a> {
                 let kind = tool_choice.is_none().then_some(Cow::Borrowed("auto"));
                 additional.tool_choice = Some(ClaudeChoice { kind, disable_parallel_tool_use: !parallel });
             }
+            // `toolChoice` has no word for it (docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolChoice.html,
+            // read 2026-11), and no other maker's fields are known to.
             Some(false) => {
                 let reason = "this model cannot be told to call one tool at a time";
                 return Err(Untranslatable::new("parallel tool calls", reason));

@@ -1,7 +1,7 @@
 //! Embeddings of Titan (one text for each call) and of Cohere (docs.aws.amazon.com/bedrock/latest/userguide, read 2026-11).
 
 use bytes::Bytes;
-use domain::embedding::{Request, Vectors};
+use domain::embedding::{Purpose, Request, Vectors};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -64,6 +64,16 @@ enum Many {
     Plain(Vec<Vec<f32>>),
 }
 
+/// Cohere demands to be told. Few of OpenAI's callers do; stored texts are what most of them ask about.
+fn input_type(purpose: Option<Purpose>) -> &'static str {
+    match purpose {
+        None | Some(Purpose::Document) => "search_document",
+        Some(Purpose::Query) => "search_query",
+        Some(Purpose::Classification) => "classification",
+        Some(Purpose::Clustering) => "clustering",
+    }
+}
+
 impl EmbeddingProtocol for Embeddings {
     fn texts_max(&self, model: &str) -> usize {
         if Family::of(model) == Some(Family::Cohere) { COHERE_TEXTS_MAX } else { 1 }
@@ -82,9 +92,14 @@ impl EmbeddingProtocol for Embeddings {
         })?;
         let text = request.texts.first().map(String::as_str).unwrap_or_default();
         let mut body = match family {
-            // OpenAI's callers do not say what the vectors are for; stored texts are what most of them are of.
-            Family::Cohere => {
-                json!({"texts": request.texts, "input_type": "search_document", "embedding_types": ["float"]})
+            Family::Cohere => json!({
+                "texts": request.texts,
+                "input_type": input_type(request.purpose),
+                "embedding_types": ["float"],
+            }),
+            _ if request.purpose.is_some() => {
+                let reason = "this model's vectors are the same for every purpose";
+                return Err(Untranslatable::new("input_type", reason));
             }
             Family::TitanFirst | Family::Titan | Family::TitanImage => json!({"inputText": text}),
         };

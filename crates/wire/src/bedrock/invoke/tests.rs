@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use domain::chat::{Delivery, Finish, Relayed};
 use domain::conversation::{Event, Part, Speaker};
-use domain::embedding::Request;
+use domain::embedding::{Purpose, Request};
 use domain::model::Overrides;
 use domain::token::{TokenCount, Usage};
 use proptest::prelude::*;
@@ -251,7 +251,7 @@ fn answers_of_others_are_written_in_the_makers_format() {
 
 #[test]
 fn texts_become_vectors() {
-    let request = Request { texts: vec!["Zürich".to_owned()], dimensions: Some(256) };
+    let request = Request { texts: vec!["Zürich".to_owned()], dimensions: Some(256), purpose: None };
     let body = Embeddings.request(&request, "amazon.titan-embed-text-v2:0").expect("carried");
     let body: Value = serde_json::from_slice(&body).expect("JSON");
     assert_eq!(body, json!({"inputText": "Zürich", "dimensions": 256}));
@@ -267,6 +267,18 @@ fn texts_become_vectors() {
     ] {
         let body = Embeddings.request(&request, model).expect("carried");
         assert_eq!(serde_json::from_slice::<Value>(&body).expect("JSON"), want);
+    }
+    for (purpose, want) in [
+        (Purpose::Document, "search_document"),
+        (Purpose::Query, "search_query"),
+        (Purpose::Classification, "classification"),
+        (Purpose::Clustering, "clustering"),
+    ] {
+        let request = Request { purpose: Some(purpose), ..request.clone() };
+        let body = Embeddings.request(&request, "cohere.embed-english-v3").expect("carried");
+        assert_eq!(serde_json::from_slice::<Value>(&body).expect("JSON")["input_type"], want);
+        let refused = Embeddings.request(&request, "amazon.titan-embed-text-v2:0").expect_err("one purpose");
+        assert_eq!(refused.what, "input_type");
     }
     let refused = Embeddings.request(&request, "amazon.titan-embed-text-v1").expect_err("one length");
     assert_eq!(refused.what, "dimensions");
