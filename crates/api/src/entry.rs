@@ -72,7 +72,7 @@ impl Front {
         {
             response = in_manner(response, &refusal, (manner, id.text()));
         }
-        limits::tell(&mut response, path, api.clock.wall());
+        limits::tell(&mut response, manner, || api.clock.wall());
         let headers = response.headers_mut();
         if let Some(origin) = origin {
             cors::allow(origin, headers);

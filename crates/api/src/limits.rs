@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use access::limits::Standing;
 use axum::response::Response;
-use bytes::Bytes;
 use domain::time::Timestamp;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::dialect::manner::Manner;
 
 /// Leaves `standing` in `response` for [`tell`]: `entry` knows the dialect of each door.
 pub(crate) fn note(response: &mut Response, standing: Standing) {
@@ -15,27 +16,30 @@ pub(crate) fn note(response: &mut Response, standing: Standing) {
     }
 }
 
-/// Writes what was noted as headers: by Anthropic's names for its paths, else by OpenAI's.
-pub(crate) fn tell(response: &mut Response, path: &str, now: Timestamp) {
+/// Writes what was noted as headers, in the words of the door's dialect; native doors have OpenAI's.
+pub(crate) fn tell(response: &mut Response, manner: Option<&dyn Manner>, now: impl FnOnce() -> Timestamp) {
     let Some(standing) = response.extensions_mut().remove::<Standing>() else { return };
-    let is_anthropic = path.starts_with("/v1/messages") || path.starts_with("/anthropic/");
-    let [requests, tokens] = match is_anthropic {
-        true => &ANTHROPIC,
-        false => &OPENAI,
-    };
-    for (names, bucket) in [(requests, standing.requests), (tokens, standing.tokens)] {
+    write(response.headers_mut(), standing, (manner.map_or(&OPENAI, Manner::limits), now()));
+}
+
+/// Writes `standing` as headers.
+pub(crate) fn write(headers: &mut HeaderMap, standing: Standing, (words, now): (&Words, Timestamp)) {
+    for (names, bucket) in [(&words.requests, standing.requests), (&words.tokens, standing.tokens)] {
         let Some(bucket) = bucket else { continue };
-        let full = match is_anthropic {
-            true => instant(now.after(bucket.full_in())),
-            false => span(bucket.full_in()),
-        };
-        let headers = response.headers_mut();
         headers.insert(&names.limit, HeaderValue::from(bucket.limit()));
         headers.insert(&names.remaining, HeaderValue::from(bucket.remaining()));
-        if let Ok(full) = HeaderValue::from_maybe_shared(Bytes::from(full)) {
+        if let Ok(full) = HeaderValue::try_from((words.full)(bucket.full_in(), now)) {
             headers.insert(&names.reset, full);
         }
     }
+}
+
+/// How a dialect tells limits.
+pub(crate) struct Words {
+    requests: Names,
+    tokens: Names,
+    /// When a bucket is full again that will be after so long.
+    full: fn(Duration, Timestamp) -> String,
 }
 
 /// Where a bucket is told.
@@ -54,25 +58,31 @@ const fn names(limit: &'static str, remaining: &'static str, reset: &'static str
     }
 }
 
-/// Of requests and of tokens, as `x-ratelimit-reset-requests: 1m30.5s` (OpenAI platform docs, rate limits, 2026-11).
-static OPENAI: [Names; 2] = [
-    names("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
-    names("x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"),
-];
+/// As `x-ratelimit-reset-requests: 1m30.5s` (OpenAI platform docs, rate limits, 2026-11).
+pub(crate) static OPENAI: Words = Words {
+    requests: names(
+        "x-ratelimit-limit-requests",
+        "x-ratelimit-remaining-requests",
+        "x-ratelimit-reset-requests",
+    ),
+    tokens: names("x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"),
+    full: |wait, _| span(wait),
+};
 
 /// The same as `anthropic-ratelimit-requests-reset: 2026-11-21T12:00:00Z` (Anthropic API docs, rate limits, 2026-11).
-static ANTHROPIC: [Names; 2] = [
-    names(
+pub(crate) static ANTHROPIC: Words = Words {
+    requests: names(
         "anthropic-ratelimit-requests-limit",
         "anthropic-ratelimit-requests-remaining",
         "anthropic-ratelimit-requests-reset",
     ),
-    names(
+    tokens: names(
         "anthropic-ratelimit-tokens-limit",
         "anthropic-ratelimit-tokens-remaining",
         "anthropic-ratelimit-tokens-reset",
     ),
-];
+    full: |wait, now| instant(now.after(wait)),
+};
 
 /// A time in whole seconds, rounded up.
 fn instant(time: Timestamp) -> String {
@@ -126,9 +136,9 @@ mod tests {
     fn each_dialect_has_its_own_names() {
         let bucket = BucketReading::holding(Rate { count: 50, per: Duration::from_secs(1), burst: 100 }, 99);
         let now = Timestamp::parse_rfc3339("2026-11-21T12:00:00Z").expect("a time");
-        for (path, want) in [
+        for (manner, want) in [
             (
-                "/v1/chat/completions",
+                None,
                 vec![
                     ("x-ratelimit-limit-requests", "100"),
                     ("x-ratelimit-remaining-requests", "99"),
@@ -136,7 +146,7 @@ mod tests {
                 ],
             ),
             (
-                "/v1/messages",
+                Some(&crate::anthropic::manner::Anthropic as &dyn Manner),
                 vec![
                     ("anthropic-ratelimit-requests-limit", "100"),
                     ("anthropic-ratelimit-requests-remaining", "99"),
@@ -146,14 +156,14 @@ mod tests {
         ] {
             let mut response = Response::new(Body::empty());
             note(&mut response, Standing { requests: Some(bucket), tokens: None });
-            tell(&mut response, path, now);
+            tell(&mut response, manner, || now);
             let mut found: Vec<_> = response
                 .headers()
                 .iter()
                 .map(|(name, value)| (name.as_str(), value.to_str().expect("text")))
                 .collect();
             found.sort_unstable();
-            assert_eq!(found, want, "{path}");
+            assert_eq!(found, want);
         }
     }
 }

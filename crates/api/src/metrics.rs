@@ -276,7 +276,7 @@ impl Observer for Metrics {
                 self.saved.inc_by(dollars(attempt.saved));
                 continue;
             }
-            let target: Arc<str> = attempt.target.as_str().into();
+            let target = attempt.target.shared();
             let labels = AttemptLabels { target: Arc::clone(&target), result: attempt.result.name() };
             self.attempts.get_or_create(&labels).inc();
             if let Some(first_token) = attempt.first_token {

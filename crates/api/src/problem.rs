@@ -222,7 +222,6 @@ impl From<Denied> for Problem {
     }
 }
 
-/// A path whose segment is no text.
 impl From<domain::ports::StoreError> for Problem {
     fn from(error: domain::ports::StoreError) -> Self {
         // The cause may name files of the machine: it is logged and not told.

@@ -24,27 +24,34 @@ const EVENT_STREAM_OF_AWS: &str = "application/vnd.amazon.eventstream";
 pub struct Stop {
     asked: CancellationToken,
     over: CancellationToken,
-    /// Set before `over` is, for looks that take no lock.
-    is_over: Arc<AtomicBool>,
+    /// Set before the tokens are, for looks that take no lock.
+    seen: Arc<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    is_asked: AtomicBool,
+    is_over: AtomicBool,
 }
 
 impl Stop {
     /// Asks for it: the server says that it is not ready, and what is under way may finish.
     pub fn ask(&self) {
+        self.seen.is_asked.store(true, Ordering::Release);
         self.asked.cancel();
     }
 
     /// Ends what is still under way now: with an error, and recorded.
     pub fn end(&self) {
-        self.asked.cancel();
-        self.is_over.store(true, Ordering::Release);
+        self.ask();
+        self.seen.is_over.store(true, Ordering::Release);
         self.over.cancel();
     }
 
     /// Whether it was asked for.
     #[must_use]
     pub fn is_asked(&self) -> bool {
-        self.asked.is_cancelled()
+        self.seen.is_asked.load(Ordering::Acquire)
     }
 
     /// Until it is asked for.
@@ -120,7 +127,7 @@ impl HttpBody for EndedInTime {
             return Poll::Ready(frame);
         }
         let is_waiting = self.waiter.as_ref().is_some_and(|waiter| waiter.will_wake(context.waker()));
-        if is_waiting && !self.stop.is_over.load(Ordering::Acquire) {
+        if is_waiting && !self.stop.seen.is_over.load(Ordering::Acquire) {
             return Poll::Pending;
         }
         match self.over.as_mut().poll(context) {

@@ -8,6 +8,7 @@ use wire::anthropic::failure;
 
 use crate::dialect::manner::Manner;
 use crate::dialect::refusal::{Class, Refusal};
+use crate::limits::{self, Words};
 
 /// Anthropic's manner.
 pub(crate) struct Anthropic;
@@ -33,6 +34,10 @@ impl Manner for Anthropic {
 
     fn sign(&self) -> Option<Bytes> {
         Some(Bytes::from_static(b"event: ping\ndata: {\"type\": \"ping\"}\n\n"))
+    }
+
+    fn limits(&self) -> &'static Words {
+        &limits::ANTHROPIC
     }
 
     fn request_id_header(&self) -> Option<&'static str> {

@@ -5,6 +5,7 @@ use axum::response::Response;
 use bytes::Bytes;
 
 use crate::dialect::refusal::Refusal;
+use crate::limits::{self, Words};
 use crate::stream::event_stream;
 
 /// A dialect's manner.
@@ -21,6 +22,11 @@ pub(crate) trait Manner: Send + Sync {
     /// The header in which its SDKs look for the id of a request, beside `x-request-id`.
     fn request_id_header(&self) -> Option<&'static str> {
         None
+    }
+
+    /// How it tells limits.
+    fn limits(&self) -> &'static Words {
+        &limits::OPENAI
     }
 
     /// Tells in a stream what a header tells elsewhere; `None` where streams have no comments.

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use domain::chat::{Delivery, Relayed};
 use domain::id::KeyId;
 use domain::model::{Assured, Route};
+use domain::ports::Clock;
 use futures_util::future::{Either, select};
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -84,19 +85,21 @@ pub(super) async fn respond(door: Door, asked: Asked) -> Result<Response, Refusa
         Delivery::Whole => Assured::Off,
         Delivery::Streamed => turn.route.assured,
     };
-    let (pipeline, manner) = (door.pipeline, door.manner);
+    let (api, pipeline, manner) = (door.api, door.pipeline, door.manner);
     // Boxed, as the path of a turn is a large future and handlers are moved a few times.
     let mut relaying = Box::pin(async move { pipeline.relay(turn).await });
-    let alive = match (assured, manner.sign()) {
-        (Assured::Off, _) | (_, None) => None,
-        (_, Some(sign)) => Some(Alive { sign, every: door.api.config.keep_alive, api: door.api }),
+    let alive = match assured {
+        Assured::Off => None,
+        Assured::HoldBack | Assured::Continue => {
+            manner.sign().map(|sign| Alive { sign, every: api.config.keep_alive, api: Arc::clone(&api) })
+        }
     };
     let mut response = match alive {
-        None => whole_or_begun(relaying.await, (manner, None)),
+        None => whole_or_begun(relaying.await, (manner, None), &*api.clock),
         Some(alive) => {
-            let clock = &alive.api.clock;
+            let clock = &api.clock;
             match select(&mut relaying, clock.sleep(alive.every)).await {
-                Either::Left((relayed, _)) => whole_or_begun(relayed, (manner, Some(alive))),
+                Either::Left((relayed, _)) => whole_or_begun(relayed, (manner, Some(alive)), &*api.clock),
                 // Whoever waits is told that it goes on: from here on the stream says what comes of it.
                 Either::Right(_) => held_back(relaying, (manner, alive)),
             }
@@ -159,6 +162,7 @@ fn frames(
 fn whole_or_begun(
     relayed: Result<Relaying, Refused>,
     (manner, alive): (&'static dyn Manner, Option<Alive>),
+    clock: &dyn Clock,
 ) -> Response {
     let relaying = match relayed {
         Ok(relaying) => relaying,
@@ -188,11 +192,11 @@ fn whole_or_begun(
             })
         }
     };
-    limits::note(&mut response, standing);
-    if let Some(told) = cache {
-        cached::put(response.headers_mut(), told);
-    }
     let headers = response.headers_mut();
+    limits::write(headers, standing, (manner.limits(), clock.wall()));
+    if let Some(told) = cache {
+        cached::put(headers, told);
+    }
     put(headers, MODEL, &model_used);
     headers.insert(TIER, HeaderValue::from_static(tier.name()));
     headers.insert(ATTEMPT, HeaderValue::from(attempt));
