@@ -15,7 +15,7 @@ use bytes::Bytes;
 use domain::chat::Relayed;
 use domain::id::ContentHash;
 use domain::time::Moment;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use registry::clients::Named;
 
 use crate::allowed;
@@ -28,6 +28,7 @@ use crate::dialect::refusal::Refusal;
 use crate::head::{Head, Terms};
 use crate::openai;
 use crate::problem::Problem;
+use crate::server::TIMEOUT;
 
 /// Larger bodies are read on a thread that may block: a megabyte takes about a millisecond.
 const READ_HERE_BYTES_MAX: usize = 256 << 10;
@@ -45,10 +46,11 @@ struct Asked {
 }
 
 /// Headers that name a conversation: ours, and those that other gateways' clients send.
-const SESSION: [&str; 2] = ["x-mainstay-session-id", "x-session-id"];
+const SESSION: [HeaderName; 2] =
+    [HeaderName::from_static("x-mainstay-session-id"), HeaderName::from_static("x-session-id")];
 
 fn session(headers: &HeaderMap) -> Option<String> {
-    let value = SESSION.into_iter().find_map(|name| headers.get(name))?;
+    let value = SESSION.iter().find_map(|name| headers.get(name))?;
     value.to_str().ok().filter(|name| !name.is_empty()).map(str::to_owned)
 }
 
@@ -72,7 +74,7 @@ async fn read<E: Into<Refusal> + Send + 'static>(
 ) -> Result<Asked, Refusal> {
     let Head { api, headers, .. } = head;
     let (terms, session) = (head.terms()?, session(headers));
-    let streams_until = headers.contains_key("x-mainstay-timeout-ms").then_some(terms.deadline);
+    let streams_until = headers.contains_key(&TIMEOUT).then_some(terms.deadline);
     let body = read_json_bytes(headers, body, api.dialect_body_limits(), api.clock.as_ref()).await?;
     let is_large = body.len() > READ_HERE_BYTES_MAX;
     let read = move || {

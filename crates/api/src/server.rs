@@ -7,7 +7,7 @@ use access::gatekeeper::Gatekeeper;
 use domain::ports::{Clock, Ids};
 use domain::residency::Residency;
 use domain::time::Moment;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use pipeline::parts::Pipeline;
 use resilience::shedding::{Class, Gate};
 use serde::Deserialize;
@@ -87,9 +87,11 @@ impl Default for Config {
 }
 
 /// The header in which a request says how urgent it is.
-pub(crate) const PRIORITY: &str = "x-mainstay-priority";
+pub(crate) const PRIORITY: HeaderName = HeaderName::from_static("x-mainstay-priority");
 /// The header that says where a request may be processed.
-pub(crate) const RESIDENCY: &str = "x-mainstay-residency";
+pub(crate) const RESIDENCY: HeaderName = HeaderName::from_static("x-mainstay-residency");
+/// The header that limits how long a request may take.
+pub(crate) const TIMEOUT: HeaderName = HeaderName::from_static("x-mainstay-timeout-ms");
 
 /// Everything handlers need.
 pub struct Api {
@@ -153,7 +155,7 @@ impl Api {
 
     /// How urgent a request says it is.
     pub(crate) fn class(headers: &HeaderMap) -> Result<Class, Problem> {
-        let Some(value) = headers.get(PRIORITY) else { return Ok(Class::default()) };
+        let Some(value) = headers.get(&PRIORITY) else { return Ok(Class::default()) };
         let class = value.to_str().ok().and_then(Class::parse);
         class.ok_or_else(|| {
             Problem::bad_parameter("header `x-mainstay-priority`: write interactive, alert or batch")
@@ -162,7 +164,7 @@ impl Api {
 
     /// Where a request says that it may be processed, in a comma-separated list.
     pub(crate) fn residency(headers: &HeaderMap) -> Result<Residency, Problem> {
-        let mut values = headers.get_all(RESIDENCY).iter().peekable();
+        let mut values = headers.get_all(&RESIDENCY).iter().peekable();
         if values.peek().is_none() {
             return Ok(Residency::Anywhere);
         }
@@ -179,7 +181,7 @@ impl Api {
 
     /// When the reply to a request is due.
     pub(crate) fn deadline(&self, headers: &HeaderMap) -> Result<Moment, Problem> {
-        let Some(value) = headers.get("x-mainstay-timeout-ms") else {
+        let Some(value) = headers.get(&TIMEOUT) else {
             return Ok(self.clock.now().after(self.config.request_timeout));
         };
         let asked = value.to_str().ok().and_then(|text| text.parse::<u64>().ok()).filter(|ms| *ms > 0);

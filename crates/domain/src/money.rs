@@ -45,6 +45,10 @@ impl Amount {
     /// [`Amount::from_parts`] of the sums of each is the exact sum.
     #[must_use]
     pub fn parts(self) -> (Nanos, i64) {
+        // Nearly all amounts are small, and wide division is slow.
+        if let (Ok(small), Ok(per_nano)) = (i64::try_from(self.0), i64::try_from(PER_NANO)) {
+            return (Nanos(small.div_euclid(per_nano)), small.rem_euclid(per_nano));
+        }
         let nanos = i64::try_from(self.0.div_euclid(PER_NANO));
         let rest = i64::try_from(self.0.rem_euclid(PER_NANO)).unwrap_or(0);
         (Nanos(nanos.unwrap_or(if self.0 < 0 { i64::MIN } else { i64::MAX })), rest)
@@ -70,8 +74,12 @@ impl Amount {
     pub fn usd(self) -> String {
         let sign = if self.0 < 0 { "-" } else { "" };
         let magnitude = self.0.unsigned_abs();
-        let text = format!("{sign}{}.{:015}", magnitude / PER_USD, magnitude % PER_USD);
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        let mut text = match (u64::try_from(magnitude), u64::try_from(PER_USD)) {
+            (Ok(small), Ok(per_usd)) => format!("{sign}{}.{:015}", small / per_usd, small % per_usd),
+            _ => format!("{sign}{}.{:015}", magnitude / PER_USD, magnitude % PER_USD),
+        };
+        text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
+        text
     }
 }
 
