@@ -54,7 +54,7 @@ impl Doors {
         let Ok(matched) = self.0.at(path) else { return Found { place: None, door: None, sent: None } };
         let method = if method == Method::HEAD { &Method::GET } else { method };
         let door = matched.value.doors.iter().find(|door| door.method == method);
-        Found { place: Some(matched.value), door, sent: Sent::of(&matched.params) }
+        Found { place: Some(matched.value), door, sent: Sent::of(matched.value.path, &matched.params) }
     }
 }
 
