@@ -1,18 +1,35 @@
 //! What a key may use of what there is.
 
 use domain::principal::Principal;
-use registry::clients::Named;
+use registry::clients::{NameError, Named};
+use registry::snapshot::Snapshot;
 
+use crate::dialect::refusal::Refusal;
 use crate::problem::Problem;
 
-/// Whether a principal may use what `name` leads to.
-pub(crate) fn check(principal: &Principal, name: &str, named: &Named) -> Result<(), Problem> {
-    let is_allowed = match named {
+/// What `name` leads to, if `principal` may use it; a bare id means models of `own_kinds` first. Where nothing has that
+/// name, only what it may use is told.
+pub(crate) fn named(
+    principal: &Principal,
+    (snapshot, name): (&Snapshot, &str),
+    own_kinds: &[&str],
+) -> Result<Named, Refusal> {
+    let told = |error: NameError| error.telling(|known| may_be_named(principal, (snapshot, known)));
+    let named = snapshot.named_among(name, own_kinds).map_err(told)?;
+    match may_use(principal, &named) {
+        true => Ok(named),
+        false => Err(Problem::forbidden(format!("this key may not use `{name:.100}`")).into()),
+    }
+}
+
+/// Whether `name` leads to something that `principal` may use.
+pub(crate) fn may_be_named(principal: &Principal, (snapshot, name): (&Snapshot, &str)) -> bool {
+    snapshot.named(name).is_ok_and(|named| may_use(principal, &named))
+}
+
+fn may_use(principal: &Principal, named: &Named) -> bool {
+    match named {
         Named::Agent(serving) => principal.grant.agents.allows(serving.loaded.agent.version.name.as_str()),
         Named::Route(route) => principal.grant.allows_route(route),
-    };
-    match is_allowed {
-        true => Ok(()),
-        false => Err(Problem::forbidden(format!("this key may not use `{name:.100}`"))),
     }
 }

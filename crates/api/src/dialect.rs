@@ -98,8 +98,7 @@ async fn respond(
 ) -> Result<Response, Refusal> {
     let pipeline = api.pipeline(asked.terms.deadline).await?;
     let snapshot = pipeline.current().pin();
-    let named = snapshot.named_among(&asked.relayed.model, manner.own_kinds())?;
-    allowed::check(&caller.principal, &asked.relayed.model, &named)?;
+    let named = allowed::named(&caller.principal, (&snapshot, &asked.relayed.model), manner.own_kinds())?;
     match named {
         Named::Agent(serving) => {
             let door = agent::Door { api, caller, pipeline, serving, manner };

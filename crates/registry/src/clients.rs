@@ -45,21 +45,38 @@ pub struct Listed {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Nobody has it.
-    #[error("there is no model `{name:.100}`; known are {known}")]
+    #[error("there is no model `{name:.100}`; {}", told("known are", known))]
     Unknown {
         /// What was asked for.
         name: String,
         /// What there is.
-        known: String,
+        known: Vec<String>,
     },
     /// Several providers have it.
-    #[error("several providers have a model `{name:.100}`; write one of {candidates}")]
+    #[error("several providers have a model `{name:.100}`; {}", told("write one of", candidates))]
     Ambiguous {
         /// What was asked for.
         name: String,
         /// What it may mean.
-        candidates: String,
+        candidates: Vec<String>,
     },
+}
+
+impl NameError {
+    /// The same, telling only names for which `may_be_told` holds.
+    #[must_use]
+    pub fn telling(mut self, may_be_told: impl Fn(&str) -> bool) -> Self {
+        let (Self::Unknown { known: names, .. } | Self::Ambiguous { candidates: names, .. }) = &mut self;
+        names.retain(|name| may_be_told(name));
+        self
+    }
+}
+
+fn told(before: &str, names: &[String]) -> String {
+    match names {
+        [] => "this key may use none".to_owned(),
+        names => format!("{before} `{}`", names.join("`, `")),
+    }
 }
 
 impl Clients {
@@ -105,12 +122,8 @@ impl Clients {
             match (found.next(), found.next()) {
                 (Some((_, route)), None) => return Ok(Some(Arc::clone(route))),
                 (Some(_), Some(_)) => {
-                    let all = self
-                        .models
-                        .keys()
-                        .filter(|model| is_eligible(model.as_str()))
-                        .map(|model| format!("`{model}`"));
-                    let candidates = all.collect::<Vec<_>>().join(", ");
+                    let candidates =
+                        self.models.keys().filter(|model| is_eligible(model.as_str())).cloned().collect();
                     return Err(NameError::Ambiguous { name: name.to_owned(), candidates });
                 }
                 (None, _) => {}
@@ -168,8 +181,8 @@ impl Snapshot {
     }
 
     fn unknown(&self, name: &str) -> NameError {
-        let known = self.listed().into_iter().map(|listed| format!("`{}`", listed.name)).collect::<Vec<_>>();
-        NameError::Unknown { name: name.to_owned(), known: known.join(", ") }
+        let known = self.listed().into_iter().map(|listed| listed.name).collect();
+        NameError::Unknown { name: name.to_owned(), known }
     }
 
     /// All names, agents first.
@@ -235,6 +248,19 @@ mod tests {
             for known in ["there is no model", "`agent:general`", "`gpt`", "`two/beta`"] {
                 assert!(error.contains(known), "{name}: {error}");
             }
+        }
+    }
+
+    #[test]
+    fn names_that_may_not_be_told_are_not() {
+        let snapshot = with_routes(ROUTES, &["one", "two"]);
+        for (name, told, want) in [
+            ("nobody", "gpt", "there is no model `nobody`; known are `gpt`"),
+            ("nobody", "", "there is no model `nobody`; this key may use none"),
+            ("beta", "two/beta", "several providers have a model `beta`; write one of `two/beta`"),
+        ] {
+            let error = snapshot.named(name).err().map(|error| error.telling(|name| name == told));
+            assert_eq!(error.map(|error| error.to_string()).as_deref(), Some(want));
         }
     }
 

@@ -37,16 +37,13 @@ pub(crate) async fn show(head: Head, Path(id): Path<String>) -> Result<Json<Valu
 
 /// What a caller may use of what is listed: the rest is not there for it.
 pub(crate) fn listed(snapshot: &Snapshot, caller: &Caller) -> Vec<Listed> {
-    let is_seen = |listed: &Listed| {
-        let named = snapshot.named(&listed.name);
-        named.is_ok_and(|named| allowed::check(&caller.principal, &listed.name, &named).is_ok())
-    };
+    let is_seen = |listed: &Listed| allowed::may_be_named(&caller.principal, (snapshot, &listed.name));
     snapshot.listed().into_iter().filter(is_seen).collect()
 }
 
 /// What has this name, when the caller may use it.
 pub(crate) fn find(snapshot: &Snapshot, caller: &Caller, id: String) -> Result<Listed, Refusal> {
-    allowed::check(&caller.principal, &id, &snapshot.named(&id)?)?;
+    allowed::named(&caller.principal, (snapshot, &id), &[])?;
     let listed = snapshot.listed().into_iter().find(|listed| listed.name == id);
     // A version of an agent and a bare id are names, too, although they are not listed.
     Ok(listed.unwrap_or_else(|| Listed { name: id, owner: "mainstay".to_owned() }))

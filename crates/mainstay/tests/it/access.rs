@@ -118,6 +118,10 @@ fn roles_and_grants_hold_in_the_whole_server() {
     let names: Vec<&str> =
         models["data"].as_array().expect("a list").iter().filter_map(|model| model["id"].as_str()).collect();
     assert_eq!(names, ["agent:general"]);
+    for response in [server.send(&with(chat("nobody"), &app)), get(&server, &app, "/v1/models/nobody")] {
+        let told = response.text();
+        assert!(told.contains("known are `agent:general`\"") && !told.contains("compliance"), "{told}");
+    }
 }
 
 #[test]
