@@ -16,7 +16,7 @@ use crate::cors;
 use crate::dialect;
 use crate::dialect::manner::Manner;
 use crate::dialect::refusal::{Class, Refusal};
-use crate::doors;
+use crate::doors::{self, Guard};
 use crate::finding::{Doors, Found};
 use crate::limits;
 use crate::problem::Problem;
@@ -99,48 +99,44 @@ impl Front {
         response
     }
 
-    /// Lets a request in, or says why not.
+    /// The reply to a request that may come in, or why it may not.
     async fn pass(&self, found: Found<'_>, mut request: Request, peer: Option<Peer>) -> Response {
+        if let Err(refusal) = self.let_in(found.guard(), &mut request, peer).await {
+            return *refusal;
+        }
+        found.answer(request, Arc::clone(&self.admission.api)).await
+    }
+
+    /// Lets a request in, and notes in it who asks.
+    async fn let_in(
+        &self,
+        guard: Guard,
+        request: &mut Request,
+        peer: Option<Peer>,
+    ) -> Result<(), Box<Response>> {
         let admission = &self.admission;
-        let guard = found.guard();
-        if let Err(problem) = check_one_host(request.headers()) {
-            return problem.into_response();
-        }
+        let refused = |problem: Problem| Box::new(problem.into_response());
+        check_one_host(request.headers()).map_err(refused)?;
         // What few requests need is boxed: a future is moved a few times, and each request pays for its size.
-        match admission.waits_until(Visit { request: &request, guard, peer }) {
-            Err(problem) => return problem.into_response(),
-            Ok(None) => {}
-            Ok(Some(deadline)) => {
-                if let Err(problem) = Box::pin(wait_for_keys(admission, deadline)).await {
-                    return problem.into_response();
-                }
-            }
+        let waits_until = admission.waits_until(Visit { request, guard, peer }).map_err(refused)?;
+        if let Some(deadline) = waits_until {
+            Box::pin(wait_for_keys(admission, deadline)).await.map_err(refused)?;
         }
-        if let Some((keeper, token)) = admission.to_prepare(Visit { request: &request, guard, peer }) {
+        if let Some((keeper, token)) = admission.to_prepare(Visit { request, guard, peer }) {
             Box::pin(async move { keeper.prepare(&token).await }).await;
         }
-        if signed::is_signed(&request) {
-            if let Err(problem) = check_memory(&admission.api, &request) {
-                return problem.into_response();
-            }
-            request = match Box::pin(signed::prove(&admission.api, request)).await {
-                Ok(request) => request,
-                Err(refusal) => return refusal.into_response(),
-            };
+        if signed::is_signed(request) {
+            check_memory(&admission.api, request).map_err(refused)?;
+            let proved = Box::pin(signed::prove(&admission.api, std::mem::take(request))).await;
+            *request = proved.map_err(|refusal| Box::new(refusal.into_response()))?;
         }
-        let admitted = admission.admit(Visit { request: &request, guard, peer }).and_then(|admitted| {
-            check_memory(&admission.api, &request)?;
-            Ok(admitted)
-        });
-        let principal = match admitted {
-            Ok(principal) => principal,
-            Err(problem) => return problem.into_response(),
-        };
-        if let Some(principal) = principal {
+        let admitted = admission.admit(Visit { request, guard, peer }).map_err(refused)?;
+        check_memory(&admission.api, request).map_err(refused)?;
+        if let Some(principal) = admitted {
             let watcher = request.extensions_mut().remove();
             request.extensions_mut().insert(Caller { principal, watcher });
         }
-        found.answer(request, Arc::clone(&admission.api)).await
+        Ok(())
     }
 }
 

@@ -1,14 +1,16 @@
 //! Which door a request is for. It is found once, so that what is guarded is what answers.
 
+use std::future::ready;
 use std::sync::Arc;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
 use http::{HeaderValue, Method, header};
 use matchit::Router;
 
-use crate::doors::{Door, Guard};
+use crate::doors::{Answering, Door, Guard};
 use crate::path::Sent;
 use crate::problem::Problem;
 use crate::server::Api;
@@ -70,14 +72,17 @@ impl Found<'_> {
     }
 
     /// The reply to a request that was let in.
-    pub(crate) async fn answer(self, mut request: Request, api: Arc<Api>) -> Response {
-        let Some(door) = self.door else { return self.place.map_or_else(not_found, not_allowed) };
+    pub(crate) fn answer(self, mut request: Request, api: Arc<Api>) -> Answering {
+        let Some(door) = self.door else {
+            let response = self.place.map_or_else(not_found, not_allowed);
+            return Box::pin(ready(response));
+        };
         if let Some(sent) = self.sent {
             request.extensions_mut().insert(sent);
         }
         let is_head = request.method() == Method::HEAD;
-        let response = door.answer(request, api).await;
-        if is_head { without_body(response) } else { response }
+        let answering = door.answer(request, api);
+        if is_head { Box::pin(answering.map(without_body)) } else { answering }
     }
 }
 

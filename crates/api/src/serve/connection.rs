@@ -192,7 +192,8 @@ fn service<A: Answer>(
 {
     service_fn(move |request: http::Request<Incoming>| {
         let under_way = activity.request(request.version());
-        let answering = Arc::clone(&answers).answer(request.map(Body::new), peer);
+        // Boxed: hyper keeps room for it as long as the connection lives, and most have nothing under way.
+        let answering = Box::pin(Arc::clone(&answers).answer(request.map(Body::new), peer));
         async move { Ok(answering.await.map(|body| Counted { body, _under_way: under_way })) }
     })
 }

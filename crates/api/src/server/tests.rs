@@ -138,3 +138,11 @@ async fn below_that_the_body_is_read_and_the_priority_understood() {
         assert_eq!(code(&ask(&api, (Method::POST, path), priority).await), want, "{path} {priority}");
     }
 }
+
+/// Each request's future is made and moved once, and hyper holds it while it runs.
+#[tokio::test]
+async fn the_way_in_is_small() {
+    let front = Front::new(&api());
+    let size = size_of_val(&front.reply(Request::new(axum::body::Body::empty()), None));
+    assert!(size <= 3_072, "{size} bytes");
+}
