@@ -22,8 +22,8 @@ impl Nanos {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Amount(pub i128);
 
-const PER_NANO: i128 = 1_000_000;
-const PER_USD: u128 = 1_000_000_000_000_000;
+const PER_NANO: i64 = 1_000_000;
+const PER_USD: u64 = 1_000_000_000_000_000;
 
 impl Amount {
     /// Nothing.
@@ -46,18 +46,19 @@ impl Amount {
     #[must_use]
     pub fn parts(self) -> (Nanos, i64) {
         // Nearly all amounts are small, and wide division is slow.
-        if let (Ok(small), Ok(per_nano)) = (i64::try_from(self.0), i64::try_from(PER_NANO)) {
-            return (Nanos(small.div_euclid(per_nano)), small.rem_euclid(per_nano));
+        if let Ok(small) = i64::try_from(self.0) {
+            return (Nanos(small.div_euclid(PER_NANO)), small.rem_euclid(PER_NANO));
         }
-        let nanos = i64::try_from(self.0.div_euclid(PER_NANO));
-        let rest = i64::try_from(self.0.rem_euclid(PER_NANO)).unwrap_or(0);
+        let per_nano = i128::from(PER_NANO);
+        let nanos = i64::try_from(self.0.div_euclid(per_nano));
+        let rest = i64::try_from(self.0.rem_euclid(per_nano)).unwrap_or(0);
         (Nanos(nanos.unwrap_or(if self.0 < 0 { i64::MIN } else { i64::MAX })), rest)
     }
 
     /// The amount of `nanos` and `rest` millionths of a nano-dollar.
     #[must_use]
     pub fn from_parts(nanos: Nanos, rest: i64) -> Self {
-        Self(i128::from(nanos.0) * PER_NANO + i128::from(rest))
+        Self(i128::from(nanos.0) * i128::from(PER_NANO) + i128::from(rest))
     }
 
     /// Whole nano-dollars, rounded up: what to set aside for it.
@@ -74,9 +75,12 @@ impl Amount {
     pub fn usd(self) -> String {
         let sign = if self.0 < 0 { "-" } else { "" };
         let magnitude = self.0.unsigned_abs();
-        let mut text = match (u64::try_from(magnitude), u64::try_from(PER_USD)) {
-            (Ok(small), Ok(per_usd)) => format!("{sign}{}.{:015}", small / per_usd, small % per_usd),
-            _ => format!("{sign}{}.{:015}", magnitude / PER_USD, magnitude % PER_USD),
+        let mut text = match u64::try_from(magnitude) {
+            Ok(small) => format!("{sign}{}.{:015}", small / PER_USD, small % PER_USD),
+            Err(_) => {
+                let per_usd = u128::from(PER_USD);
+                format!("{sign}{}.{:015}", magnitude / per_usd, magnitude % per_usd)
+            }
         };
         text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
         text
