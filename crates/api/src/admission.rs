@@ -36,12 +36,12 @@ pub(crate) struct Visit<'a> {
     pub(crate) request: &'a Request,
     pub(crate) guard: Guard,
     /// The other end of the connection.
-    pub(crate) peer: Option<Peer>,
+    pub(crate) peer: Peer,
 }
 
 impl Visit<'_> {
-    fn address(&self) -> Option<IpAddr> {
-        self.peer.map(|peer| peer.address.ip())
+    fn address(&self) -> IpAddr {
+        self.peer.address.ip()
     }
 }
 

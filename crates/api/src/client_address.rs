@@ -23,10 +23,10 @@ impl Proxies {
     }
 
     /// The last address that no trusted proxy stands at; what stands before it anyone may have written.
-    pub(crate) fn client(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
-        let mut address = peer?;
+    pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let mut address = peer;
         if self.0.is_empty() || !self.trusts(address) {
-            return Some(address.to_canonical());
+            return address.to_canonical();
         }
         let lines = headers.get_all("x-forwarded-for").into_iter().rev();
         let hops = lines.flat_map(|line| line.to_str().unwrap_or("?").rsplit(','));
@@ -38,7 +38,7 @@ impl Proxies {
                 break;
             }
         }
-        Some(address.to_canonical())
+        address.to_canonical()
     }
 }
 
@@ -74,9 +74,8 @@ mod tests {
             for value in headers {
                 map.append("x-forwarded-for", value.parse().expect("a value"));
             }
-            let found = Proxies::new(trusted).client(peer.parse().ok(), &map);
-            assert_eq!(found, want.parse().ok(), "{peer} {headers:?}");
+            let found = Proxies::new(trusted).client(peer.parse().expect("an address"), &map);
+            assert_eq!(Ok(found), want.parse(), "{peer} {headers:?}");
         }
-        assert_eq!(Proxies::default().client(None, &HeaderMap::new()), None);
     }
 }

@@ -41,7 +41,7 @@ impl Front {
         Self { admission: Admission::new(api), doors: Doors::of(doors::all()) }
     }
 
-    pub(crate) async fn reply(&self, mut request: Request, peer: Option<Peer>) -> Response {
+    pub(crate) async fn reply(&self, mut request: Request, peer: Peer) -> Response {
         let admission = &self.admission;
         let api = &admission.api;
         let began = api.clock.now();
@@ -100,7 +100,7 @@ impl Front {
     }
 
     /// The reply to a request that may come in, or why it may not.
-    async fn pass(&self, found: Found<'_>, mut request: Request, peer: Option<Peer>) -> Response {
+    async fn pass(&self, found: Found<'_>, mut request: Request, peer: Peer) -> Response {
         if let Err(refusal) = self.let_in(found.guard(), &mut request, peer).await {
             return *refusal;
         }
@@ -108,12 +108,7 @@ impl Front {
     }
 
     /// Lets a request in, and notes in it who asks.
-    async fn let_in(
-        &self,
-        guard: Guard,
-        request: &mut Request,
-        peer: Option<Peer>,
-    ) -> Result<(), Box<Response>> {
+    async fn let_in(&self, guard: Guard, request: &mut Request, peer: Peer) -> Result<(), Box<Response>> {
         let admission = &self.admission;
         let refused = |problem: Problem| Box::new(problem.into_response());
         check_one_host(request.headers()).map_err(refused)?;
@@ -142,7 +137,7 @@ impl Front {
 
 impl Answer for Front {
     async fn answer(self: Arc<Self>, request: Request, peer: Peer) -> Response {
-        self.reply(request, Some(peer)).await
+        self.reply(request, peer).await
     }
 }
 

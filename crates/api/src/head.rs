@@ -20,7 +20,8 @@ use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::server::Api;
 
-/// Where it came, who sent it, and its headers.
+/// Where it came, who sent it, and its headers, which it takes out of the request: whatever else a handler asks for reads
+/// other parts.
 pub(crate) struct Head {
     pub(crate) api: Arc<Api>,
     pub(crate) caller: Caller,
@@ -65,7 +66,7 @@ impl FromRequestParts<Arc<Api>> for Head {
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, api).await?;
-        Ok(Self { api: Arc::clone(api), caller, headers: parts.headers.clone() })
+        Ok(Self { api: Arc::clone(api), caller, headers: std::mem::take(&mut parts.headers) })
     }
 }
 

@@ -147,12 +147,9 @@ pub struct Grant {
 impl Grant {
     /// Whether requests may come from `address`; one that is not known is no listed one.
     #[must_use]
-    pub fn allows_address(&self, address: Option<IpAddr>) -> bool {
-        match (&self.addresses, address) {
-            (None, _) => true,
-            (Some(networks), Some(address)) => networks.iter().any(|network| network.contains(address)),
-            (Some(_), None) => false,
-        }
+    pub fn allows_address(&self, address: IpAddr) -> bool {
+        let networks = self.addresses.as_ref();
+        networks.is_none_or(|networks| networks.iter().any(|network| network.contains(address)))
     }
 
     /// Whether a route may be taken: all its models must be among the allowed ones, and the route itself, unless it is
@@ -189,6 +186,10 @@ impl Grant {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn nets(texts: &[&str]) -> Option<Arc<[Network]>> {
+        Some(texts.iter().map(|text| Network::parse(text).expect("a network")).collect())
+    }
 
     fn only(names: &[&str]) -> Allowed {
         Allowed::Only(names.iter().map(|name| (*name).to_owned()).collect())
@@ -252,9 +253,6 @@ mod tests {
 
     #[test]
     fn a_grant_is_within_another_only_in_every_part() {
-        let nets = |texts: &[&str]| {
-            Some(texts.iter().map(|text| Network::parse(text).expect("a network")).collect::<Arc<[_]>>())
-        };
         let wide = Grant {
             agents: only(&["general"]),
             models: only(&["openai/*"]),
@@ -279,9 +277,16 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_address_is_no_listed_one() {
-        let listed = Grant { addresses: Some(Arc::from([])), ..Grant::default() };
-        assert!(Grant::default().allows_address(None));
-        assert!(!listed.allows_address(None));
+    fn only_listed_addresses_are_allowed_where_any_are_listed() {
+        let listed = |networks: &[&str]| Grant { addresses: nets(networks), ..Grant::default() };
+        for (grant, want) in [
+            (Grant::default(), true),
+            (listed(&[]), false),
+            (listed(&["10.0.0.0/8"]), true),
+            (listed(&["192.0.2.0/24"]), false),
+        ] {
+            let address = "10.1.2.3".parse().expect("an address");
+            assert_eq!(grant.allows_address(address), want, "{grant:?}");
+        }
     }
 }

@@ -8,7 +8,6 @@ use axum::response::Response;
 use bytes::Bytes;
 use domain::chat::Relayed;
 
-use crate::caller::Caller;
 use crate::dialect::manner::Manner;
 use crate::dialect::refusal::Refusal;
 use crate::head::Head;
@@ -38,9 +37,6 @@ impl FromRequest<Arc<Api>> for Incoming {
 
     async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
-        let caller = Caller::from_request_parts(&mut parts, api).await?;
-        // Not from its parts, which would copy the headers.
-        let head = Head { api: Arc::clone(api), caller, headers: parts.headers };
-        Ok(Self { head, body })
+        Ok(Self { head: Head::from_request_parts(&mut parts, api).await?, body })
     }
 }

@@ -9,28 +9,29 @@ use http::HeaderMap;
 
 use super::*;
 use crate::doors::{self, Guard};
-use crate::serve::Encryption;
 
 const OWNER: &str = "bootstrap-bootstrap-bootstrap-key";
 
+/// The reply to another machine.
 async fn send(api: &Arc<Api>, request: Request<Body>) -> (StatusCode, HeaderMap, String) {
-    let peer = request.extensions().get::<Peer>().copied();
-    let response = Front::new(api).reply(request, peer).await;
+    send_from(api, "192.0.2.1:4711", request).await
+}
+
+async fn send_from(api: &Arc<Api>, address: &str, request: Request<Body>) -> (StatusCode, HeaderMap, String) {
+    let response = Front::new(api).reply(request, peer(address)).await;
     let (parts, body) = response.into_parts();
     let body = body.collect().await.expect("a body").to_bytes();
     (parts.status, parts.headers, String::from_utf8(body.to_vec()).expect("text"))
 }
 
-/// A request from another machine.
+/// A request that names another machine.
 fn request(method: &Method, path: &str, headers: &[(&str, &str)]) -> Request<Body> {
-    let address = "192.0.2.1:4711".parse().expect("an address");
     let request = Request::builder()
         .method(method)
         .uri(path)
         .header(header::HOST, "models.example")
         .header(header::CONTENT_TYPE, "application/json")
-        .header("x-mainstay-timeout-ms", "1")
-        .extension(Peer { address, encryption: Encryption::Plain });
+        .header("x-mainstay-timeout-ms", "1");
     let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     request.body(Body::from("{}")).expect("a request")
 }
@@ -176,10 +177,8 @@ async fn metrics_are_open_to_this_machine_itself() {
     ] {
         for (path, want) in [("/metrics", want), ("/health/deep", StatusCode::UNAUTHORIZED)] {
             let mut request = request(&Method::GET, path, &more.into_iter().collect::<Vec<_>>());
-            let address = peer.parse().expect("an address");
-            request.extensions_mut().insert(Peer { address, encryption: Encryption::Plain });
             request.headers_mut().insert(header::HOST, host.parse().expect("a host"));
-            assert_eq!(send(&api, request).await.0, want, "{peer} {host} {more:?} {path}");
+            assert_eq!(send_from(&api, peer, request).await.0, want, "{peer} {host} {more:?} {path}");
         }
     }
 }
@@ -220,10 +219,8 @@ async fn with_no_key_at_all_other_machines_and_their_pages_stay_out() {
     ] {
         let origin: Vec<_> = origin.map(|origin| ("origin", origin)).into_iter().collect();
         let mut request = request(&Method::GET, "/health/live", &origin);
-        let address = peer.parse().expect("an address");
-        request.extensions_mut().insert(Peer { address, encryption: Encryption::Plain });
         request.headers_mut().insert(header::HOST, host.parse().expect("a host"));
-        let (status, _, body) = send(&api, request).await;
+        let (status, _, body) = send_from(&api, peer, request).await;
         assert_eq!(
             status,
             if want { StatusCode::OK } else { StatusCode::FORBIDDEN },
