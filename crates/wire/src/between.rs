@@ -59,7 +59,8 @@ impl Portions for Between {
     }
 
     fn give_out(&mut self) -> Option<RelayedPortion> {
-        if self.frames.is_empty() || self.before() == Before::Nothing {
+        // An answer without a word is one, too, when its reader says so: all of its limit went into thoughts.
+        if self.frames.is_empty() || (self.before() == Before::Nothing && self.done.is_none()) {
             return None;
         }
         let said = std::mem::take(&mut self.said);
@@ -68,5 +69,58 @@ impl Portions for Between {
 
     fn before(&self) -> Before {
         self.reader.before()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use domain::chat::{Dialect, Finish};
+
+    use super::*;
+    use crate::anthropic::messages::Messages;
+    use crate::face::About;
+    use crate::openai::chat::ChatCompletions;
+    use crate::protocol::Protocol;
+    use crate::{anthropic, faces};
+
+    const OPENAI: &str = concat!(
+        r#"data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#,
+        "\n\n",
+        r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}"#,
+        "\n\ndata: [DONE]\n\n"
+    );
+    const ANTHROPIC: &str = concat!(
+        r#"data: {"type":"message_start","message":{"id":"m","model":"m","usage":{"input_tokens":9}}}"#,
+        "\n\n",
+        r#"data: {"type":"message_delta","delta":{"stop_reason":"max_tokens"},"usage":{"output_tokens":50}}"#,
+        "\n\n",
+        r#"data: {"type":"message_stop"}"#,
+        "\n\n"
+    );
+
+    #[test]
+    fn an_answer_whose_limit_left_no_room_for_a_word_is_given_out() {
+        let body = r#"{"model":"m","max_tokens":50,"messages":[{"role":"user","content":"Hi"}]}"#;
+        let body = Bytes::from_static(body.as_bytes());
+        let relayed = anthropic::relay::read(body, Dialect::AnthropicMessages, Vec::new()).expect("valid");
+        let protocols: [(Arc<dyn Protocol>, _); 2] =
+            [(Arc::new(ChatCompletions::default()), OPENAI), (Arc::new(Messages), ANTHROPIC)];
+        for (protocol, stream) in protocols {
+            for dialect in [Dialect::OpenAiChat, Dialect::AnthropicMessages, Dialect::BedrockConverse] {
+                let about = About { id: "1".into(), created: 0, model: "m".into(), took: Duration::ZERO };
+                let face = faces::of(dialect).expect("a face");
+                let mut between = Between::new(protocol.reader(), face.writer(about, &relayed));
+                let (head, rest) = stream.split_at(stream.find("\n\n").expect("frames") + 2);
+                assert_eq!(between.push(head.as_bytes()), Ok(Progress::Answering));
+                assert!(between.give_out().is_none(), "another one can still be asked");
+                assert_eq!(between.push(rest.as_bytes()), Ok(Progress::Ended));
+                let portion = between.give_out().expect("an answer");
+                assert_eq!(portion.done.map(|done| done.finish), Some(Finish::Length), "{dialect:?}");
+            }
+        }
     }
 }
