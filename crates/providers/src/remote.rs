@@ -113,6 +113,8 @@ struct Outgoing {
     headers: Vec<(&'static str, Box<str>)>,
     delivery: Delivery,
     trace: Option<CallTrace>,
+    /// What is asked of which model, where not every model can do it.
+    aside: Option<(ModelId, Dialect)>,
 }
 
 /// An accepted call.
@@ -145,6 +147,7 @@ impl Remote {
             headers: Vec::new(),
             delivery: Delivery::Streamed,
             trace: call.trace,
+            aside: None,
         };
         let accepted = self.send(outgoing, call.deadline).await.map_err(|error| error.error)?;
         let chunks = chunks(self.parts.protocol.reader());
@@ -167,7 +170,8 @@ impl Remote {
         let shape = shape(&call.model, delivery, call.overrides);
         let body = own.patch(&call.relayed, shape);
         let (headers, trace) = (call.relayed.headers.clone(), call.trace.clone());
-        let outgoing = Outgoing { place: own.place(shape), body, headers, delivery, trace };
+        let (place, aside) = (own.place(shape), aside(call));
+        let outgoing = Outgoing { place, body, headers, delivery, trace, aside };
         let accepted = self.send(outgoing, call.deadline).await?;
         match delivery {
             Delivery::Streamed => Ok(self.portions(accepted, own.portions(&call.relayed))),
@@ -193,7 +197,8 @@ impl Remote {
         let body = protocol.request(&conversation, shape);
         let body = body.map_err(|error| untranslatable(&call.model, &error))?;
         let (delivery, trace) = (relayed.delivery, call.trace.clone());
-        let outgoing = Outgoing { place: protocol.place(shape), body, headers: Vec::new(), delivery, trace };
+        let (place, headers) = (protocol.place(shape), Vec::new());
+        let outgoing = Outgoing { place, body, headers, delivery, trace, aside: None };
         let asked = self.parts.clock.now();
         let accepted = self.send(outgoing, call.deadline).await?;
         let about = about(&relayed.model, &*self.parts.clock, &*self.parts.ids);
@@ -224,7 +229,8 @@ impl Remote {
         let body = protocol.request(&conversation, shape);
         let body = body.map_err(|error| untranslatable(&call.model, &error))?;
         let (place, headers, trace) = (protocol.place(shape), Vec::new(), call.trace);
-        let outgoing = Outgoing { place, body, headers, delivery: Delivery::Streamed, trace };
+        let delivery = Delivery::Streamed;
+        let outgoing = Outgoing { place, body, headers, delivery, trace, aside: None };
         let accepted = self.send(outgoing, call.deadline).await?;
         let heard = heard(protocol.reader());
         Ok(Attempt::new(self.parts.provider.clone(), accepted.body, (accepted.timing, heard)).stream())
@@ -238,13 +244,14 @@ impl Remote {
             Delivery::Streamed => clock.now().after(self.waits.first).min(deadline),
             Delivery::Whole => deadline,
         };
+        let aside = outgoing.aside.clone();
         let mut request = request(outgoing)?;
         if let Some(signer) = signer {
             signer.sign(origin, &mut request, first).await?;
         }
         let response = origin.send(request, first).await.map_err(|error| failed(provider, &error))?;
         if response.status.as_u16() != 200 {
-            return Err(self.refused(response, first).await);
+            return Err(self.refused(response, first, aside).await);
         }
         self.plain(&response.headers)?;
         let timing = Timing {
@@ -295,9 +302,20 @@ impl Remote {
     }
 
     /// What a status other than 200 means. Of the body only its codes count, and its words for a caller.
-    async fn refused(&self, response: Response, until: Moment) -> RelayError {
+    async fn refused(
+        &self,
+        response: Response,
+        until: Moment,
+        aside: Option<(ModelId, Dialect)>,
+    ) -> RelayError {
         let Parts { provider, origin, protocol, clock, .. } = &self.parts;
         let status = response.status.as_u16();
+        // A model that has no embeddings, say, is none the worse at what it is for: nothing is shut for that.
+        if let (Some((model, dialect)), 403..=405) = (aside, status) {
+            let dialect = dialect.name();
+            let message = format!("the provider of `{model}` has no {dialect} for it (status {status})");
+            return refusal(&model, message, Some("model"));
+        }
         let until = until.min(clock.now().after(ERROR_TIME_MAX));
         let header = |name: &str| response.headers.get(name).and_then(|value| value.to_str().ok());
         let (retry_after, error_type) = (retry_after::told(header), header("x-amzn-errortype"));
@@ -313,6 +331,13 @@ impl Remote {
 /// What is told of every call.
 fn shape(model: &ModelId, delivery: Delivery, overrides: Overrides) -> Call<'_> {
     Call { model: model.name_at_provider(), delivery, overrides, max_tokens: MAX_TOKENS }
+}
+
+/// What a call asks, where it is not what models are for in the first place.
+fn aside(call: &RelayCall) -> Option<(ModelId, Dialect)> {
+    let dialect = call.relayed.dialect;
+    matches!(dialect, Dialect::OpenAiEmbeddings | Dialect::OpenAiCompletions | Dialect::AnthropicCountTokens)
+        .then(|| (call.model.clone(), dialect))
 }
 
 /// What every part of one answer repeats.

@@ -10,7 +10,7 @@ use domain::chat::{
     RelayedPortion, Saying,
 };
 use domain::conversation::{Answer, Block, Delta, Ending, Event, Part};
-use domain::fault::{Fault, Kind, Origin, Retry};
+use domain::fault::{Fault, Kind};
 use domain::ports::{
     BoxFuture, ChatModel, ChatStream, Clock, Ids, ModelError, RelayError, RelayedStream, SayingStream,
 };
@@ -21,7 +21,7 @@ use wire::face::{About, Face};
 use wire::stream::{EventWriter, Took};
 use wire::{faces, texts};
 
-use crate::remote::{about, unreadable, untranslatable, with_overrides};
+use crate::remote::{about, foreign, unreadable, untranslatable, with_overrides};
 
 /// A model that speaks the dialects of relayed requests although it takes texts only.
 pub struct Translated {
@@ -53,7 +53,7 @@ impl Translated {
 
     async fn start(&self, call: RelayCall) -> Result<RelayedStream, RelayError> {
         let RelayCall { model, region, relayed, deadline, trace, .. } = &call;
-        let face = faces::of(relayed.dialect).ok_or_else(|| cannot(&call))?;
+        let face = faces::of(relayed.dialect).ok_or_else(|| foreign(model, relayed.dialect))?;
         let request = request(&call, face)?;
         let about = about(&relayed.model, &*self.clock, &*self.ids);
         let asked = ChatCall {
@@ -85,14 +85,6 @@ impl ChatModel for Translated {
 
     fn converse(&self, call: ConverseCall) -> BoxFuture<'_, Result<SayingStream, RelayError>> {
         Box::pin(self.hear(call))
-    }
-}
-
-fn cannot(call: &RelayCall) -> ModelError {
-    let detail = format!("`{}` cannot take {}", call.model, call.relayed.dialect.name());
-    ModelError {
-        fault: Fault { origin: Origin::Mainstay, kind: Kind::RouteFatal, retry: Retry::Elsewhere },
-        detail,
     }
 }
 
@@ -233,6 +225,7 @@ impl Speaking {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use domain::fault::Retry;
     use domain::id::ModelId;
     use domain::model::Overrides;
     use serde_json::Value;

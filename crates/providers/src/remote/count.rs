@@ -8,7 +8,7 @@ use domain::token::Usage;
 use wire::anthropic::count;
 use wire::counting::CountProtocol;
 
-use super::{Outgoing, Remote, foreign, unreadable, untranslatable};
+use super::{Outgoing, Remote, aside, foreign, unreadable, untranslatable};
 
 impl Remote {
     /// The same for a provider that counts in `format`.
@@ -25,7 +25,8 @@ impl Remote {
         let body = format.request(&conversation, model);
         let body = body.map_err(|error| untranslatable(&call.model, &error))?;
         let (place, delivery, trace) = (format.place(model), Delivery::Whole, call.trace.clone());
-        let outgoing = Outgoing { place, body, headers: Vec::new(), delivery, trace };
+        let (headers, aside) = (Vec::new(), aside(call));
+        let outgoing = Outgoing { place, body, headers, delivery, trace, aside };
         let accepted = self.send(outgoing, call.deadline).await?;
         let format = Arc::clone(format);
         Ok(self.whole((accepted, call.deadline), move |bytes| {

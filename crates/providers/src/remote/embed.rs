@@ -11,7 +11,7 @@ use wire::embedding::EmbeddingProtocol;
 use wire::openai::embeddings;
 use wire::stream::{Before, StreamError};
 
-use super::{Outgoing, Remote, WHOLE_BYTES_MAX, broken, failed, unreadable, untranslatable};
+use super::{Outgoing, Remote, WHOLE_BYTES_MAX, aside, broken, failed, foreign, unreadable, untranslatable};
 
 /// Calls that are made at once for the texts of one request.
 const CALLS_MAX: usize = 4;
@@ -26,7 +26,7 @@ impl Remote {
     /// The answer is whole when the future ends: nothing of it is given out before.
     pub(super) async fn embed(&self, call: &RelayCall) -> Result<RelayedStream, RelayError> {
         let format = self.embeddings.as_ref();
-        let format = format.ok_or_else(|| self.cannot("has no embeddings that can be translated"))?;
+        let format = format.ok_or_else(|| foreign(&call.model, call.relayed.dialect))?;
         let (asked, encoding) =
             embeddings::request(&call.relayed).map_err(|error| unreadable(&call.model, &error))?;
         let model = call.model.name_at_provider();
@@ -35,8 +35,14 @@ impl Remote {
             let request = Request { texts: texts.to_vec(), dimensions, purpose };
             let body = format.request(&request, model)?;
             let (delivery, trace) = (Delivery::Whole, call.trace.clone());
-            let outgoing =
-                Outgoing { place: format.place(model), body, headers: Vec::new(), delivery, trace };
+            let outgoing = Outgoing {
+                place: format.place(model),
+                body,
+                headers: Vec::new(),
+                delivery,
+                trace,
+                aside: aside(call),
+            };
             Ok((outgoing, texts.len()))
         };
         // All of them can be said before the first is.

@@ -75,6 +75,7 @@ async fn what_cannot_be_counted_is_said() {
             (Behaviour::throttled(RetryAfter::Absent), Kind::Throttled),
             (Behaviour::Malformed(0), Kind::Transient),
             (Behaviour::Empty, Kind::Transient),
+            (Behaviour::status(404), Kind::Caller),
         ] {
             let (counted, _) = count(behaviour.clone(), format.clone(), "mock/m").await;
             assert_eq!(counted.expect_err("no count").error.fault.kind, want, "{behaviour:?}");

@@ -162,8 +162,27 @@ async fn what_fails_is_one_fault() {
     assert_eq!((error.error.fault.kind, error.error.fault.retry), (Kind::Caller, Retry::Elsewhere));
     assert_eq!(error.reply.expect("words").parameter.as_deref(), Some("input"));
     assert_eq!(bench.upstream.calls(), 0);
-    // A format without embeddings lets another target try.
+}
+
+#[tokio::test]
+async fn a_model_without_embeddings_is_none_the_worse_for_it() {
+    let body = r#"{"model":"x","input":"a"}"#;
     let chat_only = Bench::speaking(Behaviour::default(), Arc::new(Gemini));
-    let error = embed(&chat_only.model, asked).await.expect_err("none");
-    assert_eq!((error.error.fault.kind, error.error.fault.retry), (Kind::RouteFatal, Retry::Elsewhere));
+    let refused = |status| Bench::new(Behaviour::status(status));
+    // What OpenAI says of a model that chats; what servers say that have no such path; a key that nobody knows.
+    for (bench, want) in [
+        (chat_only, Kind::Caller),
+        (refused(403), Kind::Caller),
+        (refused(404), Kind::Caller),
+        (refused(405), Kind::Caller),
+        (refused(401), Kind::RouteFatal),
+    ] {
+        let error = embed(&bench.model, body).await.expect_err("no vectors");
+        let Fault { kind, retry, .. } = error.error.fault;
+        assert_eq!((kind, retry), (want, Retry::Elsewhere), "{error:?}");
+        if want == Kind::Caller {
+            let reply = error.reply.expect("words");
+            assert_eq!((reply.status, reply.message.contains("OpenAI embeddings")), (400, true), "{reply:?}");
+        }
+    }
 }
