@@ -154,7 +154,13 @@ impl<I: Intake> Attempt<I> {
         let failure = failed(&self.provider, error);
         Err(match self.before() {
             Before::Nothing => failure,
-            Before::Text => ModelError { fault: Fault::provider(Kind::Truncated), ..failure },
+            // Callers are told this one; where their provider is, is not for them.
+            Before::Text => {
+                let silent = matches!(error, OutboundError::Deadline { .. });
+                let how = if silent { "did not go on in time" } else { "closed the connection" };
+                let detail = format!("`{}` {how}", self.provider);
+                ModelError { fault: Fault::provider(Kind::Truncated), detail }
+            }
         })
     }
 
