@@ -1,5 +1,6 @@
 //! The server's pepper: the secret under which keys are hashed. Without it what the database holds is of no use.
 
+use domain::hex;
 use domain::id::KeyId;
 use domain::ports::Rng;
 use domain::secret::Secret;
@@ -57,7 +58,7 @@ impl Pepper {
     #[must_use]
     pub fn signing_secret(&self, key: &KeyId) -> Secret {
         let sum = sum(self.signing.clone(), key.as_str().as_bytes());
-        Secret::new(sum.iter().take(20).map(|byte| format!("{byte:02x}")).collect())
+        Secret::new(hex::of(sum.get(..20).unwrap_or_default()))
     }
 }
 

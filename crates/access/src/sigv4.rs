@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use domain::hex;
 use domain::secret::Secret;
 use domain::time::Timestamp;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -157,7 +158,7 @@ impl<'a> Claim<'a> {
     /// # Errors
     /// [`SignatureError`].
     pub fn check(&self, request: &dyn Request, body: &[u8], secret: &Secret) -> Result<(), SignatureError> {
-        let hash = hex(&Sha256::digest(body));
+        let hash = hex::of(&Sha256::digest(body));
         match request.header(HASH_HEADER).as_deref() {
             None => {}
             Some(said) if said == hash => {}
@@ -165,7 +166,7 @@ impl<'a> Claim<'a> {
             Some(said) if said.starts_with("STREAMING-") => return Err(SignatureError::UnsignedBody),
             Some(_) => return Err(SignatureError::Body),
         }
-        let canonical = hex(&Sha256::digest(self.canonical(request, &hash)));
+        let canonical = hex::of(&Sha256::digest(self.canonical(request, &hash)));
         let Self { day, region, time, .. } = self;
         let scope = format!("{day}/{region}/{SERVICE}/aws4_request");
         let to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{canonical}");
@@ -173,7 +174,7 @@ impl<'a> Claim<'a> {
         for part in [region, SERVICE, "aws4_request"] {
             key = mac(&key, part);
         }
-        let want = hex(&mac(&key, &to_sign));
+        let want = hex::of(&mac(&key, &to_sign));
         match bool::from(want.as_bytes().ct_eq(self.signature.as_bytes())) {
             true => Ok(()),
             false => Err(SignatureError::Mismatch),
@@ -222,13 +223,6 @@ fn mac(key: &[u8], text: &str) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(text.as_bytes());
     mac.finalize().into_bytes().to_vec()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// `20261121T223810Z` as a time.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+use domain::hex;
 use domain::ports::Ids;
 use domain::time::Moment;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -192,7 +193,7 @@ impl Id {
     /// The caller's own `x-request-id`, where it is a sensible one; else a new one.
     fn of(headers: &HeaderMap, ids: &dyn Ids) -> Self {
         let own = headers.get(REQUEST_ID).filter(|value| is_sensible(value.as_bytes())).cloned();
-        let new = || HeaderValue::try_from(format!("{:032x}", ids.next_id()));
+        let new = || HeaderValue::try_from(hex::of(&ids.next_id().to_be_bytes()));
         Self(own.or_else(|| new().ok()).unwrap_or_else(|| HeaderValue::from_static("-")))
     }
 

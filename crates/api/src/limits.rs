@@ -92,10 +92,13 @@ fn instant(time: Timestamp) -> String {
 
 /// As Go writes it, to the millisecond, rounded up: `0s`, `20ms`, `1.5s`, `6m0s`, `1h0m0s`.
 fn span(span: Duration) -> String {
-    let ms = span.as_nanos().div_ceil(1_000_000);
+    let ms = u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
     let (seconds, rest) = (ms / 1_000, ms % 1_000);
-    if seconds == 0 && rest > 0 {
-        return format!("{rest}ms");
+    // Nearly all are short or nothing.
+    match (seconds, rest) {
+        (0, 0) => return "0s".to_owned(),
+        (0, _) => return rest.to_string() + "ms",
+        _ => {}
     }
     let fraction = format!(".{rest:03}");
     let fraction = fraction.trim_end_matches('0').trim_end_matches('.');

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::hex;
+
 macro_rules! text_id {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
@@ -115,7 +117,11 @@ impl ModelId {
 /// Makes the text of an id from a prefix and 128 bits.
 #[must_use]
 pub fn prefixed(prefix: &str, bits: u128) -> String {
-    format!("{prefix}_{bits:032x}")
+    let mut text = String::with_capacity(prefix.len() + 33);
+    text.push_str(prefix);
+    text.push('_');
+    hex::push(&mut text, &bits.to_be_bytes());
+    text
 }
 
 #[cfg(test)]

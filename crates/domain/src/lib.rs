@@ -19,6 +19,7 @@ pub mod embedding;
 pub mod fault;
 pub mod feedback;
 pub mod grant;
+pub mod hex;
 pub mod id;
 pub mod interaction;
 pub mod key;

@@ -73,16 +73,26 @@ impl Amount {
     /// Decimal US dollars without trailing zeros, as `0.00015`.
     #[must_use]
     pub fn usd(self) -> String {
-        let sign = if self.0 < 0 { "-" } else { "" };
         let magnitude = self.0.unsigned_abs();
-        let mut text = match u64::try_from(magnitude) {
-            Ok(small) => format!("{sign}{}.{:015}", small / PER_USD, small % PER_USD),
+        let (mut text, mut rest) = match u64::try_from(magnitude) {
+            Ok(small) => ((small / PER_USD).to_string(), small % PER_USD),
             Err(_) => {
                 let per_usd = u128::from(PER_USD);
-                format!("{sign}{}.{:015}", magnitude / per_usd, magnitude % per_usd)
+                ((magnitude / per_usd).to_string(), u64::try_from(magnitude % per_usd).unwrap_or(0))
             }
         };
-        text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
+        if self.0 < 0 {
+            text.insert(0, '-');
+        }
+        if rest > 0 {
+            text.push('.');
+        }
+        while rest > 0 {
+            rest *= 10;
+            let digit = u32::try_from(rest / PER_USD).ok().and_then(|digit| char::from_digit(digit, 10));
+            text.push(digit.unwrap_or('0'));
+            rest %= PER_USD;
+        }
         text
     }
 }

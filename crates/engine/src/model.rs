@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::schema::{SchemaError, Schemas};
 use crate::template::{Said, Segment, Template, TemplateError};
+use domain::hex;
 
 /// A model file that is open.
 pub struct Model {
@@ -103,8 +104,7 @@ impl Model {
         };
         let template = Template::new(&source, text(vocabulary.bos()), text(vocabulary.eos()))
             .map_err(|error| unusable(error.to_string()))?;
-        let template_hash =
-            Sha256::digest(source.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let template_hash = hex::of(&Sha256::digest(source.as_bytes()));
         Ok(Self { llama, template, template_hash, schemas: OnceLock::new() })
     }
 

@@ -35,8 +35,6 @@ pub struct Config {
     pub calls_max: usize,
     /// Most bytes of a response's head.
     pub head_bytes_max: usize,
-    /// Most header fields of a response.
-    pub header_fields_max: usize,
 }
 
 impl Default for Config {
@@ -48,7 +46,6 @@ impl Default for Config {
             idle: Duration::from_secs(30),
             calls_max: 512,
             head_bytes_max: 64 << 10,
-            header_fields_max: 128,
         }
     }
 }

@@ -104,7 +104,6 @@ async fn handshake(
     let n_received = Arc::new(AtomicU64::new(0));
     let stream = TokioIo::new(Counted { stream, n_received: Arc::clone(&n_received) });
     let (sender, driver) = http1::Builder::new()
-        .max_headers(shared.config.header_fields_max)
         .max_header_size(shared.config.head_bytes_max)
         .max_buf_size(shared.config.head_bytes_max.max(64 << 10))
         .handshake(stream)

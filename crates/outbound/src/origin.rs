@@ -255,7 +255,7 @@ impl Origin {
     /// Adds what the origin knows: the whole path, the host and the secret, which nothing in `request` overrides.
     fn complete(&self, request: Request) -> Result<Complete, OutboundError> {
         let Request { method, path, mut headers, body } = request;
-        let whole = path.starts_with('/').then(|| format!("{}{path}", self.parts.base_path));
+        let whole = path.starts_with('/').then(|| [&*self.parts.base_path, &*path].concat());
         let parsed = whole.and_then(|whole| PathAndQuery::from_maybe_shared(Bytes::from(whole)).ok());
         let uri = parsed.ok_or_else(|| OutboundError::Request { origin: self.name().to_owned() })?.into();
         for name in [http::header::CONNECTION, http::header::TRANSFER_ENCODING, http::header::CONTENT_LENGTH]

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use domain::cache::{Told, Wish};
 use domain::chat::{Delivery, Done, Relayed, RelayedPortion};
 use domain::fault::{Fault, Kind, Origin, Retry};
+use domain::hex;
 use domain::id::{ContentHash, InteractionId};
 use domain::interaction::{Interaction, Outcome};
 use domain::model::{Assured, Cost, Route, Tier};
@@ -32,7 +33,6 @@ use sha2::{Digest, Sha256};
 use crate::cached::{PassedOn, without_call};
 use crate::parts::Pipeline;
 use crate::run::closing::Spoken;
-use crate::run::known::hash_of;
 use crate::turn::{Recorded, TurnError};
 
 mod continued;
@@ -96,7 +96,7 @@ impl RelayTurn {
 /// SHA-256 of `bytes`; large bodies are hashed where blocking is allowed.
 #[must_use]
 pub fn hash(bytes: &[u8]) -> ContentHash {
-    hash_of(Sha256::digest(bytes).as_ref())
+    ContentHash::new(hex::of(&Sha256::digest(bytes)))
 }
 
 /// A relayed answer that has begun.

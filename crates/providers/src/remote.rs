@@ -17,6 +17,7 @@ use bytes::Bytes;
 use domain::chat::{ChatCall, ConverseCall, Delivery, Dialect, ErrorReply, RelayCall, RelayedPortion};
 use domain::conversation::Conversation;
 use domain::fault::{Fault, Kind, Origin, Retry};
+use domain::hex;
 use domain::id::{ModelId, ProviderName};
 use domain::model::Overrides;
 use domain::ports::{
@@ -343,7 +344,12 @@ fn aside(call: &RelayCall) -> Option<(ModelId, Dialect)> {
 /// What every part of one answer repeats.
 pub(crate) fn about(model: &str, clock: &dyn Clock, ids: &dyn Ids) -> About {
     let created = clock.wall().0.div_euclid(1_000_000);
-    About { id: format!("{:032x}", ids.next_id()), created, model: model.to_owned(), took: Duration::ZERO }
+    About {
+        id: hex::of(&ids.next_id().to_be_bytes()),
+        created,
+        model: model.to_owned(),
+        took: Duration::ZERO,
+    }
 }
 
 /// A tier's parameters: each an upper bound or a replacement.

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::hex;
 use domain::id::ModelId;
 use domain::model::{Capability, Lifecycle, Model, PriceList, Prices};
 use domain::money::Nanos;
@@ -280,7 +281,7 @@ fn versioned(
     let long_text = long.map_or_else(String::new, |long| format!("{}:{}", long.over.0, numbers(&long.rates)));
     let text = format!("{};{};{};{long_text}", day(from), day(until), numbers(&rates));
     let digest = Sha256::digest(text.as_bytes());
-    let hash: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex::of(digest.get(..4).unwrap_or_default());
     let as_of = as_of.map_or_else(|| "undated".to_owned(), |day| day.to_string());
     Prices { version: PriceVersion::new(format!("{as_of}:{hash}")), from, until, rates, long }
 }

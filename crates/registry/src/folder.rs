@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use domain::hex;
 use domain::id::SnapshotId;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -76,7 +77,7 @@ impl Folder {
             hash.update(content);
         }
         let digest = hash.finalize();
-        SnapshotId::new(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>())
+        SnapshotId::new(hex::of(digest.get(..8).unwrap_or_default()))
     }
 
     /// The text of a file.

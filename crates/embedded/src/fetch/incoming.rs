@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::SourceError;
 use super::partial::{self, Provenance};
 use crate::catalogue;
+use domain::hex;
 
 /// What becomes of a file that is dropped unfinished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +109,7 @@ impl Incoming {
 
     /// Verifies what came and puts it in its place, safe on disk.
     pub(super) fn finish(mut self) -> Result<(), SourceError> {
-        let sum = hex(&std::mem::take(&mut self.hash).finalize());
+        let sum = hex::of(&std::mem::take(&mut self.hash).finalize());
         if self.bytes != self.want.bytes || sum != self.want.sha256 {
             let reason = format!(
                 "{} arrived with {} bytes and SHA-256 {sum}, wanted are {} bytes and {}",
@@ -201,7 +202,7 @@ pub(super) fn verify(path: &Path, want: &catalogue::File) -> Result<(), Option<S
 pub(super) fn sum_of(path: &Path) -> io::Result<String> {
     let mut hash = Sha256::new();
     hash_all(&mut File::open(path)?, &mut hash)?;
-    Ok(hex(&hash.finalize()))
+    Ok(hex::of(&hash.finalize()))
 }
 
 /// Reads `file` to its end.
@@ -214,8 +215,4 @@ fn hash_all(file: &mut File, hash: &mut Sha256) -> io::Result<()> {
         }
         hash.update(buffer.get(..n).unwrap_or_default());
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -17,7 +17,7 @@ use crate::catalogue::Catalogue;
 const WEIGHTS: &[u8] = b"GGUF and then many numbers";
 
 fn sum(bytes: &[u8]) -> String {
-    incoming::hex(&Sha256::digest(bytes))
+    domain::hex::of(&Sha256::digest(bytes))
 }
 
 /// A model of one file that comes from `sources`.

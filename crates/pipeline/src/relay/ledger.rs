@@ -8,6 +8,8 @@ use bytes::Bytes;
 use cache::Lead;
 use domain::agent::{AgentVersion, Retention};
 use domain::chat::Done;
+use domain::hex;
+use domain::id::ContentHash;
 use domain::interaction::{Door, FinishedTurn, GuardrailVerdict, Interaction, Outcome};
 use domain::model::Cost;
 use domain::residency::Residency;
@@ -21,7 +23,6 @@ use super::repeating::Keeper;
 use crate::cached::Kept;
 use crate::parts::{Durability, Pipeline};
 use crate::run::closing::Spoken;
-use crate::run::known::hash_of;
 use crate::steps::record;
 use crate::turn::{Recorded, TurnError};
 
@@ -192,7 +193,7 @@ impl Ledger {
             question: None,
             question_hash: Some(self.turn.request_hash.clone()),
             response: None,
-            response_hash: hash_of(self.hasher.finalize_reset().as_ref()),
+            response_hash: ContentHash::new(hex::of(&self.hasher.finalize_reset())),
             outcome,
             tier,
             model_used,

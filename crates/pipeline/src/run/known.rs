@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::agent::Retention;
 use domain::chat::Role;
+use domain::hex;
 use domain::id::ContentHash;
 use domain::interaction::{Door, FinishedTurn, GuardrailVerdict, IntentVerdict, Interaction, Outcome};
 use domain::session::{Session, SessionMessage, SessionTurn};
@@ -136,16 +137,5 @@ impl Known<'_> {
 
 /// SHA-256 of `text`.
 pub(super) fn content_hash(text: &str) -> ContentHash {
-    hash_of(Sha256::digest(text.as_bytes()).as_ref())
-}
-
-/// A digest as text.
-pub(crate) fn hash_of(digest: &[u8]) -> ContentHash {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
-    let mut text = vec![0; 2 * digest.len()];
-    for (pair, byte) in text.chunks_exact_mut(2).zip(digest) {
-        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
-    }
-    ContentHash::new(std::str::from_utf8(&text).unwrap_or_default())
+    ContentHash::new(hex::of(&Sha256::digest(text.as_bytes())))
 }

@@ -6,6 +6,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use sha2::{Digest, Sha256};
 
 use super::connection::OpenError;
+use domain::hex;
 
 /// Marks a file as ours (`MSTY`); SQLite keeps it in the header.
 const APPLICATION_ID: i32 = 0x4d53_5459;
@@ -76,7 +77,7 @@ fn apply(connection: &mut Connection, path: &Path, known: &[Migration]) -> Resul
 
 impl Migration {
     fn checksum(&self) -> String {
-        Sha256::digest(self.sql.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::of(&Sha256::digest(self.sql.as_bytes()))
     }
 
     fn apply(&self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {

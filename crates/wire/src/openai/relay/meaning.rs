@@ -86,7 +86,9 @@ fn size(raw: &str) -> Result<u32, serde_json::Error> {
 /// Reads a frame; `None` when it is an error body. One that says what was used and nothing else is [`Kind::Unwanted`].
 /// What is said are the bytes of what the choices hold beside their roles, as JSON without its quotes.
 pub(super) fn frame(data: &[u8]) -> Result<Option<Meaning>, Unreadable> {
-    let body: Body<'_> = serde_json::from_slice(data).map_err(|_| Unreadable)?;
+    // Looked at once as a whole: a slice's strings are each checked.
+    let text = std::str::from_utf8(data).map_err(|_| Unreadable)?;
+    let body: Body<'_> = serde_json::from_str(text).map_err(|_| Unreadable)?;
     if body.error.is_some_and(|error| error.get() != "null") {
         return Ok(None);
     }
