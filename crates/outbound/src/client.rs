@@ -200,7 +200,8 @@ impl Shared {
             }
         }
         let until = deadline.min(self.clock.now().after(self.config.connect));
-        let fresh = connection::open(self, &parts.place, until).await?;
+        // Boxed: it is seldom, and would make the future of every call five times as large.
+        let fresh = Box::pin(connection::open(self, &parts.place, until)).await?;
         parts.pool.count_opened();
         match ask(fresh, &asked, &mut alarm).await {
             Ok(answered) => Ok(self.respond((parts, permit), answered, alarm)),

@@ -192,7 +192,8 @@ impl Pipeline {
         let cache = looking.told();
         let lead = match looking {
             Looking::Found(told, passed) => {
-                return self.repeat((turn, allowance), (told, &passed), standing).await;
+                // Boxed, as other seldom ways are: its room would be moved about with each request.
+                return Box::pin(self.repeat((turn, allowance), (told, &passed), standing)).await;
             }
             Looking::Off => None,
             Looking::Ask(_, lead) => lead,
@@ -218,7 +219,7 @@ impl Pipeline {
             Assured::Off | Assured::HoldBack => Err(passing),
         };
         let begun = match passing {
-            // Few routes ask for it, and each request would be moved about in a place large enough for it.
+            // Few routes ask for it.
             Ok(continued) => Box::pin(continued.begin(ledger)).await?,
             Err(passing) => begin((passing, assured), ledger).await?,
         };
@@ -226,9 +227,9 @@ impl Pipeline {
         place.answered();
         let Begun { spoken, until, source } = begun;
         let answer = match (source, delivery) {
-            (Source::Bytes(stream, ledger), Delivery::Whole) => Answer::Whole(whole(stream, *ledger).await?),
+            (Source::Bytes(stream, ledger), Delivery::Whole) => Answer::Whole(whole(stream, ledger).await?),
             (Source::Bytes(stream, ledger), Delivery::Streamed) => {
-                Answer::Streamed(self.end_in_time(streamed(stream, *ledger), until))
+                Answer::Streamed(self.end_in_time(streamed(stream, ledger), until))
             }
             (Source::Frames(stream), _) => Answer::Streamed(self.end_in_time(stream, until)),
         };
@@ -281,7 +282,7 @@ enum Source {
     Frames(BoxStream<'static, Passed>),
 }
 
-async fn begin((passing, assured): (Passing, Assured), mut ledger: Ledger) -> Result<Begun, Refused> {
+async fn begin((passing, assured): (Passing, Assured), mut ledger: Box<Ledger>) -> Result<Begun, Refused> {
     let pipeline = Arc::clone(&ledger.pipeline);
     let router = &pipeline.parts.router;
     let (want, due) = match assured {
@@ -297,7 +298,7 @@ async fn begin((passing, assured): (Passing, Assured), mut ledger: Ledger) -> Re
             let spoken = Spoken::of(&answering);
             ledger.spoken = Some(spoken.clone());
             ledger.gather(answering.tier_index);
-            let source = Source::Bytes(answering.stream, Box::new(ledger));
+            let source = Source::Bytes(answering.stream, ledger);
             Ok(Begun { spoken, until: answering.until, source })
         }
         Err(unanswered) => {
@@ -307,7 +308,7 @@ async fn begin((passing, assured): (Passing, Assured), mut ledger: Ledger) -> Re
     }
 }
 
-async fn whole(mut stream: RelayedStream, mut ledger: Ledger) -> Result<Whole, Refused> {
+async fn whole(mut stream: RelayedStream, mut ledger: Box<Ledger>) -> Result<Whole, Refused> {
     let portion = match stream.next().await {
         Some(portion) => portion.map_err(|error| error.error),
         None => Err(ended()),
@@ -327,7 +328,7 @@ async fn whole(mut stream: RelayedStream, mut ledger: Ledger) -> Result<Whole, R
 /// A stream on its way through; the fields are dropped in this order, so that a cut call is in the record.
 struct Streaming {
     stream: RelayedStream,
-    ledger: Ledger,
+    ledger: Box<Ledger>,
 }
 
 enum State<T> {
@@ -336,7 +337,7 @@ enum State<T> {
     End,
 }
 
-fn streamed(stream: RelayedStream, ledger: Ledger) -> BoxStream<'static, Passed> {
+fn streamed(stream: RelayedStream, ledger: Box<Ledger>) -> BoxStream<'static, Passed> {
     given(Streaming { stream, ledger }, next)
 }
 

@@ -184,7 +184,7 @@ impl Pipeline {
         let cache = ending.cache;
         let (finished, response) = known.close(ending, trace);
         let mut interaction = finished.interaction.clone();
-        let recorded = trace.step(step::RECORD, record::run(self, finished, turn.deadline)).await;
+        let recorded = trace.step(step::RECORD, record::run(self, Box::new(finished), turn.deadline)).await;
         interaction.steps = trace.steps();
         if let Some(watcher) = &turn.watcher {
             watcher.finished(&interaction);

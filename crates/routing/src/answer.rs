@@ -14,7 +14,7 @@ use crate::form::{Piece, Pieces, Read};
 
 /// The rest of an answer. Dropped with it: the provider's stream (which cancels the call) and its record.
 struct Rest<P: Piece> {
-    running: Running,
+    running: Box<Running>,
     limits: Limits,
     alarm: Alarm,
     stream: Pieces<P>,

@@ -190,7 +190,8 @@ pub(crate) enum Blame {
     Deadline,
 }
 
-/// A call under way. Dropped, it is recorded as cancelled and says nothing to the breaker.
+/// A call under way. Dropped, it is recorded as cancelled and says nothing to the breaker. It is large and handed through
+/// many futures, so it stays in one place.
 pub(crate) struct Running {
     clock: Arc<dyn Clock>,
     log: AttemptLog,
@@ -214,7 +215,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn begin(start: Start<'_>) -> Self {
+    pub(crate) fn begin(start: Start<'_>) -> Box<Self> {
         let began = start.clock.now();
         let pricing = Pricing::of(start.target, start.model, start.clock.wall().day());
         let attempt = Attempt {
@@ -234,7 +235,7 @@ impl Running {
             result: AttemptResult::Cancelled,
             finish: None,
         };
-        Self {
+        Box::new(Self {
             clock: start.clock.clone(),
             log: start.log.clone(),
             place: place(start.target),
@@ -248,7 +249,7 @@ impl Running {
             refused: false,
             prompt: start.prompt,
             said: 0,
-        }
+        })
     }
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
@@ -301,7 +302,7 @@ impl Running {
     }
 
     /// The answer is whole.
-    pub(crate) fn answered(mut self) {
+    pub(crate) fn answered(mut self: Box<Self>) {
         let change = self.permit.take().map_or(Change::None, Permit::succeed);
         let target = &self.attempt.target;
         match change {
@@ -317,7 +318,7 @@ impl Running {
     }
 
     /// The call failed with `fault` and is recorded as `kind`.
-    pub(crate) fn failed(mut self, fault: &Fault, kind: Kind, blame: Blame) {
+    pub(crate) fn failed(mut self: Box<Self>, fault: &Fault, kind: Kind, blame: Blame) {
         let waited = self.clock.now().since(self.began);
         if self.attempt.first_token.is_none() {
             self.tell_slow(waited);

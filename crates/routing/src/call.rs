@@ -15,7 +15,7 @@ use crate::form::{Piece, Pieces, Read};
 
 /// A call that has sent its first text.
 pub(crate) struct Opened<P: Piece> {
-    pub(crate) running: Running,
+    pub(crate) running: Box<Running>,
     pub(crate) limits: Limits,
     pub(crate) alarm: Alarm,
     pub(crate) first: P,
@@ -25,7 +25,7 @@ pub(crate) struct Opened<P: Piece> {
 /// Waits for `start` and then for the first text. A failure is recorded before it is returned.
 pub(crate) async fn open<P: Piece>(
     start: BoxFuture<'_, Result<Pieces<P>, P::Error>>,
-    mut running: Running,
+    mut running: Box<Running>,
     limits: Limits,
 ) -> Result<Opened<P>, RelayError> {
     let mut alarm = Alarm::new(running.clock().clone());
@@ -99,7 +99,7 @@ pub(crate) fn before_text(error: ModelError) -> ModelError {
     }
 }
 
-fn too_late(running: Running, limits: Limits) -> ModelError {
+fn too_late(running: Box<Running>, limits: Limits) -> ModelError {
     let waited = running.clock().now().since(running.began());
     let blame =
         if limits.is_hang(running.began(), running.clock().now()) { Blame::Target } else { Blame::Deadline };

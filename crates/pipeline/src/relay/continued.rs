@@ -47,7 +47,7 @@ impl Continued {
     }
 
     /// Has it answered, up to the first words.
-    pub(super) async fn begin(self, mut ledger: Ledger) -> Result<Begun, Refused> {
+    pub(super) async fn begin(self, mut ledger: Box<Ledger>) -> Result<Begun, Refused> {
         let Self { conversing, face } = self;
         let pipeline = Arc::clone(&ledger.pipeline);
         let ask = ledger.ask(&conversing, Want::Begun, ledger.turn.deadline);
@@ -100,7 +100,7 @@ struct Continuing {
     breaks: Breaks,
     /// When the first words came.
     first: Duration,
-    ledger: Ledger,
+    ledger: Box<Ledger>,
 }
 
 /// Whether the answer broke off before, and whether it may again.

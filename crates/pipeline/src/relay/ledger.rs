@@ -59,9 +59,9 @@ impl Ledger {
         pipeline: Arc<Pipeline>,
         (turn, allowance): (RelayTurn, Allowance),
         (started, created): (Moment, Timestamp),
-    ) -> Self {
+    ) -> Box<Self> {
         let residency = turn.residency.narrowed(&turn.principal.grant.residency);
-        Self {
+        Box::new(Self {
             pipeline,
             turn,
             residency,
@@ -74,7 +74,7 @@ impl Ledger {
             is_closed: false,
             lead: None,
             keeper: None,
-        }
+        })
     }
 
     /// The tier at `tier_index` gives the answer. Only what the first choice says is kept: what stands in for it is not
@@ -173,7 +173,7 @@ impl Ledger {
         Closed { cost, recorded }
     }
 
-    fn finish(&mut self, outcome: Outcome) -> FinishedTurn {
+    fn finish(&mut self, outcome: Outcome) -> Box<FinishedTurn> {
         self.is_closed = true;
         let attempts = self.attempts.take();
         let (tier, model_used, attempt) = match self.spoken.take() {
@@ -214,7 +214,7 @@ impl Ledger {
         if let Some(watcher) = &self.turn.watcher {
             watcher.finished(&interaction);
         }
-        FinishedTurn { interaction, session: None }
+        Box::new(FinishedTurn { interaction, session: None })
     }
 }
 

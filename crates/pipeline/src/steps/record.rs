@@ -24,7 +24,7 @@ const CONFIRM_MIN: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(
     pipeline: &Pipeline,
-    mut finished: FinishedTurn,
+    mut finished: Box<FinishedTurn>,
     deadline: Moment,
 ) -> Result<Recorded, TurnError> {
     let parts = &pipeline.parts;
@@ -33,14 +33,14 @@ pub(crate) async fn run(
         && finished.interaction.case.is_none()
         && finished.session.is_none();
     if may_be_late {
-        match pipeline.later.take(parts, Box::new(finished)) {
+        match pipeline.later.take(parts, finished) {
             None => return Ok(Recorded::Yes),
-            Some(back) => finished = *back,
+            Some(back) => finished = back,
         }
     }
     let id = finished.interaction.id.clone();
     let due = deadline.max(parts.clock.now().after(CONFIRM_MIN));
-    match parts.before(due, parts.records.record(finished)).await {
+    match parts.before(due, parts.records.record(*finished)).await {
         Some(Ok(())) => return Ok(Recorded::Yes),
         // The store says itself when it begins to fail and when it works again; each reply says it, too, and is counted.
         Some(Err(error)) => {
