@@ -5,19 +5,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use domain::hex;
 use domain::ports::BoxFuture;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
-use super::{
-    Body, Download, DownloadError, Kept, Models, Packages, Presence, Progress, PullError, Pulled, incoming,
-};
+use super::{Body, Download, DownloadError, Kept, Models, Packages, Presence, Progress, PullError, Pulled};
 use crate::catalogue::Catalogue;
 
 const WEIGHTS: &[u8] = b"GGUF and then many numbers";
 
 fn sum(bytes: &[u8]) -> String {
-    domain::hex::of(&Sha256::digest(bytes))
+    hex::of(&Sha256::digest(bytes))
 }
 
 /// A model of one file that comes from `sources`.
