@@ -3,9 +3,10 @@
 use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
-use domain::chat::{FieldSpan, Relayed, Tools};
+use domain::chat::{Dialect, FieldSpan, Relayed, Tools};
 use domain::spending::{Input, Weight};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 /// Names, in any dialect, of what a provider fetches or runs itself: pictures and files, earlier answers, its own tools.
 /// What these add to the input is not in the body. Where a text only speaks of them, the bound is higher than it need be.
@@ -41,8 +42,10 @@ struct Nested {
     most: Option<u64>,
 }
 
-/// The field that asks for more than one answer.
-const ANSWERS: &str = "n";
+/// The fields that ask for more than one answer: `best_of` are made, and `n` of them shown.
+const ANSWERS: [&str; 2] = ["n", "best_of"];
+/// The field that may hold several prompts, each of which is answered so often.
+const PROMPT: &str = "prompt";
 /// What providers say to a model beside the body when it may call tools (Anthropic: up to 346 tokens, platform docs,
 /// 2026-11), and the names of roles.
 const AROUND_TOKENS: u32 = 64;
@@ -50,6 +53,10 @@ const AROUND_TOOLS_TOKENS: u32 = 1_024;
 
 /// The weight of `relayed`. No tokenizer makes more tokens of a text than it has bytes, and JSON only adds to them.
 pub(super) fn of(relayed: &Relayed) -> Weight {
+    if relayed.dialect == Dialect::AnthropicCountTokens {
+        // Counting is free.
+        return Weight { input: Input::AtMost(0), output_max: Some(0), answers: 1 };
+    }
     let around = if relayed.tools == Tools::Named { AROUND_TOOLS_TOKENS } else { AROUND_TOKENS };
     let bytes = u32::try_from(relayed.body.len()).unwrap_or(u32::MAX).saturating_add(around);
     let is_fetched = FINDER.as_ref().is_none_or(|finder| finder.is_match(&relayed.body));
@@ -68,11 +75,27 @@ pub(super) fn of(relayed: &Relayed) -> Weight {
         // Where two say it, the provider chooses: the larger one is the bound.
         found.max().map(narrow)
     };
+    let is_answered = relayed.dialect != Dialect::OpenAiEmbeddings;
     Weight {
         input: if is_fetched { Input::UpToContext(bytes) } else { Input::AtMost(bytes) },
-        output_max: named(&OUTPUT_LIMITS).max(within),
-        answers: named(&[ANSWERS]).unwrap_or(1).max(1),
+        output_max: if is_answered { named(&OUTPUT_LIMITS).max(within) } else { Some(0) },
+        answers: named(&ANSWERS).unwrap_or(1).max(1).saturating_mul(prompts(relayed)),
     }
+}
+
+/// How many prompts a body holds: a list of texts, or of lists of tokens, holds several.
+fn prompts(relayed: &Relayed) -> u32 {
+    let field = relayed.fields.iter().find(|field| field.name == PROMPT);
+    let list = field.and_then(|field| relayed.body.get(field.value.clone()));
+    let Some(list) =
+        list.filter(|list| relayed.dialect == Dialect::OpenAiCompletions && list.starts_with(b"["))
+    else {
+        return 1;
+    };
+    let is_one =
+        list.get(1..).is_some_and(|rest| rest.trim_ascii_start().first().is_some_and(u8::is_ascii_digit));
+    let several = serde_json::from_slice::<Vec<IgnoredAny>>(list).map_or(1, |all| all.len());
+    if is_one { 1 } else { u32::try_from(several).unwrap_or(u32::MAX).max(1) }
 }
 
 fn narrow(number: u64) -> u32 {
@@ -103,6 +126,34 @@ mod tests {
             assert_eq!(matches!(weight.input, Input::UpToContext(_)), is_fetched, "{body}");
             assert_eq!((weight.output_max, weight.answers), (output_max, answers), "{body}");
         }
+    }
+
+    #[test]
+    fn every_answer_to_every_prompt_of_older_completions_counts() {
+        for (fields, want) in [
+            (r#""prompt":"a""#, 1),
+            (r#""prompt":"a","n":2,"best_of":5"#, 5),
+            (r#""prompt":["a","b"],"n":3"#, 6),
+            (r#""prompt":[ 1,2,3 ]"#, 1), // the tokens of one
+            (r#""prompt":[[1],[2,3]],"best_of":4"#, 8),
+            (r#""prompt":[]"#, 1),
+        ] {
+            let body = Bytes::from(format!(r#"{{"model":"x",{fields}}}"#));
+            let asked = wire::openai::completions::read(body).expect(fields);
+            assert_eq!(of(&asked).answers, want, "{fields}");
+        }
+    }
+
+    #[test]
+    fn vectors_have_no_answer_and_counting_is_free() {
+        let body = Bytes::from_static(br#"{"model":"x","input":"a","max_tokens":9}"#);
+        let asked = wire::openai::embeddings::read(body).expect("valid");
+        let weight = of(&asked);
+        assert!(matches!(weight.input, Input::AtMost(bytes) if bytes >= 40) && weight.output_max == Some(0));
+        let body = Bytes::from_static(br#"{"model":"x","messages":[]}"#);
+        let dialect = Dialect::AnthropicCountTokens;
+        let asked = wire::anthropic::relay::read(body, dialect, Vec::new()).expect("valid");
+        assert_eq!(of(&asked), Weight { input: Input::AtMost(0), output_max: Some(0), answers: 1 });
     }
 
     #[test]

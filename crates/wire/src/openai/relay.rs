@@ -26,8 +26,22 @@ const TEMPERATURE: &str = "temperature";
 /// Names whoever asks, at the caller's.
 pub const USER: &str = "user";
 const N_ANSWERS: &str = "n";
+/// Only of the older completions: answers that are made and not shown, and what may be several prompts.
+const BEST_OF: &str = "best_of";
+const PROMPT: &str = "prompt";
 const NAMES: Names = Names {
-    known: &[MODEL, STREAM, STREAM_OPTIONS, MAX_TOKENS, MAX_COMPLETION_TOKENS, TEMPERATURE, N_ANSWERS, USER],
+    known: &[
+        MODEL,
+        STREAM,
+        STREAM_OPTIONS,
+        MAX_TOKENS,
+        MAX_COMPLETION_TOKENS,
+        TEMPERATURE,
+        N_ANSWERS,
+        USER,
+        BEST_OF,
+        PROMPT,
+    ],
     tools: &["tools", "functions", "web_search_options", "mcp_servers"],
 };
 
