@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::chat::{ChatCall, ConverseCall, Delivery, Dialect, ErrorReply, RelayCall, RelayedPortion};
-use domain::conversation::Conversation;
+use domain::conversation::{Answer, Conversation, Part};
 use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::hex;
 use domain::id::{ModelId, ProviderName};
@@ -182,7 +182,12 @@ impl Remote {
                 Ok(self.whole((accepted, call.deadline), move |bytes| {
                     let own = protocol.own_dialect(&relayed, model.name_at_provider());
                     let done = own.ok_or(StreamError::Malformed)?.whole(&bytes)?;
-                    Ok(RelayedPortion { bytes, said: 0, done: Some(done) })
+                    // What is estimated of an answer that does not say what it used.
+                    let said = match done.usage {
+                        Some(_) => 0,
+                        None => protocol.answer(&bytes).map_or(0, |answer| said(&answer)),
+                    };
+                    Ok(RelayedPortion { bytes, said, done: Some(done) })
                 }))
             }
         }
@@ -216,7 +221,7 @@ impl Remote {
                     let answer = protocol.answer(&bytes)?;
                     let about = About { took: clock.now().since(asked), ..about };
                     let bytes = face.answer(&about, &answer, &relayed);
-                    Ok(RelayedPortion { bytes, said: 0, done: Some(answer.ending.done()) })
+                    Ok(RelayedPortion { bytes, said: said(&answer), done: Some(answer.ending.done()) })
                 }))
             }
         }
@@ -339,6 +344,19 @@ fn aside(call: &RelayCall) -> Option<(ModelId, Dialect)> {
     let dialect = call.relayed.dialect;
     matches!(dialect, Dialect::OpenAiEmbeddings | Dialect::OpenAiCompletions | Dialect::AnthropicCountTokens)
         .then(|| (call.model.clone(), dialect))
+}
+
+/// Bytes of what a whole answer says, as they are counted of a streamed one.
+fn said(answer: &Answer) -> u32 {
+    let bytes = |part: &Part| match part {
+        Part::Text(text)
+        | Part::Refusal(text)
+        | Part::Call { arguments: text, .. }
+        | Part::Thought { text, .. } => text.len(),
+        _ => 0,
+    };
+    let all = answer.parts.iter().map(bytes).fold(0, usize::saturating_add);
+    u32::try_from(all).unwrap_or(u32::MAX)
 }
 
 /// What every part of one answer repeats.

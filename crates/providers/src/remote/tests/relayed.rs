@@ -90,6 +90,29 @@ async fn usage_is_always_known_and_shown_only_to_those_who_asked() {
 }
 
 #[tokio::test]
+async fn what_a_whole_answer_without_usage_says_is_counted() {
+    let anthropic = wire::anthropic::relay::read(
+        Bytes::from_static(
+            br#"{"model":"x","max_tokens":9,"messages":[{"role":"user","content":"Is it?"}]}"#,
+        ),
+        Dialect::AnthropicMessages,
+        Vec::new(),
+    );
+    let translated = RelayCall { relayed: Arc::new(anthropic.expect("valid")), ..relay_call(STREAMED) };
+    let body = r#"{"choices":[{"index":0,"message":{"content":"Yes, it is."},"finish_reason":"stop"}]}"#;
+    for call in [relay_call(&whole_body()), translated] {
+        let bench = Bench::new(Behaviour::Status {
+            status: 200,
+            body: body.to_owned(),
+            retry_after: RetryAfter::Absent,
+        });
+        let mut stream = bench.model.relay(call).await.expect("a stream");
+        let portion = stream.next().await.expect("a portion").expect("an answer");
+        assert_eq!((portion.said, portion.done.map(|done| done.usage)), (11, Some(None)));
+    }
+}
+
+#[tokio::test]
 async fn faults_before_the_first_word_can_be_tried_elsewhere() {
     let error = |text: &str| text.to_owned();
     for (behaviour, want) in [
