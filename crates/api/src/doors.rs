@@ -72,6 +72,8 @@ pub(crate) fn all() -> Vec<Door> {
         post("/v1/completions", May(Ask), Tenant, openai::completions),
         post("/v1/embeddings", May(Ask), Tenant, openai::embeddings),
         post("/openai/v1/chat/completions", May(Ask), Tenant, openai::chat),
+        post("/openai/v1/responses", May(Ask), Tenant, openai::responses),
+        post("/openai/responses", May(Ask), Tenant, openai::responses),
         post("/openai/v1/completions", May(Ask), Tenant, openai::completions),
         post("/openai/v1/embeddings", May(Ask), Tenant, openai::embeddings),
         get("/openai/v1/models", May(Ask), Tenant, openai::models::list),

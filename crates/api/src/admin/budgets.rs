@@ -87,7 +87,10 @@ async fn seen(head: &Head, Path((name, id)): AtLevel) -> Result<Level, Problem> 
     })?;
     match is_seen(head, &level).await? {
         true => Ok(level),
-        false => Err(Problem::not_found(format!("there is no {level}"))),
+        false => Err(Problem::not_found(match level {
+            Level::Server => "this key does not see the limits of the server".to_owned(),
+            level => format!("there is no {level}"),
+        })),
     }
 }
 
