@@ -107,7 +107,7 @@ impl Assembly {
         self.gate.watch(routes(&loaded.snapshot).map(|route| route.name.clone()));
         self.current.swap(loaded.snapshot);
         *self.folder.lock() = loaded.folder;
-        tracing::info!(snapshot.id = %id, "serving configuration {id} (changes of [server], [auth], [storage], [records], [cache], [resilience], [telemetry] and [embedded] need a restart)");
+        tracing::info!(snapshot.id = %id, "serving configuration {id} (changes of [server], [auth], [storage], [records], [limits], [cache], [resilience], [telemetry] and [embedded] need a restart)");
         if knowledge_changed && let Err(error) = self.library.embed(&|_| {}).await {
             tracing::error!(error = %error, "the vectors of the changed knowledge could not be made; it is searched by words");
         }

@@ -37,8 +37,8 @@ A *duration* is a whole number with its unit: `\"250ms\"`, `\"30s\"`, `\"5m\"`, 
 is *required*; one that is *not set* has no effect until it is.
 
 While the server runs on a folder it watches it: a good change is served from the next request on, a bad one is
-refused and logged, and the last good configuration goes on serving. Changes of `[server]`, `[storage]`, `[records]`,
-`[limits]`, `[resilience]` and `[embedded]` need a restart. A provider that is new or changed is called at once, and named in the log;
+refused and logged, and the last good configuration goes on serving. Changes of `[server]`, `[auth]`, `[storage]`,
+`[records]`, `[limits]`, `[cache]`, `[resilience]`, `[telemetry]` and `[embedded]` need a restart. A provider that is new or changed is called at once, and named in the log;
 when its key cannot be found the change is refused (a new variable of the environment needs a restart).
 ";
 
