@@ -128,8 +128,8 @@ fn router(config: &ResilienceConfig, breakers: &Breakers, clock: &Arc<dyn Clock>
     Router::new(routing::Parts { clock, rng: Arc::new(SystemRng), breakers, policy: config.policy })
 }
 
-/// How many calls of one provider there may be at once: the bulkheads of its targets decide, and say so when they refuse;
-/// a lower limit beneath them would let calls wait in silence until their time is over.
+/// How many calls of one provider there may be at once: the bulkheads of its targets decide, and adapt; this only bounds
+/// what many targets of one provider may hold together.
 fn calls_out(bulkhead: &resilience::bulkhead::Config) -> outbound::Config {
     const TARGETS_A_PROVIDER: usize = 4;
     let usual = outbound::Config::default();

@@ -31,7 +31,7 @@ pub struct Config {
     pub idle_max: usize,
     /// How long a connection is kept for reuse.
     pub idle: Duration,
-    /// Most calls under way, each origin.
+    /// Most calls under way, each origin. One more is refused at once: whoever asks may have another place to ask.
     pub calls_max: usize,
     /// Most bytes of a response's head.
     pub head_bytes_max: usize,
@@ -185,10 +185,10 @@ impl Shared {
         deadline: Moment,
     ) -> Result<Response, OutboundError> {
         let origin = || parts.place.name.clone();
+        let permit = Arc::clone(&parts.pool.calls).try_acquire_owned();
+        let permit = permit.map_err(|_| OutboundError::Busy { origin: origin() })?;
         // One timer for all waits, up to the last byte of the body.
         let mut alarm = self.alarm();
-        let permit = alarm.within(deadline, Arc::clone(&parts.pool.calls).acquire_owned()).await;
-        let permit = permit.and_then(Result::ok).ok_or_else(|| OutboundError::Busy { origin: origin() })?;
         let asked = Asked { parts, request, deadline };
         if let Some(kept) = self.kept(parts, (&mut alarm, deadline)).await {
             parts.pool.count_reused();
