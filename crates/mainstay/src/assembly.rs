@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cli::terminal;
 use crate::clock::SystemClock;
-use crate::config::{Loaded, collection_files};
+use crate::config::{Loaded, ReadOnce, collection_files};
 use crate::embedded_slot::EmbeddedSlot;
 use crate::embedder_slot::EmbedderSlot;
 use crate::memory;
@@ -47,6 +47,7 @@ pub(crate) struct Assembly {
     pub(crate) embedder: Mutex<EmbedderState>,
     pub(crate) startup: Arc<Startup>,
     pub(crate) folder: Mutex<Folder>,
+    pub(crate) read_once: ReadOnce,
     pub(crate) outbound: outbound::Client,
     /// What collectors are told, where there is one.
     pub(crate) telemetry: Option<Arc<telemetry::Hub>>,
@@ -99,6 +100,7 @@ impl Assembly {
             let names = clients.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
             tracing::info!(names, "providers that are new or changed and called from now on: {names}");
         }
+        let waiting = self.read_once.changed(&loaded.config).join(", ");
         // Before the routes that name them.
         self.router.provide(clients);
         observing::know(self.telemetry.as_ref(), &loaded.config.providers);
@@ -107,7 +109,13 @@ impl Assembly {
         self.gate.watch(routes(&loaded.snapshot).map(|route| route.name.clone()));
         self.current.swap(loaded.snapshot);
         *self.folder.lock() = loaded.folder;
-        tracing::info!(snapshot.id = %id, "serving configuration {id} (changes of [server], [auth], [storage], [records], [limits], [cache], [resilience], [telemetry] and [embedded] need a restart)");
+        tracing::info!(snapshot.id = %id, "serving configuration {id}");
+        if !waiting.is_empty() {
+            tracing::warn!(
+                waiting,
+                "what differs in {waiting} from the configuration at the start waits for a restart"
+            );
+        }
         if knowledge_changed && let Err(error) = self.library.embed(&|_| {}).await {
             tracing::error!(error = %error, "the vectors of the changed knowledge could not be made; it is searched by words");
         }

@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::assembly::{Assembly, EmbedderState, load_knowledge, targets};
 use crate::clock::{SystemClock, SystemIds, SystemRng};
-use crate::config::{Loaded, ResilienceConfig, sqlite_path};
+use crate::config::{Loaded, ReadOnce, ResilienceConfig, sqlite_path};
 use crate::embedded_slot::EmbeddedSlot;
 use crate::embedder_slot::EmbedderSlot;
 use crate::keeper;
@@ -57,6 +57,7 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
     let path = sqlite_path(&config.storage.url, &data).context("[storage] url: write `sqlite:PATH`")?;
     let store_health = StoreHealth::new(&path, config.storage.free_bytes_min);
     let store = open_store(path).await?;
+    let read_once = ReadOnce::of(&config);
     let outbound = outbound::Client::new(Arc::clone(&clock) as _, calls_out(&config.resilience.bulkhead));
     let reach = (&outbound, &clock, &*access);
     let keeper = keeper::open(&config.auth, &data, Arc::clone(&store) as _, reach).await?;
@@ -107,6 +108,7 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
         embedder: Mutex::new(EmbedderState::Coming("not looked for yet".to_owned())),
         startup,
         folder: Mutex::new(folder),
+        read_once,
         outbound,
         telemetry,
         provider_clients: Arc::new(provider_clients),

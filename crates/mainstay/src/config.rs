@@ -1,9 +1,10 @@
 //! Configuration: `mainstay.toml` with each crate's section joined, and the only reader of the process's environment.
 //!
 //! Reading order: this file (the settings and their check), [`source`] (where the folder is), [`layers`] (overlays), [`validity`] (what
-//! no server can serve with).
+//! no server can serve with), [`read_once`] (what is read at the start alone).
 
 mod layers;
+mod read_once;
 mod source;
 mod validity;
 
@@ -27,6 +28,7 @@ use resilience::InvalidSetting;
 use serde::Deserialize;
 
 use layers::Layers;
+pub(crate) use read_once::ReadOnce;
 pub(crate) use source::Source;
 
 /// The file that holds the settings.

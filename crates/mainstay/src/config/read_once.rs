@@ -1,0 +1,58 @@
+//! Settings that are read when the server starts and not again: what is changed of them waits for a restart.
+
+use super::Config;
+
+/// These sections as they were at the start.
+pub(crate) struct ReadOnce([(&'static str, String); 9]);
+
+impl ReadOnce {
+    pub(crate) fn of(config: &Config) -> Self {
+        let Config { server, auth, storage, records, limits, telemetry, cache, embedded, resilience, .. } =
+            config;
+        Self([
+            ("[server]", format!("{server:?}")),
+            ("[auth]", format!("{auth:?}")),
+            ("[storage]", format!("{storage:?}")),
+            ("[records]", format!("{records:?}")),
+            ("[limits]", format!("{limits:?}")),
+            ("[telemetry]", format!("{telemetry:?}")),
+            ("[cache]", format!("{cache:?}")),
+            ("[embedded]", format!("{embedded:?}")),
+            ("[resilience]", format!("{resilience:?}")),
+        ])
+    }
+
+    /// The sections that are not the same in `now`.
+    pub(crate) fn changed(&self, now: &Config) -> Vec<&'static str> {
+        let pairs = self.0.iter().zip(Self::of(now).0);
+        pairs.filter(|((_, before), (_, now))| before != now).map(|((name, _), _)| *name).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        toml::from_str(&format!("schema = 1\n{text}")).expect(text)
+    }
+
+    #[test]
+    fn only_what_differs_waits_for_a_restart() {
+        let start = ReadOnce::of(&config("[server]\nlisten = \"127.0.0.1:1\"\n[limits.key]\nrate = \"5/s\""));
+        for (now, want) in [
+            ("[limits.key]\nrate = \"5/s\"\n[server]\nlisten = \"127.0.0.1:1\"", vec![]),
+            ("[server]\nlisten = \"127.0.0.1:2\"\n[limits.key]\nrate = \"5/s\"", vec!["[server]"]),
+            (
+                "[server]\nlisten = \"127.0.0.1:1\"\n[limits.key]\nrate = \"6/s\"\n[cache]\nbytes_max = 1000000",
+                vec!["[limits]", "[cache]"],
+            ),
+            (
+                "[server]\nlisten = \"127.0.0.1:1\"\n[limits.key]\nrate = \"5/s\"\n[defaults]\nagent = \"x\"",
+                vec![],
+            ),
+        ] {
+            assert_eq!(start.changed(&config(now)), want, "{now}");
+        }
+    }
+}
