@@ -36,7 +36,7 @@ use wire::face::About;
 use wire::protocol::{Call, OwnDialect, Place, Protocol, Reply};
 use wire::stream::{Before, Portions, StreamError};
 use wire::translation::{ReadError, Untranslatable};
-use wire::{faces, retry_after, texts};
+use wire::{faces, retry_after, single, texts};
 
 use attempt::{Attempt, Timing};
 use intake::{Passed, Retold, chunks, heard};
@@ -205,12 +205,13 @@ impl Remote {
         let (delivery, trace) = (relayed.delivery, call.trace.clone());
         let (place, headers) = (protocol.place(shape), Vec::new());
         let outgoing = Outgoing { place, body, headers, delivery, trace, aside: None };
-        let asked = self.parts.clock.now();
+        let (asked, choice) = (self.parts.clock.now(), conversation.choice);
         let accepted = self.send(outgoing, call.deadline).await?;
         let about = about(&relayed.model, &*self.parts.clock, &*self.parts.ids);
         match delivery {
             Delivery::Streamed => {
-                let between = Between::new(protocol.reader(), face.writer(about, relayed));
+                let reader = single::reader(protocol.reader(), &choice);
+                let between = Between::new(reader, face.writer(about, relayed));
                 let (provider, retold) = (self.parts.provider.clone(), Retold::new(between, asked));
                 Ok(Attempt::new(provider, accepted.body, (accepted.timing, retold)).stream())
             }
@@ -218,7 +219,7 @@ impl Remote {
                 let (protocol, relayed) = (Arc::clone(protocol), Arc::clone(relayed));
                 let clock = Arc::clone(&self.parts.clock);
                 Ok(self.whole((accepted, call.deadline), move |bytes| {
-                    let answer = protocol.answer(&bytes)?;
+                    let answer = single::answer(protocol.answer(&bytes)?, &choice);
                     let about = About { took: clock.now().since(asked), ..about };
                     let bytes = face.answer(&about, &answer, &relayed);
                     Ok(RelayedPortion { bytes, said: said(&answer), done: Some(answer.ending.done()) })
@@ -238,7 +239,7 @@ impl Remote {
         let delivery = Delivery::Streamed;
         let outgoing = Outgoing { place, body, headers, delivery, trace, aside: None };
         let accepted = self.send(outgoing, call.deadline).await?;
-        let heard = heard(protocol.reader());
+        let heard = heard(single::reader(protocol.reader(), &conversation.choice));
         Ok(Attempt::new(self.parts.provider.clone(), accepted.body, (accepted.timing, heard)).stream())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`face`] and [`faces`] (what callers speak), [`protocol`] (what providers speak), [`stream`] (streams
 //! of either), [`translation`] (what cannot be carried), [`between`] (a provider's events as a caller's frames),
-//! [`texts`] (conversations of plain text), [`embedding`] (texts to vectors); then the formats: [`openai`],
+//! [`single`] (one call at a time), [`texts`] (conversations of plain text), [`embedding`] (texts to vectors); then the formats: [`openai`],
 //! [`azure`], [`anthropic`], [`bedrock`], [`gemini`]; and what they are made with: [`json`] (a scan of untrusted JSON before it is
 //! parsed), [`object`] (its fields one by one), [`request`] (a caller's own, as far as passing it on
 //! needs it), [`patch`], [`sse`] and `reader` (event streams, and answers in them), [`frames`] and `relay` (event streams that
@@ -34,6 +34,7 @@ pub mod request;
 pub mod retry_after;
 #[cfg(test)]
 mod sampled;
+pub mod single;
 pub mod sse;
 pub mod stream;
 #[cfg(test)]

@@ -106,7 +106,7 @@ pub(super) fn body(conversation: &Conversation, generation: Generation) -> Resul
         contents: turns::contents(turns, generation)?,
         system_instruction: instruction(instructions)?,
         tools: declarations(tools)?,
-        tool_config: tool_config(tools, choice)?,
+        tool_config: tool_config(tools, choice),
         generation_config: GenerationConfig {
             thinking_config: thinking_config(thinking, generation)?,
             ..generation_config(sampling, format)?
@@ -147,26 +147,23 @@ fn declarations(tools: &[Tool]) -> Result<Option<[Tools<'_>; 1]>, Untranslatable
     Ok(Some([Tools { function_declarations: declarations.collect::<Result<_, _>>()? }]))
 }
 
-fn tool_config<'a>(tools: &[Tool], choice: &'a ToolChoice) -> Result<Option<ToolConfig<'a>>, Untranslatable> {
+/// Google has no word for one call at a time: [`crate::single`] keeps to that.
+fn tool_config<'a>(tools: &[Tool], choice: &'a ToolChoice) -> Option<ToolConfig<'a>> {
     if tools.is_empty() {
-        return Ok(None);
-    }
-    if choice.parallel == Some(false) && choice.which != Which::Never {
-        let reason = "this model cannot be kept from calling several tools at once";
-        return Err(Untranslatable::new("parallel_tool_calls", reason));
+        return None;
     }
     let is_strict = tools.iter().any(|tool| tool.strict == Some(true));
     let (mode, name) = match &choice.which {
         // Calls keep to their schemas in this mode; in `ANY` they always do.
         Which::Unsaid | Which::Auto if is_strict => ("VALIDATED", None),
-        Which::Unsaid => return Ok(None),
+        Which::Unsaid => return None,
         Which::Auto => ("AUTO", None),
         Which::Never => ("NONE", None),
         Which::Any => ("ANY", None),
         Which::This(name) => ("ANY", Some([name.as_str()])),
     };
     let function_calling_config = CallingConfig { mode, allowed_function_names: name };
-    Ok(Some(ToolConfig { function_calling_config }))
+    Some(ToolConfig { function_calling_config })
 }
 
 fn generation_config<'a>(

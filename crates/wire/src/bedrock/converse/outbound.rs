@@ -223,18 +223,11 @@ impl<'a> Writer<'a> {
             Which::Any => Some(Choice::Any(Nothing {})),
             Which::This(name) => Some(Choice::Tool(Named { name: Cow::Borrowed(name) })),
         };
-        match parallel {
-            Some(parallel) if self.maker == Maker::Claude => {
-                let kind = tool_choice.is_none().then_some(Cow::Borrowed("auto"));
-                additional.tool_choice = Some(ClaudeChoice { kind, disable_parallel_tool_use: !parallel });
-            }
-            // `toolChoice` has no word for it (docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolChoice.html,
-            // read 2026-11), and no other maker's fields are known to.
-            Some(false) => {
-                let reason = "this model cannot be told to call one tool at a time";
-                return Err(Untranslatable::new("parallel tool calls", reason));
-            }
-            Some(true) | None => {}
+        // `toolChoice` has no word for it (docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolChoice.html,
+        // read 2026-11), and no other maker's fields are known to: `single` keeps to one call at a time.
+        if let (Some(parallel), Maker::Claude) = (parallel, self.maker) {
+            let kind = tool_choice.is_none().then_some(Cow::Borrowed("auto"));
+            additional.tool_choice = Some(ClaudeChoice { kind, disable_parallel_tool_use: !parallel });
         }
         Ok(Some(ToolConfig { tools, tool_choice }))
     }

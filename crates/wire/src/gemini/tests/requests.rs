@@ -209,14 +209,6 @@ fn what_it_cannot_carry_is_named() {
         (sampling(Sampling { seed: Some(1 << 40), ..Sampling::default() }), "seed"),
         (sampling(Sampling { stop: vec![String::new(); 6], ..Sampling::default() }), "stop"),
         (Conversation { thinking: Thinking::Effort("max".to_owned()), ..question() }, "reasoning effort"),
-        (
-            Conversation {
-                tools: vec![tool("rate", None, None)],
-                choice: ToolChoice { which: Which::Auto, parallel: Some(false) },
-                ..question()
-            },
-            "parallel_tool_calls",
-        ),
         (Conversation { tools: tools.clone(), ..question() }, "tools: rate"),
         (Conversation { tools, format: Format::Object, ..question() }, "tools"),
     ] {
