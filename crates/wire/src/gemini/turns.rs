@@ -40,6 +40,10 @@ impl<'a> PartBody<'a> {
     pub(super) fn text(text: &'a str) -> Self {
         Self { text: Some(text), ..Self::default() }
     }
+
+    fn signature(signature: &'a str) -> Self {
+        Self { thought_signature: Some(signature), ..Self::text("") }
+    }
 }
 
 #[derive(Serialize)]
@@ -154,16 +158,17 @@ impl<'a> Reader<'a> {
         place: &dyn Fn(&str) -> String,
     ) -> Result<Vec<PartBody<'a>>, Untranslatable> {
         let mut bodies: Vec<PartBody<'a>> = Vec::with_capacity(parts.len());
-        // A signature that came with a call stands before it.
+        // A signature that came with a call stands before it, or before all words where a dialect has no place but that.
         let mut signature = None;
         let mut is_first_call = true;
         for (index, part) in parts.iter().enumerate() {
             match part {
                 Part::Thought { text, proof } => {
+                    bodies.extend(signature.take().map(PartBody::signature));
                     let own = proof.as_deref().and_then(proof::own);
-                    let is_calls = matches!(parts.get(index + 1), Some(Part::Call { .. }));
-                    signature = own.filter(|_| is_calls);
-                    let rest = own.filter(|_| !is_calls);
+                    let is_before = matches!(parts.get(index + 1), Some(Part::Call { .. } | Part::Text(_)));
+                    signature = own.filter(|_| is_before);
+                    let rest = own.filter(|_| !is_before);
                     if !text.is_empty() || rest.is_some() {
                         let thought = (!text.is_empty()).then_some(true);
                         bodies.push(PartBody { thought, thought_signature: rest, ..PartBody::text(text) });
@@ -189,6 +194,8 @@ impl<'a> Reader<'a> {
                 _ => bodies.extend(shown(part, place)?),
             }
         }
+        // Else it is that of the words, and stands after them.
+        bodies.extend(signature.map(PartBody::signature));
         Ok(bodies)
     }
 

@@ -241,6 +241,36 @@ fn what_gemini_said_goes_back_as_it_was() {
     }
 }
 
+/// Chat completions have thoughts before all words.
+#[test]
+fn a_signature_before_words_is_the_calls_or_stands_after_them() {
+    let proof =
+        |signature: &str| Part::Thought { text: String::new(), proof: Some(format!("gemini:{signature}")) };
+    let call_of =
+        |id: &str| Part::Call { id: id.to_owned(), name: "f".to_owned(), arguments: "{}".to_owned() };
+    let signed = r#"{"functionCall":{"id":"a","name":"f","args":{}},"thoughtSignature":"YQ=="}"#;
+    let other = r#"{"functionCall":{"id":"b","name":"f","args":{}}}"#;
+    let words = r#"{"text":"I look."}"#;
+    for (parts, want) in [
+        (
+            vec![proof("YQ=="), text("I look."), call_of("a"), call_of("b")],
+            format!("{words},{signed},{other}"),
+        ),
+        (vec![text("I look."), proof("YQ=="), call_of("a")], format!("{words},{signed}")),
+        (vec![proof("YQ=="), text("I look.")], format!(r#"{words},{{"text":"","thoughtSignature":"YQ=="}}"#)),
+        (
+            vec![proof("Yg=="), text("I look."), proof("YQ=="), call_of("a")],
+            format!(r#"{words},{{"text":"","thoughtSignature":"Yg=="}},{signed}"#),
+        ),
+    ] {
+        let conversation =
+            Conversation { turns: vec![said(Speaker::Assistant, parts)], ..Conversation::default() };
+        let body = Gemini.request(&conversation, call("gemini-3", Delivery::Whole)).expect("can be said");
+        let want = format!(r#"{{"contents":[{{"role":"model","parts":[{want}]}}],"generationConfig":{{}}}}"#);
+        assert_eq!(String::from_utf8_lossy(&body), want);
+    }
+}
+
 proptest! {
     /// Whatever can be said is JSON, and holds every word of the person.
     #[test]
