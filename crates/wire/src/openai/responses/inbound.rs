@@ -4,6 +4,7 @@ use domain::conversation::{
     Conversation, Format, Media, Part, Sampling, Speaker, Thinking, Tool, ToolChoice, Turn, Which,
 };
 
+use super::items::WORDLESS;
 use crate::object::{Object, Value};
 use crate::translation::ReadError;
 
@@ -225,7 +226,10 @@ fn thoughts(fields: &mut Object<'_>) -> Result<Vec<Part>, ReadError> {
     }
     Ok(match (text.is_empty(), fields.text("encrypted_content")?) {
         (true, None) => Vec::new(),
-        (true, Some(sealed)) => vec![Part::SealedThought(sealed)],
+        (true, Some(sealed)) => match sealed.strip_prefix(WORDLESS) {
+            Some(proof) => vec![Part::Thought { text, proof: Some(proof.to_owned()) }],
+            None => vec![Part::SealedThought(sealed)],
+        },
         (false, proof) => vec![Part::Thought { text, proof }],
     })
 }

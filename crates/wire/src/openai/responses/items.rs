@@ -32,6 +32,9 @@ pub(super) fn id(part: &Part, (about, index): (&About, usize)) -> String {
     format!("{prefix}_{}{index:02x}", about.id)
 }
 
+/// What stands before the proof of a thought without words, which would be taken for a sealed thought when it comes back.
+pub(super) const WORDLESS: &str = "proof:";
+
 /// The item that holds `part`, the `index`th of the answer; `None` for what answers do not hold.
 pub(super) fn item(part: &Part, (about, index): (&About, usize), status: Status) -> Option<Value> {
     let id = id(part, (about, index));
@@ -53,6 +56,9 @@ pub(super) fn item(part: &Part, (about, index): (&About, usize), status: Status)
             let summary = if is_whole && !text.is_empty() { json!([summary(text)]) } else { json!([]) };
             let item = json!({ "id": id, "type": "reasoning", "summary": summary });
             match proof {
+                Some(proof) if is_whole && text.is_empty() => {
+                    with(item, "encrypted_content", json!(format!("{WORDLESS}{proof}")))
+                }
                 Some(proof) if is_whole => with(item, "encrypted_content", json!(proof)),
                 _ => item,
             }

@@ -182,6 +182,28 @@ fn a_whole_answer_has_the_same_shape() {
     }
 }
 
+/// Anthropic proves thoughts that it does not show, Gemini calls and words without any thought.
+#[test]
+fn thoughts_come_back_as_they_went_with_words_or_without() {
+    let thought =
+        |text: &str, proof: &str| Part::Thought { text: text.to_owned(), proof: Some(proof.to_owned()) };
+    let parts = vec![
+        thought("Two terms.", "c2ln"),
+        thought("", "c2ln"),
+        thought("", "gemini:c2ln"),
+        Part::SealedThought("c2ln".to_owned()),
+        Part::Text("Both.".to_owned()),
+    ];
+    let ending = Ending { finish: Finish::Stop, stop: None, usage: None };
+    let answer = Answer { id: String::new(), model: String::new(), parts: parts.clone(), ending };
+    let asked = sampled::relayed(Dialect::OpenAiResponses, Bytes::new());
+    let written: Value =
+        serde_json::from_slice(&ResponsesFace.answer(&about(), &answer, &asked)).expect("JSON");
+    let body = serde_json::json!({ "input": written["output"] }).to_string();
+    let found = read(body.as_bytes()).expect("its own answer");
+    assert_eq!(found.turns, [domain::conversation::Turn { by: Speaker::Assistant, parts }]);
+}
+
 #[test]
 fn only_what_must_change_changes() {
     let tamed = domain::model::Overrides { max_tokens: Some(300), temperature: Some(0.5) };
