@@ -20,6 +20,7 @@ mod activity;
 mod connection;
 pub mod tls;
 mod transport;
+mod unread;
 
 use activity::Limits;
 use connection::{Announced, Phase, Shared, Tls};

@@ -25,6 +25,7 @@ use super::Answer;
 use super::activity::{Activity, Limits, UnderWay, Why};
 use super::tls::{self, Certificates};
 use super::transport::{Transport, Watched};
+use super::unread::Left;
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,11 +191,17 @@ fn service<A: Answer>(
     peer: Peer,
 ) -> impl Service<http::Request<Incoming>, Response = http::Response<Counted>, Error = Infallible, Future: Send>
 {
+    let left = Left::default();
     service_fn(move |request: http::Request<Incoming>| {
         let under_way = activity.request(request.version());
         // Boxed: hyper keeps room for it as long as the connection lives, and most have nothing under way.
-        let answering = Box::pin(Arc::clone(&answers).answer(request.map(Body::new), peer));
-        async move { Ok(answering.await.map(|body| Counted { body, _under_way: under_way })) }
+        let answering = Box::pin(Arc::clone(&answers).answer(left.lend(request).map(Body::new), peer));
+        let left = left.clone();
+        async move {
+            let mut response = answering.await;
+            left.settle(&mut response).await;
+            Ok(response.map(|body| Counted { body, _under_way: under_way }))
+        }
     })
 }
 
