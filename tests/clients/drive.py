@@ -22,8 +22,28 @@ SCRIPTS = {
 CAPABILITIES = ["chat", "stream", "tools", "structured", "embeddings", "errors", "abort"]
 # Who has no embeddings in its SDK; every other cell must have cases.
 ABSENT = {("anthropic (Python)", "embeddings"), ("anthropic (Node)", "embeddings")}
-MODELS = ["openai/gpt-5-mini", "anthropic/claude-haiku-4-5-20251001", "bedrock/anthropic.claude-haiku-4-5-20251001-v1:0"]
-EMBEDDERS = ["openai/text-embedding-3-small", "embedded/all-minilm-l6-v2"]
+# How each vendor is configured, and where the upstream has it.
+PROVIDERS = {
+    "openai": ("/openai/v1", 'kind = "openai"', "responses = true"),
+    "anthropic": ("/anthropic", 'kind = "anthropic"'),
+    "bedrock": ("/bedrock", 'kind = "bedrock"', 'aws = { region = "eu-central-1" }'),
+    "gemini": ("/gemini/v1beta", 'kind = "gemini"'),
+    "azure": ("/azure", 'kind = "azure"'),
+    "azure-dated": ("/azure", 'kind = "azure"', 'api_version = "2024-10-21"'),
+}
+# What a vendor does not have itself; every other one is asked for it.
+LACKS = {"openai": ["counts"], "azure": ["counts"], "azure-dated": ["counts"], "anthropic": ["embeddings"]}
+MODELS = [
+    "openai/gpt-5-mini", "anthropic/claude-haiku-4-5-20251001", "bedrock/anthropic.claude-haiku-4-5-20251001-v1:0",
+    "gemini/gemini-3-flash-preview", "azure/my-gpt", "azure-dated/my-gpt",
+]  # fmt: skip
+EMBEDDERS = [
+    "embedded/all-minilm-l6-v2", "openai/text-embedding-3-small", "bedrock/amazon.titan-embed-text-v2:0",
+    "gemini/gemini-embedding-001", "azure/my-embeddings", "azure-dated/my-embeddings",
+]  # fmt: skip
+COUNTERS = [model for model in MODELS if "counts" not in LACKS.get(model.split("/")[0], [])]
+# Whom single cases ask, too.
+OTHERS = ["bedrock/amazon.nova-lite-v1:0", "gemini/gemini-2.5-flash"]
 CLIENT_MAX_S = 120
 AT_ONCE = 3
 
@@ -46,23 +66,7 @@ rate = "unlimited"
 [limits.tenants.limited]
 rate = "1/h"
 burst = 1
-[providers.openai]
-kind = "openai"
-responses = true
-base_url = "http://127.0.0.1:{upstream_port}/v1"
-key = "env::UPSTREAM_KEY"
-allow_private = true
-[providers.anthropic]
-kind = "anthropic"
-base_url = "http://127.0.0.1:{upstream_port}"
-key = "env::UPSTREAM_KEY"
-allow_private = true
-[providers.bedrock]
-kind = "bedrock"
-base_url = "http://127.0.0.1:{upstream_port}"
-key = "env::UPSTREAM_KEY"
-allow_private = true
-aws = {{ region = "eu-central-1" }}
+{providers}
 {models}
 [[routes.standard.tiers]]
 name = "primary"
@@ -71,7 +75,8 @@ targets = [{{ model = "openai/gpt-5-mini" }}]
 
 
 def main():
-    chosen = sys.argv[2:] or sorted(SCRIPTS)
+    # The one that takes longest first.
+    chosen = sys.argv[2:] or sorted(SCRIPTS, key=lambda name: (not name.startswith("langchain"), name))
     with tempfile.TemporaryDirectory() as folder:
         work, ports = Path(folder), free_ports(3)
         # Nothing of whoever runs this: no keys, no profiles, no proxies.
@@ -92,6 +97,7 @@ def main():
                 "UPSTREAM_URL": f"http://127.0.0.1:{upstream_port}",
                 "MODELS": " ".join(MODELS),
                 "EMBEDDERS": " ".join(EMBEDDERS),
+                "COUNTERS": " ".join(COUNTERS),
                 **dict.fromkeys(["SSL_CERT_FILE", "AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"], str(work / "tls.crt")),
                 **keys(url),
             }
@@ -103,15 +109,18 @@ def main():
                 process.wait()
         wrong = [line for lines in played for line in lines if not line["ok"]]
         if wrong:
-            print(log.read_text()[-4000:])
+            print(log.read_text()[-4000:], (work / "upstream.log").read_text()[-4000:])
     for line in wrong:
         print(f"{line['client']}: {line['case']}\n{line['why']}")
     sys.exit(0 if table(played) and not wrong else "some clients failed")
 
 
 def prepare(work, ports):
-    models = [*MODELS, "openai/text-embedding-3-small"]
-    models += ["bedrock/amazon.nova-lite-v1:0", "bedrock/amazon.titan-embed-text-v2:0"]
+    asked = [*MODELS, *EMBEDDERS, *OTHERS]
+    for name in PROVIDERS:
+        has = any(model.startswith(f"{name}/") for model in EMBEDDERS)
+        assert has != ("embeddings" in LACKS.get(name, [])), f"are there embeddings of {name}?"
+    models = [model for model in asked if not model.startswith("embedded/")]
     # What shuts breakers and quotas is asked from models that each client has for itself.
     models += [
         f"{model.split('/')[0]}/{what}-{name}"
@@ -119,8 +128,13 @@ def prepare(work, ports):
     ]  # fmt: skip
     sections = "\n".join(f'[models."{model}"]' for model in models)
     port, tls_port, upstream_port = ports
+    providers = "\n".join(
+        f'[providers.{name}]\nbase_url = "http://127.0.0.1:{upstream_port}{path}"\nkey = "env::UPSTREAM_KEY"\n'
+        "allow_private = true\n" + "\n".join(lines)
+        for name, (path, *lines) in PROVIDERS.items()
+    )
     subprocess.run([MAINSTAY, "init", work / "config"], check=True, stdout=subprocess.DEVNULL)
-    text = CONFIG.format(port=port, tls_port=tls_port, upstream_port=upstream_port, work=work, models=sections)
+    text = CONFIG.format(port=port, tls_port=tls_port, work=work, providers=providers, models=sections)
     (work / "config" / "mainstay.toml").write_text(text)
     # Its articles would be read and indexed first, for agents that nobody asks here.
     for agent in (work / "config" / "agents").glob("*/agent.toml"):

@@ -1,18 +1,21 @@
-"""The models behind Mainstay: they speak OpenAI's, Anthropic's and Bedrock's formats, and answer by what they are asked.
+"""The models behind Mainstay: each vendor at `/NAME`, in its own words (`vendors/NAME.py`). They answer by what they are asked,
+and refuse, as the vendor does, what is not said as its interface demands.
 
   a JSON schema            JSON that fits it
   tools                    one call of each, two at once of `weather`
-  results of tools         `Paris: 21; Rome: 28`: each result beside what its call asked for
+  results of tools         `Paris: 21; Rome: 28`: each result beside what its call asked for; of a question that says `signed`
+                           each call must come back with the signature that it came with, where the vendor has any
   status 429 after 7       that error, with `retry-after`
   cut                      a stream that breaks off
   forever TOKEN            words without end, or no answer at all where no stream is wanted;
-                           `GET /closed/TOKEN` waits until the caller has left
+                           `GET /begun/TOKEN` waits until it is asked, `GET /closed/TOKEN` until the caller has left
   anything else            `You said: …`
 
 Usage: upstream.py PORT KEY
 """
 
 import json
+import re
 import select
 import sys
 import threading
@@ -20,14 +23,18 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
-from dialects import DIALECTS, Answer, answer, openai_embeddings, vector
+from vendors import anthropic, azure, bedrock, gemini, openai
+from vendors.asked import Answer, answer
+from vendors.shape import Wrong, check
+from vendors.vendor import Call, Problem
 
+VENDORS = {"openai": openai, "anthropic": anthropic, "bedrock": bedrock, "gemini": gemini, "azure": azure}
+VENDORS = {name: module.VENDOR for name, module in VENDORS.items()}
+# Where keys stand: a vendor is shown its own, and never the caller's.
+CREDENTIALS = {vendor.key for vendor in VENDORS.values()} | {"x-amz-security-token", "cookie"}
 KEY = sys.argv[2]
-LEFT = {}  # token -> an event: the caller of that call has left
-LEFT_MAX_S = 5
-
-
-EXCEPTIONS = {400: "ValidationException", 429: "ThrottlingException", 503: "ServiceUnavailableException"}
+EVENTS = {}  # (word, token) -> an event: that call has `begun`, or is `closed`
+EVENT_MAX_S = 5
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -38,35 +45,55 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        token = self.path.removeprefix("/closed/")
-        self.json(200, {"closed": token != self.path and left(token).wait(LEFT_MAX_S)})
+        _, word, token = self.path.split("/")
+        self.json(200, {word: event(word, token).wait(EVENT_MAX_S)})
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        path = unquote(self.path)
-        if KEY not in (self.headers.get("x-api-key"), (self.headers.get("authorization") or "")[len("Bearer ") :]):
-            return self.error(401, "not the provider's own key")
-        if path.endswith("/embeddings"):
-            return self.json(200, openai_embeddings(body))
-        if path.endswith("/count_tokens"):
-            return self.json(200, {"input_tokens": 42})
-        if "inputText" in body:
-            made = {"embedding": vector(body["inputText"], body.get("dimensions", 8)), "inputTextTokenCount": 3}
-            return self.json(200, made)
-        ending = path[path.rindex("/") :]
-        read, whole, frames, kind = DIALECTS["/chat/completions" if ending == "/completions" else ending]
-        asked = read(body)
-        is_streamed = frames and (whole is None or body.get("stream", False))
+        name, _, path = unquote(self.path).removeprefix("/").partition("/")
+        self.vendor = VENDORS[name]
+        door, found = self.door(f"/{path}")
+        if not self.is_known():
+            return self.refuse(Problem(401, "not the provider's own key"))
+        if not door:
+            return self.refuse(Problem(404, f"nothing is at /{path}"))
+        call = Call(body, found.get("model") or body.get("model") or "")
+        try:
+            self.said_all()
+            door.check(call)
+        except Wrong as wrong:
+            return self.refuse(Problem(400, str(wrong), wrong=wrong))
+        if door.made:
+            return self.json(200, door.made(call))
+        self.chat(door, call)
+
+    def door(self, path):
+        for door in self.vendor.doors:
+            if found := re.fullmatch(door.path, path):
+                return door, found.groupdict()
+        return None, {}
+
+    def is_known(self):
+        shown = {name: self.headers[name] for name in CREDENTIALS if name in self.headers}
+        return shown == {self.vendor.key: f"Bearer {KEY}" if self.vendor.key == "authorization" else KEY}
+
+    def said_all(self):
+        for name, form in {"content-type": {"application/json"}, **self.vendor.headers}.items():
+            check(self.headers.get(name), form, f"the header {name}")
+
+    def chat(self, door, call):
+        asked = door.read(call)
+        is_streamed = door.is_streamed(call)
         words = asked.said.split()
         if words[:1] == ["status"]:
-            after = {"retry-after": words[3]} if words[2:3] == ["after"] else {}
-            return self.error(int(words[1]), f"the model says {words[1]}", after)
+            return self.refuse(Problem(int(words[1]), f"the model says {words[1]}", words[3] if words[2:3] == ["after"] else None))
         if words[:1] == ["forever"]:
-            return self.forever(words[1], list(frames(Answer("more and more and more"), body)) if is_streamed else [], kind)
+            pieces = list(door.frames(Answer("more and more and more"), call)) if is_streamed else []
+            return self.forever(words[1], pieces, door.kind)
         if not is_streamed:
-            return self.json(200, whole(answer(asked), body))
-        self.begin(kind)
-        pieces = list(frames(answer(asked), body))
+            return self.json(200, door.whole(answer(asked), call))
+        self.begin(door.kind)
+        pieces = list(door.frames(answer(asked), call))
         for piece in pieces[: 4 if words[:1] == ["cut"] else None]:
             self.chunk(piece)
         if words[:1] == ["cut"]:
@@ -76,6 +103,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def forever(self, token, pieces, kind):
         """The beginning of a stream, then its last word again and again until the caller has left; or nothing."""
+        event("begun", token).set()
         try:
             if pieces:
                 self.begin(kind)
@@ -86,21 +114,14 @@ class Handler(BaseHTTPRequestHandler):
                     self.chunk(pieces[4])
         except OSError:
             pass
-        left(token).set()
+        event("closed", token).set()
         self.close_connection = True
 
-    def error(self, status, message, headers=None):
-        path = unquote(self.path)
-        headers = headers or {}
-        if path.endswith("/messages"):
-            kind = {400: "invalid_request_error", 401: "authentication_error", 429: "rate_limit_error"}
-            body = {"type": "error", "error": {"type": kind.get(status, "api_error"), "message": message}}
-        elif path.startswith("/model/"):
-            headers["x-amzn-errortype"] = EXCEPTIONS.get(status, "AccessDeniedException")
-            body = {"message": message}
-        else:
-            body = {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": None}}
-        self.json(status, body, headers)
+    def refuse(self, problem):
+        if problem.wrong or problem.status in (401, 404):
+            print(f"{self.path}: {problem.status}, {problem.message}", file=sys.stderr, flush=True)
+        headers, body = self.vendor.error(problem)
+        self.json(problem.status, body, headers)
 
     def json(self, status, body, headers=None):
         text = json.dumps(body).encode()
@@ -125,9 +146,9 @@ class Handler(BaseHTTPRequestHandler):
 LOCK = threading.Lock()
 
 
-def left(token):
+def event(word, token):
     with LOCK:
-        return LEFT.setdefault(token, threading.Event())
+        return EVENTS.setdefault((word, token), threading.Event())
 
 
 if __name__ == "__main__":

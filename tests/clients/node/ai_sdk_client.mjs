@@ -22,10 +22,10 @@ const PROVIDERS = [
 ];
 
 // Without `store: false` its responses refer to earlier answers by id alone, which only OpenAI itself has kept.
-const providerOptions = { openai: { store: false } };
-const asking = (provider, model, prompt, key) => (
-  { model: provider.of(model, key), prompt, maxRetries: 0, maxOutputTokens: 100, providerOptions }
-);
+const asking = (provider, model, prompt, key) => ({
+  model: provider.of(model, key), prompt, maxRetries: 0, maxOutputTokens: 100,
+  providerOptions: provider.name === 'openai' ? { openai: { store: false } } : {},
+});
 
 async function chat(provider, model) {
   const { text, finishReason, usage } = await generateText({ instructions: 'Be brief.', ...asking(provider, model, SAID) });

@@ -6,7 +6,7 @@ import * as aws from '@aws-sdk/client-bedrock-runtime';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import {
   ANSWER, KEY, LIMITED_KEY, MODELS, RESULTS, SAID, SEEN, TLS_URL, URL, WARMTH, WEATHER,
-  all, check, fails, left, run, special, token,
+  all, check, fails, left, run, special, token, whenBegun,
 } from './checks.mjs';
 
 const client = (endpoint, settings) => (
@@ -31,15 +31,18 @@ const claude = (modelId, content) => ({
 });
 const read = (bytes) => JSON.parse(new TextDecoder().decode(bytes));
 
+/** What is said: models that think show the proof of that beside it. */
+const texts = (content) => content.flatMap(({ text }) => text ?? []);
+
 async function chat(connection, model) {
   const { output, stopReason, usage } = await converse(connection, { system: [{ text: 'Be brief.' }], ...asking(model, SAID) });
-  assert.deepEqual([output.message.content[0].text, stopReason, usage.totalTokens], [ANSWER, 'end_turn', 17]);
+  assert.deepEqual([texts(output.message.content), stopReason, usage.totalTokens], [[ANSWER], 'end_turn', 17]);
 }
 check('chat', chat, CONNECTIONS, [...MODELS, ...IDS]);
 
 async function chatInvoked(connection, model) {
   const { body } = await connection.of.send(new aws.InvokeModelCommand(claude(model, SAID)));
-  assert.deepEqual(read(body).content, [{ type: 'text', text: ANSWER }]);
+  assert.deepEqual(texts(read(body).content), [ANSWER]);
 }
 check('chat', chatInvoked, CONNECTIONS, MODELS);
 
@@ -52,12 +55,7 @@ async function streamed(connection, asked) {
     if (contentBlockStart) {
       content[contentBlockStart.contentBlockIndex] = { toolUse: { ...contentBlockStart.start.toolUse, input: '' } };
     }
-    if (contentBlockDelta) {
-      const { contentBlockIndex: index, delta } = contentBlockDelta;
-      content[index] ??= { text: '' };
-      if (delta.text !== undefined) content[index].text += delta.text;
-      else content[index].toolUse.input += delta.toolUse.input;
-    }
+    if (contentBlockDelta) grow(content[contentBlockDelta.contentBlockIndex] ??= {}, contentBlockDelta.delta);
     stopReason = messageStop?.stopReason ?? stopReason;
     usage = metadata?.usage ?? usage;
   }
@@ -65,9 +63,20 @@ async function streamed(connection, asked) {
   return { content, stopReason, usage };
 }
 
+/** Adds a piece of a stream to its block of content. */
+function grow(block, { text, toolUse, reasoningContent }) {
+  if (text !== undefined) block.text = (block.text ?? '') + text;
+  if (toolUse) block.toolUse.input += toolUse.input;
+  for (const [name, more] of Object.entries(reasoningContent ?? {})) {
+    block.reasoningContent ??= { reasoningText: { text: '' } };
+    const thought = block.reasoningContent.reasoningText;
+    thought[name] = (thought[name] ?? '') + more;
+  }
+}
+
 async function stream(connection, model) {
   const { content, stopReason, usage } = await streamed(connection, asking(model, SAID));
-  assert.deepEqual([content, stopReason, usage.totalTokens], [[{ text: ANSWER }], 'end_turn', 17]);
+  assert.deepEqual([texts(content), stopReason, usage.totalTokens], [[ANSWER], 'end_turn', 17]);
 }
 check('stream', stream, CONNECTIONS, MODELS);
 
@@ -80,7 +89,7 @@ async function streamInvoked(connection, model) {
 check('stream', streamInvoked, CONNECTIONS, MODELS);
 
 async function tools(connection, model, isStreamed) {
-  const asked = asking(model, 'How warm is it in Paris and Rome?');
+  const asked = asking(model, 'How warm is it in Paris and Rome, signed?');
   asked.toolConfig = { tools: [{ toolSpec: { name: 'weather', description: 'Of a city', inputSchema: { json: WEATHER } } }] };
   const finished = async () => {
     if (isStreamed) return streamed(connection, asked);
@@ -92,7 +101,7 @@ async function tools(connection, model, isStreamed) {
   const uses = content.flatMap(({ toolUse }) => toolUse ?? []);
   const results = uses.map(({ toolUseId, input }) => ({ toolResult: { toolUseId, content: [{ text: RESULTS[input.city] }] } }));
   asked.messages.push({ role: 'assistant', content }, { role: 'user', content: results });
-  assert.deepEqual((await finished()).content, [{ text: WARMTH }]);
+  assert.deepEqual(texts((await finished()).content), [WARMTH]);
 }
 check('tools', tools, CONNECTIONS, MODELS, [false, true]);
 
@@ -150,7 +159,7 @@ check('abort', abortStream, CONNECTIONS, MODELS);
 async function abortWhole(connection, model) {
   const of = token(model);
   const command = new aws.ConverseCommand(asking(model, `forever ${of}`));
-  const error = await fails(Error, () => connection.of.send(command, { abortSignal: AbortSignal.timeout(300) }));
+  const error = await fails(Error, () => connection.of.send(command, { abortSignal: whenBegun(of) }));
   assert.equal(error.name, 'AbortError');
   await left(of);
 }

@@ -10,6 +10,7 @@ export const KEY = env.MAINSTAY_KEY;
 export const LIMITED_KEY = env.MAINSTAY_KEY_LIMITED;
 export const MODELS = env.MODELS.split(' ');
 export const EMBEDDERS = env.EMBEDDERS.split(' ');
+export const COUNTERS = env.COUNTERS.split(' ');
 export const SAID = 'Grüße, 世界 👋';
 export const ANSWER = `You said: ${SAID}`;
 export const RESULTS = { Paris: '21', Rome: '28' };
@@ -63,10 +64,20 @@ export function token(...of) {
   return [env.CLIENT, ...of, process.hrtime.bigint()].join('-').replaceAll(/[/:]/g, '-');
 }
 
+/** Whether the provider's call has `begun`, or is `closed`; at once, when it has. */
+const happened = async (word, of) => (await (await fetch(`${env.UPSTREAM_URL}/${word}/${of}`)).json())[word];
+
+/** Says to leave when the provider has begun. */
+export function whenBegun(of) {
+  const leaving = new AbortController();
+  happened('begun', of).then(() => leaving.abort());
+  return leaving.signal;
+}
+
 /** The provider's call is closed soon after the client left. */
 export async function left(of) {
   const began = performance.now();
-  const { closed } = await (await fetch(`${env.UPSTREAM_URL}/closed/${of}`)).json();
+  const closed = await happened('closed', of);
   const took = performance.now() - began;
   assert.ok(closed && took <= LEAVES_WITHIN_MS, `closed: ${closed}, after ${took} ms`);
 }

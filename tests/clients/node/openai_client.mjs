@@ -6,7 +6,7 @@ import { zodResponseFormat, zodTextFormat } from 'openai/helpers/zod';
 import { z } from 'zod';
 import {
   ANSWER, EMBEDDERS, KEY, LIMITED_KEY, MODELS, RESULTS, SAID, SEEN, URL, WARMTH, WEATHER,
-  all, check, fails, left, run, special, token,
+  all, check, fails, left, run, special, token, whenBegun,
 } from './checks.mjs';
 
 const connect = (apiKey) => new OpenAI({ baseURL: `${URL}/v1`, apiKey, maxRetries: 0 });
@@ -43,7 +43,7 @@ check('stream', async function streamResponse(model) {
 
 async function tools(model, isStreamed) {
   const tool = { name: 'weather', description: 'Of a city', parameters: WEATHER, strict: true };
-  const asked = { model, messages: user('How warm is it in Paris and Rome?'), tools: [{ type: 'function', function: tool }] };
+  const asked = { model, messages: user('How warm is it in Paris and Rome, signed?'), tools: [{ type: 'function', function: tool }] };
   const finished = async () => {
     if (!isStreamed) return (await completions.create(asked)).choices[0];
     return (await completions.stream(asked).finalChatCompletion()).choices[0];
@@ -60,7 +60,7 @@ check('tools', tools, MODELS, [false, true]);
 
 check('tools', async function toolsResponse(model) {
   const asked = { model, tools: [{ type: 'function', name: 'weather', parameters: WEATHER, strict: true }] };
-  const question = user('How warm is it?');
+  const question = user('How warm is it, signed?');
   const { output } = await responses.stream({ ...asked, input: question }).finalResponse();
   const calls = output.filter((item) => item.type === 'function_call');
   const results = calls.map(({ call_id, arguments: text }) => (
@@ -121,7 +121,7 @@ check('abort', async function abortStream(model) {
 
 check('abort', async function abortWhole(model) {
   const of = token(model);
-  const signal = AbortSignal.timeout(300);
+  const signal = whenBegun(of);
   await fails(openai.APIUserAbortError, () => completions.create({ model, messages: user(`forever ${of}`) }, { signal }));
   await left(of);
 });

@@ -1,5 +1,6 @@
 """What the clients in Python share: which models are asked, what the upstream answers, and one line of JSON a case."""
 
+import asyncio
 import itertools
 import json
 import os
@@ -9,7 +10,7 @@ import urllib.request
 
 URL, TLS_URL = os.environ["MAINSTAY_URL"], os.environ["MAINSTAY_TLS_URL"]
 KEY, LIMITED_KEY = os.environ["MAINSTAY_KEY"], os.environ["MAINSTAY_KEY_LIMITED"]
-MODELS, EMBEDDERS = os.environ["MODELS"].split(), os.environ["EMBEDDERS"].split()
+MODELS, EMBEDDERS, COUNTERS = (os.environ[name].split() for name in ("MODELS", "EMBEDDERS", "COUNTERS"))
 SAID = "Grüße, 世界 👋"
 ANSWER = f"You said: {SAID}"
 RESULTS = {"Paris": "21", "Rome": "28"}
@@ -76,10 +77,24 @@ def token(*of):
     return "-".join([os.environ["CLIENT"], *of, str(time.time_ns())]).replace("/", "-").replace(":", "-")
 
 
+def happened(word, of):
+    """Whether the provider's call has `begun`, or is `closed`; at once, when it has."""
+    with urllib.request.urlopen(f"{os.environ['UPSTREAM_URL']}/{word}/{of}") as reply:
+        return json.load(reply)[word]
+
+
+async def abandon(asked, of):
+    """Asks, and leaves when the provider has begun."""
+    asking = asyncio.create_task(asked)
+    assert await asyncio.to_thread(happened, "begun", of)
+    asking.cancel()
+    await asyncio.wait([asking])
+    assert asking.cancelled()
+
+
 def left(of):
     """The provider's call is closed soon after the client left."""
     began = time.monotonic()
-    with urllib.request.urlopen(f"{os.environ['UPSTREAM_URL']}/closed/{of}") as reply:
-        closed = json.load(reply)["closed"]
+    closed = happened("closed", of)
     took = time.monotonic() - began
     assert closed and took <= LEAVES_WITHIN_S, f"closed: {closed}, after {took:.2f} s"
