@@ -59,7 +59,7 @@ impl Portions for Between {
     }
 
     fn give_out(&mut self) -> Option<RelayedPortion> {
-        // An answer without a word is one, too, when its reader says so: all of its limit went into thoughts.
+        // An answer without a word is one, too, when its model says why it ends: all of its limit went into thoughts, say.
         if self.frames.is_empty() || (self.before() == Before::Nothing && self.done.is_none()) {
             return None;
         }
@@ -90,26 +90,33 @@ mod tests {
     const OPENAI: &str = concat!(
         r#"data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#,
         "\n\n",
-        r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}"#,
+        r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"REASON"}]}"#,
         "\n\ndata: [DONE]\n\n"
     );
     const ANTHROPIC: &str = concat!(
         r#"data: {"type":"message_start","message":{"id":"m","model":"m","usage":{"input_tokens":9}}}"#,
         "\n\n",
-        r#"data: {"type":"message_delta","delta":{"stop_reason":"max_tokens"},"usage":{"output_tokens":50}}"#,
+        r#"data: {"type":"message_delta","delta":{"stop_reason":"REASON"},"usage":{"output_tokens":50}}"#,
         "\n\n",
         r#"data: {"type":"message_stop"}"#,
         "\n\n"
     );
 
     #[test]
-    fn an_answer_whose_limit_left_no_room_for_a_word_is_given_out() {
+    fn an_answer_that_ends_before_a_word_is_given_out() {
         let body = r#"{"model":"m","max_tokens":50,"messages":[{"role":"user","content":"Hi"}]}"#;
         let body = Bytes::from_static(body.as_bytes());
         let relayed = anthropic::relay::read(body, Dialect::AnthropicMessages, Vec::new()).expect("valid");
-        let protocols: [(Arc<dyn Protocol>, _); 2] =
-            [(Arc::new(ChatCompletions::default()), OPENAI), (Arc::new(Messages), ANTHROPIC)];
-        for (protocol, stream) in protocols {
+        let openai: Arc<dyn Protocol> = Arc::new(ChatCompletions::default());
+        let anthropic: Arc<dyn Protocol> = Arc::new(Messages);
+        for (protocol, stream, reason, finish) in [
+            (&openai, OPENAI, "length", Finish::Length),
+            (&openai, OPENAI, "stop", Finish::Stop),
+            (&anthropic, ANTHROPIC, "max_tokens", Finish::Length),
+            // As Claude answers some results of tools.
+            (&anthropic, ANTHROPIC, "end_turn", Finish::Stop),
+        ] {
+            let stream = stream.replace("REASON", reason);
             for dialect in [Dialect::OpenAiChat, Dialect::AnthropicMessages, Dialect::BedrockConverse] {
                 let about = About { id: "1".into(), created: 0, model: "m".into(), took: Duration::ZERO };
                 let face = faces::of(dialect).expect("a face");
@@ -119,7 +126,7 @@ mod tests {
                 assert!(between.give_out().is_none(), "another one can still be asked");
                 assert_eq!(between.push(rest.as_bytes()), Ok(Progress::Ended));
                 let portion = between.give_out().expect("an answer");
-                assert_eq!(portion.done.map(|done| done.finish), Some(Finish::Length), "{dialect:?}");
+                assert_eq!(portion.done.map(|done| done.finish), Some(finish), "{dialect:?} {reason}");
             }
         }
     }

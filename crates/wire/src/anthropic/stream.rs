@@ -167,7 +167,8 @@ impl Understand for Events {
             }
             // The event itself says that the answer is complete, also where no reason was given.
             "message_stop" => {
-                self.done(self.finish.unwrap_or(Finish::Stop), events)?;
+                let finish = self.finish.or_else(|| self.has_answer.then_some(Finish::Stop));
+                self.done(finish.ok_or(StreamError::Empty)?, events);
                 return Ok(Progress::Ended);
             }
             _ => {} // a ping
@@ -205,7 +206,8 @@ impl Understand for Events {
     }
 
     fn end(&mut self, events: &mut Vec<Event>) -> Result<(), StreamError> {
-        self.done(self.finish.ok_or_else(|| StreamError::without_end(self.before()))?, events)
+        self.done(self.finish.ok_or_else(|| StreamError::without_end(self.before()))?, events);
+        Ok(())
     }
 
     fn before(&self) -> Before {
@@ -297,14 +299,10 @@ impl Events {
         self.index += 1;
     }
 
-    fn done(&mut self, finish: Finish, events: &mut Vec<Event>) -> Result<(), StreamError> {
-        // A model that stops by itself before its first word has not answered.
-        if !self.has_answer && matches!(finish, Finish::Stop | Finish::StopText | Finish::ToolUse) {
-            return Err(StreamError::Empty);
-        }
+    /// The answer ends, as its model says: also one without a word, as Claude gives after some results of tools.
+    fn done(&mut self, finish: Finish, events: &mut Vec<Event>) {
         self.begin(String::new(), String::new(), events);
         self.close(events);
         events.push(Event::Ended(Ending { finish, stop: self.stop.take(), usage: self.counted.usage() }));
-        Ok(())
     }
 }

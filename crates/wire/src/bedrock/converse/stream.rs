@@ -167,10 +167,6 @@ impl Events {
                 self.begin(events);
                 self.blocks.close(events);
                 let finish = finish(&stopped.stop_reason).ok_or(StreamError::Malformed)?;
-                // A model that stops by itself before its first word has not answered.
-                if !self.has_answer && matches!(finish, Finish::Stop | Finish::StopText | Finish::ToolUse) {
-                    return Err(StreamError::Empty);
-                }
                 self.finish = Some(finish);
             }
             "metadata" => {

@@ -30,7 +30,8 @@ impl Understand for Chunks {
         let data = frame.data.trim_ascii();
         if data == b"[DONE]" {
             // The marker itself says that the answer is complete, also where no reason was given.
-            self.done(self.finish.unwrap_or(Finish::Stop), events)?;
+            let finish = self.finish.or_else(|| self.has_answer.then_some(Finish::Stop));
+            self.done(finish.ok_or(StreamError::Empty)?, events);
             return Ok(Progress::Ended);
         }
         if !data.is_empty() {
@@ -70,7 +71,8 @@ impl Understand for Chunks {
     }
 
     fn end(&mut self, events: &mut Vec<Event>) -> Result<(), StreamError> {
-        self.done(self.finish.ok_or_else(|| StreamError::without_end(self.before()))?, events)
+        self.done(self.finish.ok_or_else(|| StreamError::without_end(self.before()))?, events);
+        Ok(())
     }
 
     fn before(&self) -> Before {
@@ -127,16 +129,13 @@ impl Chunks {
         Ok(())
     }
 
-    fn done(&mut self, finish: Finish, events: &mut Vec<Event>) -> Result<(), StreamError> {
-        if !self.has_answer && matches!(finish, Finish::Stop | Finish::StopText | Finish::ToolUse) {
-            return Err(StreamError::Empty);
-        }
+    /// The answer ends, as its model says: also one without a word.
+    fn done(&mut self, finish: Finish, events: &mut Vec<Event>) {
         if !self.has_begun {
             events.push(Event::Begun { id: String::new(), model: String::new(), usage: None });
         }
         self.blocks.close(events);
         let finish = if finish == Finish::Stop && self.has_calls { Finish::ToolUse } else { finish };
         events.push(Event::Ended(Ending { finish, stop: None, usage: self.usage }));
-        Ok(())
     }
 }

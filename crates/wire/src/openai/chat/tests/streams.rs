@@ -113,13 +113,14 @@ fn only_a_whole_answer_ends_well() {
         (format!("{hi}{stop}data: [DONE]"), Ok("Hi")), // no blank line
         (format!("{hi}{stop}{done}data: junk\n\n"), Ok("Hi")),
         (format!("{hi}{stop}data: {{\"usa"), Ok("Hi")), // only the usage was cut
+        // Its model said why it ends: an answer without a word.
+        (stop.clone(), Ok("")),
         (frame("", "\"length\""), Ok("")),
         (frame("", "\"content_filter\""), Ok("")),
         (String::new(), Err((StreamError::Empty, transient))),
         (": ping\n\n".repeat(9), Err((StreamError::Empty, transient))),
         ("<html>".to_owned(), Err((StreamError::Empty, transient))),
         (done.to_owned(), Err((StreamError::Empty, transient))),
-        (stop.clone(), Err((StreamError::Empty, transient))),
         (hi.clone(), Err((StreamError::Cut, Kind::Truncated))),
         (format!("{hi}data: {{\"cho"), Err((StreamError::Cut, Kind::Truncated))),
         ("data: {\"cho".to_owned(), Err((StreamError::Cut, transient))),
