@@ -13,7 +13,7 @@ rounds=${ROUNDS:-5}
 seconds=${SECONDS_EACH:-10}
 rate=${RATE:-1000}
 guarded_rate=${GUARDED_RATE:-500}                                  # of generate, which one core does 570 times a second
-targets=${TARGETS:-direct nginx proxy mainstay mainstay-translated mainstay-commit generate}
+targets=${TARGETS:-direct nginx proxy mainstay mainstay-traced mainstay-translated mainstay-commit generate}
 gateway_core=${GATEWAY_CORE:-0}                                    # what is measured
 load_core=${LOAD_CORE:-$(( $(nproc) > 1 ? 1 : 0 ))}                # driver and mock
 
@@ -73,6 +73,11 @@ for target in $targets; do
       mainstay mainstay "$gateway_core" 9104 async
       give_key mainstay 9104
       url[$target]=http://127.0.0.1:9104/v1/chat/completions ;;
+    mainstay-traced)       # every request a trace, sent to a collector
+      mainstay mainstay-traced "$gateway_core" 9109 async '[telemetry]
+endpoint = "http://127.0.0.1:9101"'
+      give_key mainstay-traced 9109
+      url[$target]=http://127.0.0.1:9109/v1/chat/completions ;;
     mainstay-translated)   # the caller speaks Anthropic's dialect, the provider OpenAI's
       mainstay mainstay-translated "$gateway_core" 9108 async
       give_key mainstay-translated 9108
@@ -103,7 +108,7 @@ done
 | nginx | $nginx |
 | cores | measured process on core $gateway_core, driver and mock on core $load_core |
 | runs | $rounds rounds of $seconds s for each figure; medians; spread = (most − least) / median of the figure compared first; beside the proxy = median of the rounds' own ratios or differences |
-| on | all: HTTP/1.1 keep-alive, TCP_NODELAY, no TLS. Mainstay: shipped settings with \`--model none\`, metrics, log at its default level to a file, records and cost ledger kept (async; \`mainstay-commit\`: on disk before the reply), a key with limits and a budget that are counted and not reached (but for \`generate\`). \`mainstay-translated\`: the caller speaks Anthropic's dialect, the provider OpenAI's. \`generate\`: POST /generate, guarded, agent account_inquiry |
+| on | all: HTTP/1.1 keep-alive, TCP_NODELAY, no TLS. Mainstay: shipped settings with \`--model none\`, metrics, log at its default level to a file, records and cost ledger kept (async; \`mainstay-commit\`: on disk before the reply), a key with limits and a budget that are counted and not reached (but for \`generate\`). \`mainstay-traced\`: OpenTelemetry on, every request a trace (those too many for its queue are dropped and counted). \`mainstay-translated\`: the caller speaks Anthropic's dialect, the provider OpenAI's. \`generate\`: POST /generate, guarded, agent account_inquiry |
 | byte for byte the mock's own replies, JSON and event stream | ${exact[*]:-none} |
 | CPU | user and system time of the process, its threads and children (/proc/PID/stat, steps of 10 ms) for each request or token |
 EOF

@@ -1,7 +1,8 @@
 //! `bench-mock`: an OpenAI-compatible model provider that answers at once, or as slowly and badly as it is told to.
 //!
 //! `POST /v1/chat/completions` (or any other path) answers; `POST /control` takes the options as a JSON object, and
-//! what it does not name goes back to its default; `GET /health` is 200.
+//! what it does not name goes back to its default; `GET /health` is 200; `POST /v1/traces` and `/v1/metrics` take what a
+//! collector takes.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -50,10 +51,14 @@ impl Mock {
     async fn reply(&self, request: Request<Incoming>) -> Response<Answer> {
         let is_control = request.uri().path() == "/control";
         let is_health = request.uri().path() == "/health";
+        let is_export = matches!(request.uri().path(), "/v1/traces" | "/v1/metrics");
         let Ok(body) = request.into_body().collect().await else { return whole(400, "unreadable") };
         let body = body.to_bytes();
         if is_health {
             return whole(200, "{}");
+        }
+        if is_export {
+            return reply(200, "application/x-protobuf", Answer::Whole(Some(Bytes::new())));
         }
         if is_control {
             return match serde_json::from_slice(&body) {
