@@ -1,6 +1,8 @@
-//! Where log lines go: to stderr, readable or JSON, through a queue that nobody waits for ([`lines`]).
+//! Where log lines go: to stderr, readable ([`plain`]) or JSON, through a queue that nobody waits for
+//! ([`lines`]).
 
 mod lines;
+mod plain;
 
 use std::io::IsTerminal;
 use std::panic::{PanicHookInfo, set_hook};
@@ -33,7 +35,8 @@ pub(crate) fn start(format: LogFormat, level: &str) -> anyhow::Result<()> {
         .with_writer(lines::Queue::of_stderr);
     match format {
         LogFormat::Readable => {
-            builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).init();
+            let builder = builder.with_ansi(std::io::stderr().is_terminal()).with_target(false);
+            builder.fmt_fields(plain::fields()).init();
         }
         LogFormat::Json => builder.json().flatten_event(true).init(),
     }
