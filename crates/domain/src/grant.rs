@@ -66,7 +66,7 @@ pub struct Network {
 
 /// The text is no network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("write an address or a network in CIDR form, as `10.0.0.0/8` or `2001:db8::/32`")]
+#[error("write an address, or a network by its first one in CIDR form, as `10.0.0.0/8` or `2001:db8::/32`")]
 pub struct NotANetwork;
 
 /// Bits before those of an IPv4 address.

@@ -299,8 +299,9 @@ struct Given {
 impl Given {
     fn rates(&self, before: &str, after: &str) -> Result<Rates, String> {
         let nanos = |name: &str, usd: f64| {
-            price_nanos(usd)
-                .ok_or_else(|| format!("{before}{name}{after}: {usd} is no price (0 to 1,000,000 USD)"))
+            price_nanos(usd).ok_or_else(|| {
+                format!("{before}{name}{after}: {usd} is no price (0, or 0.000000001 to 1,000,000 USD)")
+            })
         };
         let or = |name: &str, usd: Option<f64>, other: Nanos| usd.map_or(Ok(other), |usd| nanos(name, usd));
         let (input, output) = (nanos("input", self.input)?, nanos("output", self.output)?);
@@ -318,7 +319,9 @@ impl Given {
 
 #[expect(clippy::cast_possible_truncation, reason = "bounded to 10^15 the line before, far inside i64")]
 fn price_nanos(usd: f64) -> Option<Nanos> {
-    (0.0..=1_000_000.0).contains(&usd).then(|| Nanos((usd * 1e9).round() as i64))
+    let nanos = (0.0..=1_000_000.0).contains(&usd).then(|| Nanos((usd * 1e9).round() as i64));
+    // What is too little to be counted is not free.
+    nanos.filter(|nanos| nanos.0 > 0 || usd == 0.0)
 }
 
 /// A day, as `2026-11-21` stands in TOML.
@@ -457,6 +460,21 @@ mod tests {
         ] {
             let error = model(&none, "p/m", config).expect_err(config);
             assert!(error.contains(want), "{config}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_price_is_counted_or_refused() {
+        for (usd, want) in [
+            (0.0, Some(0)),
+            (1e-9, Some(1)),
+            (1e-10, None),
+            (0.15, Some(150_000_000)),
+            (-1.0, None),
+            (1e7, None),
+            (f64::NAN, None),
+        ] {
+            assert_eq!(price_nanos(usd), want.map(Nanos), "{usd}");
         }
     }
 }
