@@ -23,8 +23,12 @@ pub(crate) fn find(headers: &HeaderMap) -> Result<&str, Denied> {
     let mut first = None;
     let mut ours: Option<&str> = None;
     for name in &HEADERS {
+        let mut here = None;
         for value in headers.get_all(name) {
             let Some(key) = value.to_str().ok().and_then(|text| key(name, text)) else { continue };
+            if here.replace(key).is_some_and(|other| other != key) {
+                return Err(Denied::Several);
+            }
             if !key.starts_with(OURS) {
                 first = first.or(Some(key));
             } else if ours.is_some_and(|ours| ours != key) {
@@ -77,6 +81,9 @@ mod tests {
                 Err(Denied::Several),
             ),
             (&[("authorization", "Bearer token"), ("x-api-key", "other")], Ok("token")),
+            // What stands in front may have looked at the other one.
+            (&[("authorization", "Bearer token"), ("authorization", "Bearer other")], Err(Denied::Several)),
+            (&[("authorization", "Bearer token"), ("authorization", "Bearer token")], Ok("token")),
         ] {
             let mut map = HeaderMap::new();
             for (name, value) in headers {

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use domain::hex;
 use domain::ports::Ids;
 use domain::time::Moment;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use telemetry::Watched;
 
 use crate::admission::{Admission, Visit};
@@ -112,7 +112,7 @@ impl Front {
     async fn let_in(&self, guard: Guard, request: &mut Request, peer: Peer) -> Result<(), Box<Response>> {
         let admission = &self.admission;
         let refused = |problem: Problem| Box::new(problem.into_response());
-        check_one_host(request.headers()).map_err(refused)?;
+        check_host(request).map_err(refused)?;
         // What few requests need is boxed: a future is moved a few times, and each request pays for its size.
         let waits_until = admission.waits_until(Visit { request, guard, peer }).map_err(refused)?;
         if let Some(deadline) = waits_until {
@@ -207,11 +207,15 @@ fn is_sensible(id: &[u8]) -> bool {
         && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte))
 }
 
-/// What stands in front may have read the other one (RFC 9112, 3.2).
-fn check_one_host(headers: &HeaderMap) -> Result<(), Problem> {
-    match headers.get_all(header::HOST).iter().nth(1) {
-        Some(_) => Err(Problem::bad_parameter("send one `host` header")),
-        None => Ok(()),
+/// HTTP/1.1 has one host, and of two what stands in front may have read the other (RFC 9112, 3.2).
+fn check_host(request: &Request) -> Result<(), Problem> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(_), Some(_)) => Err(Problem::bad_parameter("send one `host` header")),
+        (None, _) if request.version() == Version::HTTP_11 => {
+            Err(Problem::bad_parameter("send a `host` header"))
+        }
+        _ => Ok(()),
     }
 }
 
