@@ -7,15 +7,21 @@ use registry::snapshot::Snapshot;
 use crate::dialect::refusal::Refusal;
 use crate::problem::Problem;
 
-/// What `name` leads to, if `principal` may use it; a bare id means models of `own_kinds` first. Where nothing has that
-/// name, only what it may use is told.
+/// What `name` leads to, if `principal` may use it; a bare id means models of `own_kinds` first, and of several the one that
+/// it may use. Where nothing has that name, only what it may use is told.
 pub(crate) fn named(
     principal: &Principal,
     (snapshot, name): (&Snapshot, &str),
     own_kinds: &[&str],
 ) -> Result<Named, Refusal> {
     let told = |error: NameError| error.telling(|known| may_be_named(principal, (snapshot, known)));
-    let named = snapshot.named_among(name, own_kinds).map_err(told)?;
+    let named = match snapshot.named_among(name, own_kinds).map_err(told) {
+        Ok(named) => named,
+        Err(error) => match error.only() {
+            Some(only) => snapshot.named(only)?,
+            None => return Err(error.into()),
+        },
+    };
     match may_use(principal, &named) {
         true => Ok(named),
         false => Err(Problem::forbidden(format!("this key may not use `{name:.100}`")).into()),

@@ -63,6 +63,17 @@ pub enum NameError {
 }
 
 impl NameError {
+    /// The one model that is left of several.
+    #[must_use]
+    pub fn only(&self) -> Option<&str> {
+        match self {
+            Self::Ambiguous { candidates, .. } if candidates.len() == 1 => {
+                candidates.first().map(String::as_str)
+            }
+            Self::Ambiguous { .. } | Self::Unknown { .. } => None,
+        }
+    }
+
     /// The same, telling only names for which `may_be_told` holds.
     #[must_use]
     pub fn telling(mut self, may_be_told: impl Fn(&str) -> bool) -> Self {
@@ -261,6 +272,20 @@ mod tests {
         ] {
             let error = snapshot.named(name).err().map(|error| error.telling(|name| name == told));
             assert_eq!(error.map(|error| error.to_string()).as_deref(), Some(want));
+        }
+    }
+
+    #[test]
+    fn of_several_models_the_only_one_that_is_left_is_meant() {
+        let snapshot = with_routes(ROUTES, &["one", "two"]);
+        for (name, told, want) in [
+            ("beta", &["two/beta"][..], Some("two/beta")),
+            ("beta", &["one/beta", "two/beta"], None),
+            ("beta", &[], None),
+            ("nobody", &["gpt"], None), // what there is is not what was asked for
+        ] {
+            let error = snapshot.named(name).expect_err(name).telling(|name| told.contains(&name));
+            assert_eq!(error.only(), want, "{name} {told:?}");
         }
     }
 

@@ -160,7 +160,9 @@ impl Refusal {
                 format!("this request may need more tokens than {level} has left for this minute")
             }
             Why::Limit(Limit::Tokens(None)) => {
-                format!("this request may need more tokens than {level} has for a whole minute")
+                format!(
+                    "this request may need more tokens than {level} has for a whole minute; a smaller `max_tokens` lowers that"
+                )
             }
             Why::Limit(Limit::Parallel) => format!("{level} has as many requests under way as it may have"),
             Why::Limit(Limit::Budget(reading)) => {
