@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::grant::Grant;
 use domain::id::{KeyId, TenantId};
 use domain::principal::{Asker, Principal};
 use domain::time::{Moment, Timestamp};
@@ -22,6 +21,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::denied::Denied;
+use crate::given;
 use issuer::Issuer;
 use jwk::Algorithm;
 
@@ -200,12 +200,18 @@ fn principal(issuer: &Issuer, claims: &Map<String, Value>) -> Result<Principal, 
     // Roles are in the order of their reach: of several the widest counts.
     let role = groups.iter().filter_map(|group| issuer.roles.get(*group)).min().copied();
     let role = role.ok_or(Denied::Token("none of its groups has a role"))?;
-    let asker = Asker {
-        tenant: TenantId::from(issuer.config.tenant.as_str()),
-        key: KeyId::from(format!("{}/{subject}", issuer.name)),
+    let tenant = match &issuer.config.tenant_claim {
+        None => issuer.config.tenant.as_str(),
+        Some(claim) => {
+            let named = claims.get(claim).and_then(Value::as_str);
+            let named = named.filter(|name| given::tenant(name).is_ok());
+            named.ok_or(Denied::Token("it does not name a tenant"))?
+        }
     };
+    let asker =
+        Asker { tenant: TenantId::from(tenant), key: KeyId::from(format!("{}/{subject}", issuer.name)) };
     // What it makes may live on: a token lives for minutes.
-    Ok(Principal { asker, role, grant: Grant::default(), expires: None })
+    Ok(Principal { asker, role, grant: issuer.grant.clone(), expires: None })
 }
 
 #[cfg(test)]

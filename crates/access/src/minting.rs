@@ -1,6 +1,5 @@
 //! Making, rotating and revoking keys. Nobody hands out more than it has.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use domain::grant::{Allowed, Grant, Network};
@@ -13,6 +12,7 @@ use domain::secret::Secret;
 use domain::time::Timestamp;
 
 use crate::gatekeeper::Gatekeeper;
+use crate::given;
 use crate::permission::{Permission, may, may_mint};
 use crate::token;
 
@@ -78,12 +78,6 @@ pub enum MintError {
 const KEYS_MAX: usize = 50_000;
 /// Letters of a key's name.
 const NAME_MAX: usize = 100;
-/// Letters of a tenant's name.
-const TENANT_MAX: usize = 64;
-/// Entries of a list of a grant.
-const LIST_MAX: usize = 200;
-/// Bytes of an entry.
-const ENTRY_MAX: usize = 200;
 /// How long a rotated key may go on beside its successor.
 pub const OVERLAP_MAX: Duration = Duration::from_hours(30 * 24);
 /// How often a change is tried that others' changes come before.
@@ -261,7 +255,7 @@ fn new_key(
         return Err(MintError::Wrong("`expires` is over already".to_owned()));
     }
     check_name(&wanted.name)?;
-    check_tenant(&tenant)?;
+    given::tenant(tenant.as_str()).map_err(|reason| MintError::Wrong(format!("`tenant`: {reason}")))?;
     Ok(Key {
         id,
         hash,
@@ -280,28 +274,13 @@ fn new_key(
 }
 
 fn grant(by: &Principal, wanted: &Wanted) -> Result<Grant, MintError> {
-    let list = |(name, list, own): (&str, &Option<Vec<String>>, &Allowed)| match list {
+    let wrong = |name: &'static str| move |reason: String| MintError::Wrong(format!("`{name}`: {reason}"));
+    let list = |(name, list, own): (&'static str, &Option<Vec<String>>, &Allowed)| match list {
         None => Ok(own.clone()),
-        Some(entries) => {
-            let is_right = |entry: &String| {
-                (1..=ENTRY_MAX).contains(&entry.len())
-                    && !entry.chars().any(char::is_control)
-                    && entry.find('*').is_none_or(|at| at + 1 == entry.len())
-            };
-            if entries.len() > LIST_MAX || !entries.iter().all(is_right) {
-                let reason = format!(
-                    "`{name}`: at most {LIST_MAX} names of at most {ENTRY_MAX} bytes; a `*` stands at the end only"
-                );
-                return Err(MintError::Wrong(reason));
-            }
-            Ok(Allowed::Only(entries.clone().into()))
-        }
+        Some(entries) => given::allowed(entries).map_err(wrong(name)),
     };
     let addresses = match &wanted.addresses {
-        Some(networks) if networks.len() > LIST_MAX => {
-            return Err(MintError::Wrong(format!("`addresses`: at most {LIST_MAX}")));
-        }
-        Some(networks) => Some(Arc::from(networks.as_slice())),
+        Some(networks) => Some(given::addresses(networks).map_err(wrong("addresses"))?),
         None => by.grant.addresses.clone(),
     };
     Ok(Grant {
@@ -318,17 +297,6 @@ fn check_name(name: &str) -> Result<(), MintError> {
     match is_right && !name.trim().is_empty() {
         true => Ok(()),
         false => Err(MintError::Wrong(format!("`name`: 1 to {NAME_MAX} letters that people can read"))),
-    }
-}
-
-fn check_tenant(tenant: &TenantId) -> Result<(), MintError> {
-    let text = tenant.as_str();
-    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
-    match (1..=TENANT_MAX).contains(&text.len()) && text.bytes().all(is_letter) {
-        true => Ok(()),
-        false => Err(MintError::Wrong(format!(
-            "`tenant`: 1 to {TENANT_MAX} of a-z, 0-9, hyphen, underscore and full stop"
-        ))),
     }
 }
 

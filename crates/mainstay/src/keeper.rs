@@ -69,7 +69,8 @@ fn issuers(
             anyhow::anyhow!("[auth.issuers.{name}] {reason}")
         })?;
         let source = Published { origin, path: path.to_owned(), clock: Arc::clone(clock) };
-        Ok(Issuer::new(name.clone(), config.clone(), Box::new(source)))
+        Issuer::new(name.clone(), config.clone(), Box::new(source))
+            .map_err(|(key, reason)| anyhow::anyhow!("[auth.issuers.{name}] {key}: {reason}"))
     };
     config.issuers.iter().map(issuer).collect()
 }

@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use domain::grant::{Allowed, Grant, Network};
 use domain::ports::BoxFuture;
 use domain::principal::Role;
+use domain::residency::Residency;
 use domain::time::Moment;
 use parking_lot::Mutex;
 use serde::Deserialize;
 
 use super::jwk::{self, Algorithm, Key};
 use crate::denied::Denied;
+use crate::given;
 
 /// Settings of `[auth.issuers.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -33,8 +36,21 @@ pub struct Config {
     /// The tenant of all that its tokens ask.
     #[serde(default = "tenant")]
     pub tenant: String,
+    /// The claim that names the tenant in place of `tenant`; a token without it, or with what cannot be a tenant's name, is
+    /// refused.
+    pub tenant_claim: Option<String>,
     /// Groups and the roles that they give; a token with none of them is refused.
     pub roles: BTreeMap<String, String>,
+    /// Agents that its tokens may ask; all when absent. A `*` at an entry's end stands for all that begin so, here and below.
+    pub agents: Option<Vec<String>>,
+    /// Models that they may ask, as `openai/*`.
+    pub models: Option<Vec<String>>,
+    /// Routes that they may take.
+    pub routes: Option<Vec<String>>,
+    /// Addresses and networks that they may come from, as `10.0.0.0/8`.
+    pub addresses: Option<Vec<String>>,
+    /// Places in which what they ask may be processed.
+    pub residency: Option<Vec<String>>,
 }
 
 fn groups() -> String {
@@ -62,6 +78,8 @@ pub struct Issuer {
     pub(crate) config: Config,
     pub(crate) algorithms: Vec<Algorithm>,
     pub(crate) roles: BTreeMap<String, Role>,
+    /// What its tokens may use.
+    pub(crate) grant: Grant,
     source: Box<dyn KeySource>,
     state: Mutex<State>,
 }
@@ -99,24 +117,56 @@ impl Config {
         if self.roles.is_empty() {
             return Err(("roles", "map a group to a role: else every token is refused".to_owned()));
         }
-        match self.roles.values().find(|role| Role::parse(role).is_none()) {
-            Some(unknown) => {
-                let known = Role::ALL.map(Role::name).join(", ");
-                Err(("roles", format!("`{unknown}` is no role; write one of {known}")))
-            }
-            None => Ok(()),
+        if let Some(unknown) = self.roles.values().find(|role| Role::parse(role).is_none()) {
+            let known = Role::ALL.map(Role::name).join(", ");
+            return Err(("roles", format!("`{unknown}` is no role; write one of {known}")));
         }
+        given::tenant(&self.tenant).map_err(|reason| ("tenant", reason))?;
+        self.grant().map(drop)
+    }
+
+    /// What its tokens may use.
+    fn grant(&self) -> Result<Grant, (&'static str, String)> {
+        let list = |key, entries: &Option<Vec<String>>| match entries {
+            None => Ok(Allowed::All),
+            Some(entries) => given::allowed(entries).map_err(|reason| (key, reason)),
+        };
+        let addresses = match &self.addresses {
+            None => None,
+            Some(texts) => {
+                let networks: Result<Vec<_>, _> = texts.iter().map(|text| Network::parse(text)).collect();
+                let networks = networks.map_err(|error| error.to_string());
+                let given = networks.and_then(|networks| given::addresses(&networks));
+                Some(given.map_err(|reason| ("addresses", reason))?)
+            }
+        };
+        let places = self.residency.as_ref().map(|places| places.iter().map(String::as_str));
+        Ok(Grant {
+            agents: list("agents", &self.agents)?,
+            models: list("models", &self.models)?,
+            routes: list("routes", &self.routes)?,
+            addresses,
+            residency: Residency::parse(places).map_err(|error| ("residency", error.to_string()))?,
+        })
     }
 }
 
 impl Issuer {
-    /// With checked settings; no key is known yet.
-    #[must_use]
-    pub fn new(name: String, config: Config, source: Box<dyn KeySource>) -> Self {
+    /// With these settings; no key is known yet.
+    ///
+    /// # Errors
+    /// As [`Config::validate`].
+    pub fn new(
+        name: String,
+        config: Config,
+        source: Box<dyn KeySource>,
+    ) -> Result<Self, (&'static str, String)> {
+        config.validate()?;
+        let grant = config.grant()?;
         let algorithms = config.algorithms.iter().filter_map(|name| Algorithm::parse(name)).collect();
         let role = |(group, role): (&String, &String)| Some((group.clone(), Role::parse(role)?));
         let roles = config.roles.iter().filter_map(role).collect();
-        Self { name, config, algorithms, roles, source, state: Mutex::default() }
+        Ok(Self { name, config, algorithms, roles, grant, source, state: Mutex::default() })
     }
 
     /// Which set of keys is known.

@@ -57,9 +57,9 @@ impl KeySource for Published {
     }
 }
 
-fn tokens(published: &Published, algorithms: &[&str]) -> Tokens {
+fn config(algorithms: &[&str]) -> Config {
     let roles = [("staff", "app"), ("admins", "admin")];
-    let config = Config {
+    Config {
         issuer: "https://login.example/".to_owned(),
         audience: vec!["mainstay".to_owned()],
         jwks_uri: "https://login.example/jwks".to_owned(),
@@ -67,13 +67,26 @@ fn tokens(published: &Published, algorithms: &[&str]) -> Tokens {
         algorithms: algorithms.iter().map(|name| (*name).to_owned()).collect(),
         groups_claim: "groups".to_owned(),
         tenant: "acme".to_owned(),
+        tenant_claim: None,
+        agents: None,
+        models: None,
+        routes: None,
+        addresses: None,
+        residency: None,
         roles: roles
             .map(|(group, role)| (group.to_owned(), role.to_owned()))
             .into_iter()
             .collect::<BTreeMap<_, _>>(),
-    };
-    config.validate().expect("valid");
-    Tokens::new(vec![Issuer::new("corp".to_owned(), config, Box::new(published.clone()))])
+    }
+}
+
+fn tokens(published: &Published, algorithms: &[&str]) -> Tokens {
+    of(config(algorithms), published)
+}
+
+fn of(config: Config, published: &Published) -> Tokens {
+    let issuer = Issuer::new("corp".to_owned(), config, Box::new(published.clone()));
+    Tokens::new(vec![issuer.expect("valid")])
 }
 
 fn claims() -> Value {
@@ -195,6 +208,38 @@ async fn the_widest_role_of_several_groups_counts() {
 }
 
 #[tokio::test]
+async fn a_token_asks_for_the_tenant_it_names_and_for_what_its_issuer_may_use() {
+    let (signer, published) = (Signer::new(), Published::default());
+    *published.keys.lock() = Some(vec![signer.jwk("one")]);
+    let with = |tenant: Value| {
+        let mut claims = claims();
+        claims["org"] = tenant;
+        signer.sign(&json!({ "alg": "ES256" }), &claims)
+    };
+    let tokens = of(
+        Config {
+            tenant_claim: Some("org".to_owned()),
+            models: Some(vec!["openai/*".to_owned()]),
+            addresses: Some(vec!["10.0.0.0/8".to_owned()]),
+            ..config(&["ES256"])
+        },
+        &published,
+    );
+    let right = with(json!("shop"));
+    tokens.wanted(&right, Moment::default()).expect("no key is known").fetch(Moment::default()).await;
+    let principal = tokens.check(&right, NOW).expect("right");
+    assert_eq!(principal.asker.tenant.as_str(), "shop");
+    assert!(principal.grant.models.allows("openai/x") && !principal.grant.models.allows("other/x"));
+    assert!(principal.grant.agents.allows("any"));
+    assert!(principal.grant.allows_address([10, 1, 2, 3].into()));
+    assert!(!principal.grant.allows_address([192, 0, 2, 1].into()));
+    for wrong in [Value::Null, json!(""), json!("Shop One"), json!(["shop"]), json!(7)] {
+        let error = tokens.check(&with(wrong.clone()), NOW).expect_err("no tenant");
+        assert_eq!(error, Denied::Token("it does not name a tenant"), "{wrong}");
+    }
+}
+
+#[tokio::test]
 async fn a_token_that_held_is_remembered_no_longer_than_it_lives_and_its_key_is_there() {
     let (signer, published) = (Signer::new(), Published::default());
     *published.keys.lock() = Some(vec![signer.jwk("one")]);
@@ -238,8 +283,7 @@ async fn an_issuer_is_asked_now_and_then_and_its_keys_outlive_it() {
 #[test]
 fn settings_that_would_take_anyone_are_refused() {
     let of = |change: fn(&mut Config)| {
-        let published = Published::default();
-        let mut config = tokens(&published, &["ES256"]).issuers[0].config.clone();
+        let mut config = config(&["ES256"]);
         change(&mut config);
         config.validate().err().map(|(key, _)| key)
     };
@@ -247,6 +291,10 @@ fn settings_that_would_take_anyone_are_refused() {
     assert_eq!(of(|config| config.audience.clear()), Some("audience"));
     assert_eq!(of(|config| config.roles.clear()), Some("roles"));
     assert_eq!(of(|config| config.issuer.clear()), Some("issuer"));
+    assert_eq!(of(|config| config.tenant = "Two Words".to_owned()), Some("tenant"));
+    assert_eq!(of(|config| config.models = Some(vec!["*/gpt".to_owned()])), Some("models"));
+    assert_eq!(of(|config| config.addresses = Some(vec!["10.0.0.1/8".to_owned()])), Some("addresses"));
+    assert_eq!(of(|config| config.residency = Some(vec!["the moon".to_owned()])), Some("residency"));
     assert_eq!(of(|config| config.algorithms = vec!["none".to_owned()]), Some("algorithms"));
     assert_eq!(of(|config| config.algorithms = vec!["HS256".to_owned()]), Some("algorithms"));
     assert_eq!(

@@ -1,5 +1,7 @@
 //! Nobody hands out more than it has, and nobody is locked out by mistake.
 
+use std::sync::Arc;
+
 use testkit::{ManualClock, MemoryKeys};
 
 use super::*;
