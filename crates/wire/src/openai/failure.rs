@@ -49,6 +49,8 @@ struct ErrorFields {
     #[serde(default, rename = "type")]
     kind: Code,
     #[serde(default)]
+    param: Code,
+    #[serde(default)]
     innererror: Option<Inner>,
 }
 
@@ -65,6 +67,12 @@ enum Code {
     Text(String),
     Number(u64),
     Other(serde::de::IgnoredAny),
+}
+
+impl Code {
+    fn is(&self, wanted: &str) -> bool {
+        matches!(self, Self::Text(text) if text == wanted)
+    }
 }
 
 impl Default for Code {
@@ -85,7 +93,7 @@ pub fn classify(reply: Reply<'_>) -> Fault {
         (Said::TargetGone, 400..=428 | 430..=499) => Fault::provider(Kind::RouteFatal),
         // An account without credit answers 429 as well, but no wait helps, unless the provider names one.
         (Said::OutOfCredit, 400..=499) if wait.is_none() => Fault::provider(Kind::RouteFatal),
-        (Said::NotForThisModel, 400 | 422) => Fault::caller(Retry::Elsewhere),
+        (Said::NotForThisModel, 400 | 404 | 422) => Fault::caller(Retry::Elsewhere),
         _ => reply.by_status(wait),
     }
 }
@@ -191,6 +199,10 @@ fn said(body: &[u8]) -> (Said, Option<u16>) {
         Code::Text(text) => Some(by_code(text)).filter(|said| *said != Said::Nothing),
         Code::Number(_) | Code::Other(_) => None,
     });
+    // OpenAI has no code for a model that has another endpoint than the one it was asked at ("only supported in
+    // v1/responses"); one that is not there at all has `model_not_found`.
+    let is_elsewhere = || fields.param.is("model") && fields.kind.is("invalid_request_error");
+    let said = said.or_else(|| is_elsewhere().then_some(Said::NotForThisModel));
     (said.unwrap_or(Said::Nothing), status)
 }
 
@@ -268,6 +280,7 @@ mod tests {
             (402, "null", FATAL),
             (403, "null", FATAL),
             (404, "\"model_not_found\"", FATAL),
+            (404, "null", FATAL),
             (408, "null", TRANSIENT),
             (413, "null", CALLER),
             (422, "null", CALLER),
@@ -282,6 +295,20 @@ mod tests {
             (204, "null", TRANSIENT),
         ] {
             check(status, None, code, want);
+        }
+    }
+
+    #[test]
+    fn a_model_that_has_another_endpoint_is_not_gone() {
+        let body = |code: &str| {
+            format!(
+                r#"{{"error":{{"message":"This model is only supported in v1/responses and not in v1/chat/completions.",
+                "type":"invalid_request_error","param":"model","code":{code}}}}}"#
+            )
+        };
+        for (code, want) in [("null", (Kind::Caller, Retry::Elsewhere)), ("\"model_not_found\"", FATAL)] {
+            let fault = classify(Reply::bare(404, body(code).as_bytes()));
+            assert_eq!((fault.kind, fault.retry), want, "{code}");
         }
     }
 
