@@ -23,6 +23,11 @@ use crate::stored::{integer, names};
 const EXPIRE_MAX: usize = 500;
 /// Turns written in one transaction at most, for the same reason.
 const RECORD_MAX: usize = 256;
+/// After so many of them whoever waits for the core goes first: with one core for all, a request would wait for the whole
+/// batch (measured at 1,000 requests a second: 0.2 ms of the 99th percentile).
+const YIELD_EVERY: usize = 8;
+/// A larger batch comes of a core that is busy all the time: going back and forth would only cost it more.
+const YIELD_TURNS_MAX: usize = 64;
 
 impl Records for Store {
     fn record(&self, turn: FinishedTurn) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -172,7 +177,14 @@ impl Store {
             let mut writing = Writing::to(connection)?;
             let finished = turns.finished.get(which.clone()).unwrap_or_default();
             let json = turns.json.get(which).unwrap_or_default();
-            finished.iter().zip(json).try_for_each(|(turn, json)| writing.write(turn, json))
+            let yields = finished.len() <= YIELD_TURNS_MAX;
+            for (index, (turn, json)) in finished.iter().zip(json).enumerate() {
+                if yields && index > 0 && index % YIELD_EVERY == 0 {
+                    std::thread::yield_now();
+                }
+                writing.write(turn, json)?;
+            }
+            Ok(())
         })
     }
 }
