@@ -106,9 +106,8 @@ pub(super) fn of(name: &str, way: Way, pair: Pair) -> &'static str {
         // What is read to be translated from server-sent events may be JSON, too.
         ("json", Way::Streamed) if is_translated && pair.provider != Vendor::Bedrock => return "first",
         ("json", Way::Generate) if pair.provider == Vendor::Bedrock => return "second",
-        // A stream without a word is an answer only to those who see the provider's own bytes.
-        ("no-words", Way::Streamed) if is_translated => return "second",
-        ("no-words", Way::Whole) if pair.provider == Vendor::Gemini => return "second",
+        // Others mean it when they end without a word; Gemini often only failed to give its answer.
+        ("no-words", Way::Streamed | Way::Whole) if pair.provider == Vendor::Gemini => return "second",
         // Only OpenAI's own bytes are taken for whole without a reason for their end, and the streams of those that
         // have an end marker.
         ("no-finish", Way::Whole) if is_translated || pair.provider != Vendor::OpenAi => return "second",
