@@ -20,7 +20,7 @@ FRAMES = [
     ("configuration", r"\bregistry::"),
     ("the door: limits, headers, metrics", r"\bapi::"),
     ("logging", r"\btracing"),
-    ("routes and layers of the server", r"\baxum|\btower|matchit"),
+    ("routes of the server", r"\baxum|\btower|matchit"),
     ("HTTP/1 parsing and writing", r"\bhyper|\bhttp::|httparse"),
 ]
 # A system call is counted by what it is for.

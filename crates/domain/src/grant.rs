@@ -145,7 +145,7 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// Whether requests may come from `address`; one that is not known is no listed one.
+    /// Whether requests may come from `address`.
     #[must_use]
     pub fn allows_address(&self, address: IpAddr) -> bool {
         let networks = self.addresses.as_ref();

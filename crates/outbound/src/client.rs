@@ -33,7 +33,8 @@ pub struct Config {
     pub idle: Duration,
     /// Most calls under way, each origin. One more is refused at once: whoever asks may have another place to ask.
     pub calls_max: usize,
-    /// Most bytes of a response's head.
+    /// Most bytes of a response's head. It may have 100 fields, as HTTP/1 clients commonly allow: for these there is room
+    /// without asking the allocator.
     pub head_bytes_max: usize,
 }
 

@@ -118,6 +118,13 @@ struct Outgoing {
     aside: Option<(ModelId, Dialect)>,
 }
 
+impl Outgoing {
+    /// A request with nothing of its caller's but the body.
+    fn new(place: Place, body: Bytes, (delivery, trace): (Delivery, Option<CallTrace>)) -> Self {
+        Self { place, body, headers: Vec::new(), delivery, trace, aside: None }
+    }
+}
+
 /// An accepted call.
 struct Accepted {
     body: BodyStream,
@@ -142,14 +149,8 @@ impl Remote {
         let shape = shape(&call.model, Delivery::Streamed, Overrides::default());
         let body = self.parts.protocol.request(&conversation, shape);
         let body = body.map_err(|error| self.cannot(&error.to_string()))?;
-        let outgoing = Outgoing {
-            place: self.parts.protocol.place(shape),
-            body,
-            headers: Vec::new(),
-            delivery: Delivery::Streamed,
-            trace: call.trace,
-            aside: None,
-        };
+        let place = self.parts.protocol.place(shape);
+        let outgoing = Outgoing::new(place, body, (Delivery::Streamed, call.trace));
         let accepted = self.send(outgoing, call.deadline).await.map_err(|error| error.error)?;
         let chunks = chunks(self.parts.protocol.reader());
         Ok(Attempt::new(self.parts.provider.clone(), accepted.body, (accepted.timing, chunks)).stream())
@@ -170,9 +171,8 @@ impl Remote {
         let delivery = call.relayed.delivery;
         let shape = shape(&call.model, delivery, call.overrides);
         let body = own.patch(&call.relayed, shape);
-        let (headers, trace) = (call.relayed.headers.clone(), call.trace.clone());
-        let (place, aside) = (own.place(shape), aside(call));
-        let outgoing = Outgoing { place, body, headers, delivery, trace, aside };
+        let plain = Outgoing::new(own.place(shape), body, (delivery, call.trace.clone()));
+        let outgoing = Outgoing { headers: call.relayed.headers.clone(), aside: aside(call), ..plain };
         let accepted = self.send(outgoing, call.deadline).await?;
         match delivery {
             Delivery::Streamed => Ok(self.portions(accepted, own.portions(&call.relayed))),
@@ -202,9 +202,8 @@ impl Remote {
         let shape = shape(&call.model, relayed.delivery, call.overrides);
         let body = protocol.request(&conversation, shape);
         let body = body.map_err(|error| untranslatable(&call.model, &error))?;
-        let (delivery, trace) = (relayed.delivery, call.trace.clone());
-        let (place, headers) = (protocol.place(shape), Vec::new());
-        let outgoing = Outgoing { place, body, headers, delivery, trace, aside: None };
+        let delivery = relayed.delivery;
+        let outgoing = Outgoing::new(protocol.place(shape), body, (delivery, call.trace.clone()));
         let (asked, choice) = (self.parts.clock.now(), conversation.choice);
         let accepted = self.send(outgoing, call.deadline).await?;
         let about = about(&relayed.model, &*self.parts.clock, &*self.parts.ids);
@@ -235,9 +234,7 @@ impl Remote {
         let conversation = with_overrides((*call.conversation).clone(), call.overrides);
         let body = protocol.request(&conversation, shape);
         let body = body.map_err(|error| untranslatable(&call.model, &error))?;
-        let (place, headers, trace) = (protocol.place(shape), Vec::new(), call.trace);
-        let delivery = Delivery::Streamed;
-        let outgoing = Outgoing { place, body, headers, delivery, trace, aside: None };
+        let outgoing = Outgoing::new(protocol.place(shape), body, (Delivery::Streamed, call.trace));
         let accepted = self.send(outgoing, call.deadline).await?;
         let heard = heard(single::reader(protocol.reader(), &conversation.choice));
         Ok(Attempt::new(self.parts.provider.clone(), accepted.body, (accepted.timing, heard)).stream())

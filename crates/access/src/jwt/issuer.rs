@@ -84,6 +84,16 @@ pub struct Issuer {
     state: Mutex<State>,
 }
 
+/// A setting that cannot be used, and why.
+type Wrong = (&'static str, String);
+
+/// What settings mean that are written as text.
+struct Meaning {
+    algorithms: Vec<Algorithm>,
+    roles: BTreeMap<String, Role>,
+    grant: Grant,
+}
+
 #[derive(Default)]
 struct State {
     keys: Vec<Key>,
@@ -98,7 +108,12 @@ impl Config {
     ///
     /// # Errors
     /// The key of the setting, and a sentence.
-    pub fn validate(&self) -> Result<(), (&'static str, String)> {
+    pub fn validate(&self) -> Result<(), Wrong> {
+        self.read().map(drop)
+    }
+
+    /// What the settings mean.
+    fn read(&self) -> Result<Meaning, Wrong> {
         if self.issuer.is_empty() {
             return Err(("issuer", "write what stands in the claim `iss`".to_owned()));
         }
@@ -111,22 +126,28 @@ impl Config {
         if self.algorithms.is_empty() {
             return Err(("algorithms", "name one at least".to_owned()));
         }
-        if let Some(unknown) = self.algorithms.iter().find(|name| Algorithm::parse(name).is_none()) {
-            return Err(("algorithms", format!("`{unknown}` is none with a public key that is known here")));
-        }
+        let algorithm = |name: &String| {
+            let unknown = || ("algorithms", format!("`{name}` is none with a public key that is known here"));
+            Algorithm::parse(name).ok_or_else(unknown)
+        };
         if self.roles.is_empty() {
             return Err(("roles", "map a group to a role: else every token is refused".to_owned()));
         }
-        if let Some(unknown) = self.roles.values().find(|role| Role::parse(role).is_none()) {
-            let known = Role::ALL.map(Role::name).join(", ");
-            return Err(("roles", format!("`{unknown}` is no role; write one of {known}")));
-        }
+        let role = |(group, name): (&String, &String)| {
+            let known = || Role::ALL.map(Role::name).join(", ");
+            let unknown = || ("roles", format!("`{name}` is no role; write one of {}", known()));
+            Ok((group.clone(), Role::parse(name).ok_or_else(unknown)?))
+        };
         given::tenant(&self.tenant).map_err(|reason| ("tenant", reason))?;
-        self.grant().map(drop)
+        Ok(Meaning {
+            algorithms: self.algorithms.iter().map(algorithm).collect::<Result<_, _>>()?,
+            roles: self.roles.iter().map(role).collect::<Result<_, _>>()?,
+            grant: self.grant()?,
+        })
     }
 
     /// What its tokens may use.
-    fn grant(&self) -> Result<Grant, (&'static str, String)> {
+    fn grant(&self) -> Result<Grant, Wrong> {
         let list = |key, entries: &Option<Vec<String>>| match entries {
             None => Ok(Allowed::All),
             Some(entries) => given::allowed(entries).map_err(|reason| (key, reason)),
@@ -156,16 +177,8 @@ impl Issuer {
     ///
     /// # Errors
     /// As [`Config::validate`].
-    pub fn new(
-        name: String,
-        config: Config,
-        source: Box<dyn KeySource>,
-    ) -> Result<Self, (&'static str, String)> {
-        config.validate()?;
-        let grant = config.grant()?;
-        let algorithms = config.algorithms.iter().filter_map(|name| Algorithm::parse(name)).collect();
-        let role = |(group, role): (&String, &String)| Some((group.clone(), Role::parse(role)?));
-        let roles = config.roles.iter().filter_map(role).collect();
+    pub fn new(name: String, config: Config, source: Box<dyn KeySource>) -> Result<Self, Wrong> {
+        let Meaning { algorithms, roles, grant } = config.read()?;
         Ok(Self { name, config, algorithms, roles, grant, source, state: Mutex::default() })
     }
 

@@ -24,10 +24,8 @@ impl Remote {
         let model = call.model.name_at_provider();
         let body = format.request(&conversation, model);
         let body = body.map_err(|error| untranslatable(&call.model, &error))?;
-        let (place, delivery, trace) = (format.place(model), Delivery::Whole, call.trace.clone());
-        let (headers, aside) = (Vec::new(), aside(call));
-        let outgoing = Outgoing { place, body, headers, delivery, trace, aside };
-        let accepted = self.send(outgoing, call.deadline).await?;
+        let plain = Outgoing::new(format.place(model), body, (Delivery::Whole, call.trace.clone()));
+        let accepted = self.send(Outgoing { aside: aside(call), ..plain }, call.deadline).await?;
         let format = Arc::clone(format);
         Ok(self.whole((accepted, call.deadline), move |bytes| {
             let bytes = count::answer(format.answer(&bytes)?);

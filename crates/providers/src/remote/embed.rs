@@ -34,16 +34,8 @@ impl Remote {
             let Request { dimensions, purpose, .. } = asked;
             let request = Request { texts: texts.to_vec(), dimensions, purpose };
             let body = format.request(&request, model)?;
-            let (delivery, trace) = (Delivery::Whole, call.trace.clone());
-            let outgoing = Outgoing {
-                place: format.place(model),
-                body,
-                headers: Vec::new(),
-                delivery,
-                trace,
-                aside: aside(call),
-            };
-            Ok((outgoing, texts.len()))
+            let plain = Outgoing::new(format.place(model), body, (Delivery::Whole, call.trace.clone()));
+            Ok((Outgoing { aside: aside(call), ..plain }, texts.len()))
         };
         // All of them can be said before the first is.
         let batches: Result<Vec<_>, _> =
