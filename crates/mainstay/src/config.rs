@@ -1,10 +1,11 @@
-//! Configuration: `mainstay.toml` with each crate's section joined, and the only reader of the process's environment.
+//! Configuration: `mainstay.toml` with each crate's section joined.
 //!
 //! Reading order: this file (the settings and their check), [`source`] (where the folder is), [`layers`] (overlays), [`validity`] (what
-//! no server can serve with), [`read_once`] (what is read at the start alone).
+//! no server can serve with), [`read_once`] (what is read at the start alone), [`secrets`] (the environment, which nothing else reads).
 
 mod layers;
 mod read_once;
+mod secrets;
 mod source;
 mod validity;
 
@@ -13,8 +14,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use domain::id::CollectionName;
-use domain::ports::{SecretError, Secrets};
-use domain::secret::{Secret, SecretRef};
 use embedded::catalogue::{Catalogue, CatalogueError};
 use knowledge::{LoadError, SourceFile};
 use registry::catalogue::CATALOGUE_FILE;
@@ -29,6 +28,7 @@ use serde::Deserialize;
 
 use layers::Layers;
 pub(crate) use read_once::ReadOnce;
+pub(crate) use secrets::{SystemSecrets, environment};
 pub(crate) use source::Source;
 
 /// The file that holds the settings.
@@ -318,38 +318,6 @@ pub(crate) fn sqlite_path(url: &str, data: &Path) -> Option<PathBuf> {
         Some(rest) => data.join(rest),
         None => PathBuf::from(path),
     })
-}
-
-/// Secrets from the environment and from files.
-#[derive(Debug)]
-pub(crate) struct SystemSecrets;
-
-/// Most bytes of a file that holds a secret.
-const SECRET_BYTES_MAX: u64 = 64 << 10;
-
-impl Secrets for SystemSecrets {
-    fn resolve(&self, reference: &SecretRef) -> Result<Secret, SecretError> {
-        let missing = || SecretError::Missing(reference.clone());
-        let unreadable = |reason: String| SecretError::Unreadable(reference.clone(), reason);
-        let value = match reference {
-            SecretRef::Env(name) => environment(name).ok_or_else(missing)?,
-            SecretRef::File(path) => {
-                let size = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
-                if size > SECRET_BYTES_MAX {
-                    return Err(unreadable(format!("it is larger than {SECRET_BYTES_MAX} bytes")));
-                }
-                std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?
-            }
-        };
-        let value = value.trim();
-        if value.is_empty() { Err(missing()) } else { Ok(Secret::new(value.to_owned())) }
-    }
-}
-
-/// A variable of the environment.
-#[expect(clippy::disallowed_methods, reason = "this file is the one reader of the environment")]
-pub(crate) fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
 //! A model provider over the network, whatever its format: one call, and exactly what came of it.
 //!
-//! Reading order: this file (the call and its refusal), `attempt` (the state machine of an accepted call), `intake`
-//! (what is made of its bytes), `embed` (embeddings), `count` (tokens).
+//! Reading order: this file (the call and its refusal), `outgoing` (its request), `attempt` (the state machine of an
+//! accepted call), `intake` (what is made of its bytes), `embed` (embeddings), `count` (tokens), `failure` (what errors
+//! say).
 
 mod attempt;
 mod count;
 mod embed;
+mod failure;
 mod intake;
+mod outgoing;
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::chat::{ChatCall, ConverseCall, Delivery, Dialect, ErrorReply, RelayCall, RelayedPortion};
+use domain::chat::{ChatCall, ConverseCall, Delivery, Dialect, RelayCall, RelayedPortion};
 use domain::conversation::{Answer, Conversation, Part};
 use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::hex;
@@ -24,22 +27,23 @@ use domain::ports::{
     BoxFuture, ChatModel, ChatStream, Clock, Ids, ModelError, RelayError, RelayedStream, SayingStream,
 };
 use domain::time::Moment;
-use domain::trace_context::CallTrace;
 use futures_util::stream;
-use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{HeaderMap, Method};
-use outbound::{BodyStream, OutboundError, Request, Response};
+use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
+use outbound::{BodyStream, Request, Response};
 use wire::between::Between;
 use wire::counting::CountProtocol;
 use wire::embedding::EmbeddingProtocol;
 use wire::face::About;
-use wire::protocol::{Call, OwnDialect, Place, Protocol, Reply};
+use wire::protocol::{Call, OwnDialect, Protocol, Reply};
 use wire::stream::{Before, Portions, StreamError};
-use wire::translation::{ReadError, Untranslatable};
 use wire::{faces, retry_after, single, texts};
 
 use attempt::{Attempt, Timing};
+use failure::{broken, failed, refusal};
+pub(crate) use failure::{foreign, unreadable, untranslatable};
 use intake::{Passed, Retold, chunks, heard};
+use outgoing::{Outgoing, aside};
 
 /// How long a provider may be silent. Each wait also ends at the call's own deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,25 +108,6 @@ pub struct Remote {
     waits: Waits,
     embeddings: Option<Arc<dyn EmbeddingProtocol>>,
     counts: Option<Arc<dyn CountProtocol>>,
-}
-
-/// A request on its way out.
-struct Outgoing {
-    place: Place,
-    body: Bytes,
-    /// Fields that the caller's dialect lets through.
-    headers: Vec<(&'static str, Box<str>)>,
-    delivery: Delivery,
-    trace: Option<CallTrace>,
-    /// What is asked of which model, where not every model can do it.
-    aside: Option<(ModelId, Dialect)>,
-}
-
-impl Outgoing {
-    /// A request with nothing of its caller's but the body.
-    fn new(place: Place, body: Bytes, (delivery, trace): (Delivery, Option<CallTrace>)) -> Self {
-        Self { place, body, headers: Vec::new(), delivery, trace, aside: None }
-    }
 }
 
 /// An accepted call.
@@ -249,7 +234,7 @@ impl Remote {
             Delivery::Whole => deadline,
         };
         let aside = outgoing.aside.clone();
-        let mut request = request(outgoing)?;
+        let mut request = outgoing.request()?;
         if let Some(signer) = signer {
             signer.sign(origin, &mut request, first).await?;
         }
@@ -337,13 +322,6 @@ fn shape(model: &ModelId, delivery: Delivery, overrides: Overrides) -> Call<'_> 
     Call { model: model.name_at_provider(), delivery, overrides, max_tokens: MAX_TOKENS }
 }
 
-/// What a call asks, where it is not what models are for in the first place.
-fn aside(call: &RelayCall) -> Option<(ModelId, Dialect)> {
-    let dialect = call.relayed.dialect;
-    matches!(dialect, Dialect::OpenAiEmbeddings | Dialect::OpenAiCompletions | Dialect::AnthropicCountTokens)
-        .then(|| (call.model.clone(), dialect))
-}
-
 /// Bytes of what a whole answer says, as they are counted of a streamed one.
 fn said(answer: &Answer) -> u32 {
     let bytes = |part: &Part| match part {
@@ -378,73 +356,6 @@ pub(crate) fn with_overrides(mut conversation: Conversation, overrides: Override
         sampling.temperature = Some(texts::widened(temperature));
     }
     conversation
-}
-
-/// The request makes no sense to a model of another dialect.
-pub(crate) fn unreadable(model: &ModelId, error: &ReadError) -> RelayError {
-    refusal(model, error.to_string(), error.field())
-}
-
-/// The model's provider has nothing of the kind.
-pub(crate) fn foreign(model: &ModelId, dialect: Dialect) -> RelayError {
-    refusal(model, format!("`{model}` is behind an interface without {}", dialect.name()), Some("model"))
-}
-
-/// The model cannot be asked that.
-pub(crate) fn untranslatable(model: &ModelId, error: &Untranslatable) -> RelayError {
-    refusal(model, error.to_string(), Some(&error.what))
-}
-
-fn refusal(model: &ModelId, message: String, field: Option<&str>) -> RelayError {
-    // Another model may well understand it.
-    let fault = Fault::caller(Retry::Elsewhere);
-    let detail = format!("`{model}` cannot take the request: {message}");
-    let reply = ErrorReply {
-        status: 400,
-        message,
-        kind: None,
-        parameter: field.map(str::to_owned),
-        code: Some("unsupported_value".to_owned()),
-    };
-    RelayError { error: ModelError { fault, detail }, reply: Some(Box::new(reply)) }
-}
-
-fn request(outgoing: Outgoing) -> Result<Request, ModelError> {
-    let Outgoing { place, body, headers, trace, .. } = outgoing;
-    let mut fields = HeaderMap::with_capacity(8);
-    if let Some(trace) = &trace {
-        put_trace(trace, &mut fields);
-    }
-    fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    fields.insert(ACCEPT, HeaderValue::from_static(place.accept));
-    let own = place.headers.iter().map(|(name, value)| (*name, value.as_str()));
-    for (name, value) in own.chain(headers.iter().map(|(name, value)| (*name, &**value))) {
-        let value = HeaderValue::from_str(value).map_err(|_| ModelError {
-            fault: Fault::caller(Retry::Never),
-            detail: format!("the header `{name}` holds bytes that no header may"),
-        })?;
-        fields.insert(HeaderName::from_static(name), value);
-    }
-    Ok(Request { method: Method::POST, path: place.path, headers: fields, body })
-}
-
-/// Under which span the provider is called, for one that traces, too.
-fn put_trace(trace: &CallTrace, fields: &mut HeaderMap) {
-    let state = trace.state.as_ref().map(|state| ("tracestate", state.as_str().to_owned()));
-    for (name, value) in [("traceparent", trace.parent.to_string())].into_iter().chain(state) {
-        // Both are checked to be visible ASCII.
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            fields.insert(name, value);
-        }
-    }
-}
-
-fn failed(provider: &ProviderName, error: &OutboundError) -> ModelError {
-    ModelError { fault: error.fault(), detail: format!("`{provider}` failed: {error}") }
-}
-
-fn broken(provider: &ProviderName, error: StreamError, before: Before) -> ModelError {
-    ModelError { fault: error.fault(before), detail: format!("`{provider}` failed: {error}") }
 }
 
 impl ChatModel for Remote {

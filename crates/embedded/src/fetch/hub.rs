@@ -5,7 +5,8 @@ use futures_util::StreamExt;
 
 use super::incoming::Incoming;
 use super::partial::{self, Provenance};
-use super::{Body, Download, DownloadError, Pull, SourceError, blocking};
+use super::pull::Pull;
+use super::{Body, Download, DownloadError, SourceError, blocking};
 use crate::catalogue;
 
 /// Tries of one file in one pull; each must bring more than the one before.

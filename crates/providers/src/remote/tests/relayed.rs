@@ -52,9 +52,8 @@ async fn direct(bench: &Bench, body: &str) -> Vec<u8> {
     let model = ModelId::from("mock/org/model-1");
     let call = shape(&model, Delivery::Streamed, Overrides::default());
     let place = bench.model.parts.protocol.place(call);
-    let outgoing =
-        Outgoing { place, body, headers: Vec::new(), delivery: Delivery::Streamed, trace: None, aside: None };
-    let request = request(outgoing).expect("plain headers");
+    let outgoing = Outgoing::new(place, body, (Delivery::Streamed, None));
+    let request = outgoing.request().expect("plain headers");
     let response = bench.model.parts.origin.send(request, until).await.expect("a response");
     response.body.whole(1 << 20, until).await.expect("a body").to_vec()
 }
