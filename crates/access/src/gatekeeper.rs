@@ -127,12 +127,19 @@ impl Gatekeeper {
 
     /// From now on `limits` go by what the keys say of theirs. Once, before requests are taken on.
     pub fn govern(&self, limits: Arc<Meters>) {
-        limits.adopt(&self.keyring.load().set.keys, self.moment());
         let _ = self.limits.set(limits);
+        self.tell_limits();
+    }
+
+    /// Lays what keys have of their own over the limits of all; to be called when these were changed.
+    pub fn tell_limits(&self) {
+        if let Some(limits) = self.limits.get() {
+            limits.adopt(&self.keyring.load().set.keys, self.moment());
+        }
     }
 
     fn moment(&self) -> Now {
-        Now { moment: self.parts.clock.now(), wall: self.parts.clock.wall() }
+        Now::of(self.parts.clock.as_ref())
     }
 
     /// Serves from `set` from now on, unless a newer one is served already.
@@ -140,9 +147,7 @@ impl Gatekeeper {
         let next = Arc::new(Keyring::new(set, self.bootstrap));
         self.keyring
             .rcu(|current| Arc::clone(if next.set.head > current.set.head { &next } else { current }));
-        if let Some(limits) = self.limits.get() {
-            limits.adopt(&self.keyring.load().set.keys, self.moment());
-        }
+        self.tell_limits();
     }
 
     /// Looks for changes of others for as long as it is awaited.

@@ -135,7 +135,7 @@ pub enum Period {
 }
 
 /// A stretch of wall time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span {
     /// Its first moment.
     pub start: Timestamp,

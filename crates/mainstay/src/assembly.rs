@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use access::gatekeeper::Gatekeeper;
+use access::limits::{InvalidLimit, Now};
 use api::health::Startup;
 use domain::id::TargetId;
 use domain::model::Route;
@@ -95,6 +96,10 @@ impl Assembly {
             tracing::error!(error, "the change is refused; the last good configuration goes on serving");
             return;
         }
+        if let Err(error) = self.limit_by(&loaded.config.limits).await {
+            tracing::error!(%error, "the change is refused: [limits]: {error}; the last good configuration goes on serving");
+            return;
+        }
         let id = loaded.snapshot.id.clone();
         if !clients.is_empty() {
             let names = clients.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
@@ -119,6 +124,17 @@ impl Assembly {
         if knowledge_changed && let Err(error) = self.library.embed(&|_| {}).await {
             tracing::error!(error = %error, "the vectors of the changed knowledge could not be made; it is searched by words");
         }
+    }
+
+    /// Limits everybody as `config` says from now on; what keys have of their own stays.
+    async fn limit_by(&self, config: &access::limits::Config) -> Result<(), InvalidLimit> {
+        let (limits, now) = (self.pipeline.limits(), Now::of(self.clock.as_ref()));
+        limits.configure(config, now)?;
+        self.keeper.tell_limits();
+        if let Err(error) = limits.catch_up(self.store.as_ref(), now).await {
+            tracing::error!(%error, "what was spent before cannot be read: budgets that are new count from now on");
+        }
+        Ok(())
     }
 
     /// The clients of new and changed providers; `None`, told in the log, when the change cannot be served.

@@ -48,15 +48,11 @@ impl Gauges for ServerCheckup {
             records_lost: assembly.pipeline.records_lost(),
             limited: assembly.pipeline.limits().refused(),
             cached: assembly.pipeline.cached(),
-            budgets: assembly.pipeline.limits().remaining(now(assembly)),
+            budgets: assembly.pipeline.limits().remaining(Now::of(assembly.clock.as_ref())),
             telemetry: assembly.telemetry.as_ref().map(|hub| hub.read()),
         };
         self.assembly.get().map(calling).unwrap_or_default()
     }
-}
-
-fn now(assembly: &Assembly) -> Now {
-    Now { moment: assembly.clock.now(), wall: assembly.clock.wall() }
 }
 
 /// All parts as they are now.

@@ -91,7 +91,6 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
         config: config.records,
         tasks: tasks.clone(),
     }));
-    keeper.govern(Arc::clone(pipeline.limits()));
     let assembly = Arc::new(Assembly {
         clock,
         store,
@@ -153,7 +152,7 @@ async fn open_limits(
     clock: &Arc<dyn Clock>,
     (store, keeper): (&Arc<Store>, &Arc<Gatekeeper>),
 ) -> anyhow::Result<Arc<Meters>> {
-    let now = Now { moment: clock.now(), wall: clock.wall() };
+    let now = Now::of(clock.as_ref());
     let meters = Meters::new(config, now).context("[limits]")?;
     meters.adopt(&store.keys().await?.keys, now);
     // Without it, what was spent before would be forgotten: then nothing is served at all.

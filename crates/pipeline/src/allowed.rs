@@ -39,11 +39,11 @@ impl Pipeline {
     pub(crate) fn admit_relay(
         &self,
         turn: &RelayTurn,
-        weight: Weight,
+        (weight, now): (Weight, Now),
     ) -> Result<(Allowance, Standing), Box<Refusal>> {
         let limits = &self.parts.limits;
         let worst = worst::of_route(&turn.route, weight, &turn.snapshot.models, limits.assumed());
-        limits.admit(&turn.principal.asker, self.now(), worst)
+        limits.admit(&turn.principal.asker, now, worst)
     }
 
     fn worst_of_turn(&self, turn: &Turn, snapshot: &Snapshot, serving: &Serving) -> Worst {
@@ -57,6 +57,6 @@ impl Pipeline {
     }
 
     fn now(&self) -> Now {
-        Now { moment: self.parts.clock.now(), wall: self.parts.clock.wall() }
+        Now::of(self.parts.clock.as_ref())
     }
 }

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::limits::{Allowance, Refusal, Standing};
+use access::limits::{Allowance, Now, Refusal, Standing};
 use bytes::Bytes;
 use domain::cache::{Told, Wish};
 use domain::chat::{Delivery, Done, Relayed, RelayedPortion};
@@ -186,14 +186,16 @@ impl Pipeline {
     /// [`Refused`].
     pub async fn relay(self: &Arc<Self>, turn: RelayTurn) -> Result<Relaying, Refused> {
         let weight = weight::of(&turn.relayed);
-        let (allowance, standing) = self.admit_relay(&turn, weight).map_err(Refused::Limited)?;
+        let began = Now::of(self.parts.clock.as_ref());
+        let admitted = self.admit_relay(&turn, (weight, began));
+        let (allowance, standing) = admitted.map_err(Refused::Limited)?;
         let residency = turn.residency.narrowed(&turn.principal.grant.residency);
         let looking = self.look_first(&turn, &residency, weight).await?;
         let cache = looking.told();
         let lead = match looking {
             Looking::Found(told, passed) => {
                 // Boxed, as other seldom ways are: its room would be moved about with each request.
-                return Box::pin(self.repeat((turn, allowance), (told, &passed), standing)).await;
+                return Box::pin(self.repeat((turn, allowance), (told, &passed), (began, standing))).await;
             }
             Looking::Off => None,
             Looking::Ask(_, lead) => lead,
@@ -205,14 +207,13 @@ impl Pipeline {
             Delivery::Whole => Assured::Off,
             Delivery::Streamed => turn.route.assured,
         };
-        let started = (self.parts.clock.now(), self.parts.clock.wall());
         let work = match (delivery, assured) {
             (Delivery::Whole, _) | (_, Assured::HoldBack) => Work::Whole,
             (Delivery::Streamed, _) => Work::Stream,
         };
         let arrival = Arrival { route: &turn.route.name, class: turn.class, work, due: turn.models_due() };
         let mut place = self.parts.gate.enter(arrival).await?;
-        let mut ledger = Ledger::open(Arc::clone(self), (turn, allowance), started);
+        let mut ledger = Ledger::open(Arc::clone(self), (turn, allowance), began);
         ledger.lead = lead;
         let passing = match assured {
             Assured::Continue => Continued::of(passing),
@@ -248,11 +249,10 @@ impl Pipeline {
         self: &Arc<Self>,
         allowed: (RelayTurn, Allowance),
         (told, passed): (Told, &PassedOn),
-        standing: Standing,
+        (began, standing): (Now, Standing),
     ) -> Result<Relaying, Refused> {
         let (delivery, deadline) = (allowed.0.relayed.delivery, allowed.0.deadline);
-        let started = (self.parts.clock.now(), self.parts.clock.wall());
-        let mut ledger = Ledger::open(Arc::clone(self), allowed, started);
+        let mut ledger = Ledger::open(Arc::clone(self), allowed, began);
         ledger.attempts.add_cached(passed.origin.again(told.came, Duration::ZERO));
         let spoken = without_call(&passed.spoken);
         ledger.spoken = Some(spoken.clone());

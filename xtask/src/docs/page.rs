@@ -38,9 +38,10 @@ is *required*; one that is *not set* has no effect until it is.
 
 While the server runs on a folder it watches it: a good change is served from the next request on, a bad one is
 refused and logged, and the last good configuration goes on serving. Changes of `[server]`, `[auth]`, `[storage]`,
-`[records]`, `[limits]`, `[cache]`, `[resilience]`, `[telemetry]` and `[embedded]` wait for a restart, and the log names those that
-do. A provider that is new or changed is called at once, and named in the log;
-when its key cannot be found the change is refused (a new variable of the environment needs a restart).
+`[records]`, `[cache]`, `[resilience]`, `[telemetry]` and `[embedded]` wait for a restart, and the log names those that do. A
+provider that is new or changed is called at once, and named in the log; when its key cannot be found the change is
+refused (a new variable of the environment needs a restart). Under changed `[limits]` what was used stays used; a tenant
+or server that had none before is told what it spent by the ledger, in which calls under way at that moment may be missing.
 ";
 
 impl<'a> Page<'a> {

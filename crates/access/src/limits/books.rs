@@ -17,12 +17,13 @@ use super::own::Own;
 impl Meters {
     /// Goes on with the limits that `keys` have of their own; a key that took the place of another counts with it.
     pub fn adopt(&self, keys: &[Key], now: Now) {
+        let defaults = self.key_defaults();
         for key in keys {
             // Also of one that ended: it may stand between its successor and the key it replaced.
             if let Some(before) = &key.replaces {
                 self.join_keys(before, &key.id, now);
             }
-            match Own::of(key).limits(self.key_defaults()) {
+            match Own::of(key).limits(&defaults) {
                 _ if !key.is_usable(now.wall) => {}
                 Some(limits) => self.set_key(&key.id, Some(&limits), now),
                 None if self.knows(&key.id) => self.set_key(&key.id, None, now),
@@ -35,21 +36,22 @@ impl Meters {
     /// requests are taken on, and after budgets were given.
     ///
     /// # Errors
-    /// [`StoreError`]; then they count from the start of this process only.
+    /// [`StoreError`]; then they count from the start of this process, or from when they were given, only.
     pub async fn catch_up(&self, ledger: &dyn Spending, now: Now) -> Result<(), StoreError> {
         let missing = self.missing();
         if missing.is_empty() {
             return Ok(());
         }
         let resets: BTreeMap<Level, Timestamp> = ledger.resets().await?.into_iter().collect();
-        let mut sums: BTreeMap<Timestamp, Vec<(Asker, Amount)>> = BTreeMap::new();
-        for (level, period) in missing {
+        let mut sums: BTreeMap<Span, Vec<(Asker, Amount)>> = BTreeMap::new();
+        for (level, period, end) in missing {
             let reset = resets.get(&level).copied().unwrap_or(Timestamp(i64::MIN));
             let start = period.around(now.wall).start.max(reset);
-            let askers = match sums.entry(start) {
+            // What began later was counted as it came.
+            let before = Span { start, end };
+            let askers = match sums.entry(before) {
                 Entry::Occupied(known) => known.into_mut(),
-                // What began later was counted as it came.
-                Entry::Vacant(new) => new.insert(ledger.spent(Span { start, end: self.began() }).await?),
+                Entry::Vacant(new) => new.insert(ledger.spent(before).await?),
             };
             let own = askers.iter().filter(|(asker, _)| self.counts(&level, asker));
             let spent: Amount = own.map(|(_, amount)| *amount).sum();
@@ -196,6 +198,25 @@ mod tests {
         purse.settle(worst, Some(spent_on));
         meters.catch_up(&ledger, now()).await.expect("readable");
         assert_eq!(spent(&meters, &Level::Key("two".into())), [34 + 7]);
+    }
+
+    #[tokio::test]
+    async fn a_budget_of_a_level_that_had_no_limits_knows_all_that_was_spent_before() {
+        let (meters, ledger) = (Arc::new(Meters::new(&Config::default(), now()).expect("valid")), ledger());
+        let budget = |budget: &str| {
+            let mut config = Config::default();
+            config.server.budget = Some(vec![budget.to_owned()]);
+            config
+        };
+        // Half a day later: what this process took on until then, the server did not count.
+        let later = Now { wall: at("2026-11-21T23:00:00Z"), ..now() };
+        meters.configure(&budget("1/day"), later).expect("valid");
+        meters.catch_up(&ledger, later).await.expect("readable");
+        assert_eq!(spent(&meters, &Level::Server), [50_004]);
+        // It is another budget, and the same money.
+        meters.configure(&budget("2/month"), later).expect("valid");
+        meters.catch_up(&ledger, later).await.expect("readable");
+        assert_eq!(spent(&meters, &Level::Server), [50_234]);
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::limit::{Level, Limits, Period, Rate};
 use domain::money::Nanos;
+use domain::ports::Clock;
 use domain::spending::Amounts;
 use domain::time::{Moment, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
@@ -15,6 +16,8 @@ use super::budget::{Budget, BudgetReading};
 /// One level's limits and their state.
 pub(super) struct Meter {
     level: Level,
+    /// Since when it counts.
+    began: Timestamp,
     state: Mutex<State>,
 }
 
@@ -25,6 +28,14 @@ pub struct Now {
     pub moment: Moment,
     /// Days and months by this.
     pub wall: Timestamp,
+}
+
+impl Now {
+    /// As `clock` has it.
+    #[must_use]
+    pub fn of(clock: &dyn Clock) -> Self {
+        Self { moment: clock.now(), wall: clock.wall() }
+    }
 }
 
 /// What is taken of a level.
@@ -71,6 +82,8 @@ pub(super) struct State {
     parallel: Option<u32>,
     under_way: u32,
     budgets: [Budget; 3],
+    /// Whether its limits are not those that the configuration gives to all.
+    has_own: bool,
 }
 
 /// How a level is.
@@ -97,16 +110,26 @@ fn token_rate(per_minute: u64) -> Rate {
 }
 
 impl Meter {
-    pub(super) fn new(level: Level, limits: &Limits, now: Now) -> Self {
+    /// A meter that knows what came since `began`.
+    pub(super) fn new(level: Level, limits: &Limits, (now, began): (Now, Timestamp)) -> Self {
         let budgets = Period::ALL.map(|period| Budget::new(period, now.wall));
-        let state = State { requests: None, tokens: None, parallel: None, under_way: 0, budgets };
-        let meter = Self { level, state: Mutex::new(state) };
+        let state =
+            State { requests: None, tokens: None, parallel: None, under_way: 0, budgets, has_own: false };
+        let meter = Self { level, began, state: Mutex::new(state) };
         meter.configure(limits, now);
         meter
     }
 
     pub(super) fn level(&self) -> &Level {
         &self.level
+    }
+
+    pub(super) fn began(&self) -> Timestamp {
+        self.began
+    }
+
+    pub(super) fn has_own(&self) -> bool {
+        self.lock().has_own
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -122,6 +145,12 @@ impl Meter {
         for budget in &mut state.budgets {
             budget.set_limit(limits.budgets.of(budget.period()));
         }
+    }
+
+    /// Goes on under limits of its own, or under the usual ones where it has none.
+    pub(super) fn configure_own(&self, own: Option<&Limits>, (usual, now): (&Limits, Now)) {
+        self.lock().has_own = own.is_some();
+        self.configure(own.unwrap_or(usual), now);
     }
 
     /// Settles what was set aside by a request that began at `began`.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use domain::id::{KeyId, TenantId};
 use domain::limit::{Level, Limits, Period};
 use domain::money::Nanos;
@@ -24,20 +25,59 @@ use super::settings::{Config, InvalidLimit, KeyLimitsConfig, LimitsConfig, Unpri
 
 /// All meters, by whose they are.
 pub struct Meters {
-    unpriced: Unpriced,
-    assumed: Assumed,
-    /// Of keys that have none of their own.
-    key_defaults: KeyLimitsConfig,
-    key_limits: Limits,
     /// When this process began to count.
     began: Timestamp,
-    server: Option<Arc<Meter>>,
-    tenants: HashMap<TenantId, Arc<Meter>>,
+    given: ArcSwap<Given>,
     /// Keys that were named by [`Meters::set_key`] or have asked for something.
     keys: RwLock<HashMap<KeyId, Arc<Meter>>>,
     alerts: Alerts,
     refusals: Refusals,
     ledger: OnceLock<Arc<dyn Spending>>,
+}
+
+/// What the configuration gives.
+struct Given {
+    unpriced: Unpriced,
+    assumed: Assumed,
+    /// Of keys that have none of their own.
+    key_defaults: Arc<KeyLimitsConfig>,
+    key_limits: Limits,
+    server: Option<Arc<Meter>>,
+    tenants: HashMap<TenantId, Arc<Meter>>,
+}
+
+impl Given {
+    /// What `config` says, with the meters that there were before it.
+    fn after(before: Option<&Self>, config: &Config, now: Now) -> Result<Self, InvalidLimit> {
+        let meter = |kept: Option<&Arc<Meter>>, level: Level, limits: &Limits| match kept {
+            Some(kept) => {
+                kept.configure(limits, now);
+                Arc::clone(kept)
+            }
+            None => Arc::new(Meter::new(level, limits, (now, now.wall))),
+        };
+        // All that can be wrong is read before anything changes.
+        let (server, key_limits) = (config.server.limits()?, config.key.limits()?);
+        let tenant =
+            |(name, limits): (&String, &LimitsConfig)| Ok((TenantId::from(name.as_str()), limits.limits()?));
+        let tenants = config.tenants.iter().map(tenant).collect::<Result<Vec<_>, InvalidLimit>>()?;
+        let metered = |(tenant, limits): (TenantId, Limits)| {
+            let level = Level::Tenant(tenant.clone());
+            let kept = before.and_then(|before| before.tenants.get(&tenant));
+            let meter = meter(kept, level, &limits);
+            (tenant, meter)
+        };
+        let is_limited = server != Limits::default();
+        Ok(Self {
+            unpriced: config.unpriced,
+            assumed: config.assumed(),
+            key_limits,
+            key_defaults: Arc::new(config.key.clone()),
+            server: is_limited
+                .then(|| meter(before.and_then(|before| before.server.as_ref()), Level::Server, &server)),
+            tenants: tenants.into_iter().map(metered).collect(),
+        })
+    }
 }
 
 /// The meters of one request: its key's, its tenant's and the server's. Always locked in this order.
@@ -185,25 +225,29 @@ impl Meters {
     /// # Errors
     /// [`InvalidLimit`] as [`Config::validate`] tells it.
     pub fn new(config: &Config, now: Now) -> Result<Self, InvalidLimit> {
-        let server = config.server.limits()?;
-        let tenant = |(name, limits): (&String, &LimitsConfig)| {
-            let tenant = TenantId::from(name.as_str());
-            let meter = Meter::new(Level::Tenant(tenant.clone()), &limits.limits()?, now);
-            Ok((tenant, Arc::new(meter)))
-        };
         Ok(Self {
-            unpriced: config.unpriced,
-            assumed: config.assumed(),
-            key_limits: config.key.limits()?,
-            key_defaults: config.key.clone(),
             began: now.wall,
-            server: (server != Limits::default()).then(|| Arc::new(Meter::new(Level::Server, &server, now))),
-            tenants: config.tenants.iter().map(tenant).collect::<Result<_, InvalidLimit>>()?,
+            given: ArcSwap::from_pointee(Given::after(None, config, now)?),
             keys: RwLock::default(),
             alerts: Alerts::default(),
             refusals: Refusals::default(),
             ledger: OnceLock::new(),
         })
+    }
+
+    /// From now on `config` holds. What was used stays used; whoever had no limits until now has used nothing but what
+    /// [`Meters::catch_up`] finds. Keys with limits of their own go by the new defaults when they are adopted again.
+    ///
+    /// # Errors
+    /// [`InvalidLimit`] as [`Config::validate`] tells it; then nothing has changed.
+    pub fn configure(&self, config: &Config, now: Now) -> Result<(), InvalidLimit> {
+        let next = Arc::new(Given::after(Some(&self.given.load()), config, now)?);
+        self.given.store(Arc::clone(&next));
+        let keys = self.keys.read();
+        keys.values()
+            .filter(|meter| !meter.has_own())
+            .for_each(|meter| meter.configure(&next.key_limits, now));
+        Ok(())
     }
 
     /// Lets a request of `asker` begin, with `worst` set aside for its first call.
@@ -216,7 +260,8 @@ impl Meters {
         now: Now,
         worst: Worst,
     ) -> Result<(Allowance, Standing), Box<Refusal>> {
-        let chain = self.chain(asker, now);
+        let given = self.given.load();
+        let chain = self.chain(&given, asker, now);
         if chain.0.iter().all(Option::is_none) {
             return Ok((Allowance::unlimited(), Standing::default()));
         }
@@ -224,7 +269,7 @@ impl Meters {
             Worst::Priced(amounts) => amounts,
             Worst::Unpriced(tokens) => Amounts { tokens, money: Nanos(0) },
         };
-        let is_refused = self.unpriced == Unpriced::Refuse && matches!(worst, Worst::Unpriced(_));
+        let is_refused = given.unpriced == Unpriced::Refuse && matches!(worst, Worst::Unpriced(_));
         if is_refused && let Some(meter) = chain.iter().find(|meter| meter.lock().has_budget()) {
             let (level, standing) = (meter.level().clone(), Standing::default());
             let refusal = Refusal { level, why: Why::Unpriced, retry_after: None, standing };
@@ -238,7 +283,7 @@ impl Meters {
             self.refusals.count(&refusal.level, refusal.why);
             Box::new(refusal)
         })?;
-        let keeps_budget = match self.unpriced {
+        let keeps_budget = match given.unpriced {
             Unpriced::Refuse => keeps_budget,
             Unpriced::Allow => KeepsBudget::No,
         };
@@ -264,10 +309,10 @@ impl Meters {
         refusal
     }
 
-    fn chain(&self, asker: &Asker, now: Now) -> Chain {
+    fn chain(&self, given: &Given, asker: &Asker, now: Now) -> Chain {
         let key = (asker.key != KeyId::open()).then(|| self.key(&asker.key, now));
-        let tenant = self.tenants.get(&asker.tenant).map(Arc::clone);
-        Chain([key, tenant, self.server.clone()])
+        let tenant = given.tenants.get(&asker.tenant).map(Arc::clone);
+        Chain([key, tenant, given.server.clone()])
     }
 
     fn key(&self, key: &KeyId, now: Now) -> Arc<Meter> {
@@ -275,7 +320,10 @@ impl Meters {
             return Arc::clone(meter);
         }
         let mut keys = self.keys.write();
-        let new = || Arc::new(Meter::new(Level::Key(key.clone()), &self.key_limits, now));
+        // Read with the keys locked: else a change of the defaults may miss this one.
+        let limits = self.given.load().key_limits.clone();
+        // What it asked before would have made one.
+        let new = || Arc::new(Meter::new(Level::Key(key.clone()), &limits, (now, self.began)));
         Arc::clone(keys.entry(key.clone()).or_insert_with(new))
     }
 
@@ -287,7 +335,8 @@ impl Meters {
 
     /// From now on `key` has these limits; `None` for those of a key without its own. What it used stays used.
     pub fn set_key(&self, key: &KeyId, limits: Option<&Limits>, now: Now) {
-        self.key(key, now).configure(limits.unwrap_or(&self.key_limits), now);
+        let usual = &self.given.load().key_limits;
+        self.key(key, now).configure_own(limits, (usual, now));
     }
 
     /// From now on the past of budgets is read from `ledger`, and their resets are kept there.
@@ -301,12 +350,8 @@ impl Meters {
         self.ledger.get().map(AsRef::as_ref)
     }
 
-    pub(super) fn key_defaults(&self) -> &KeyLimitsConfig {
-        &self.key_defaults
-    }
-
-    pub(super) fn began(&self) -> Timestamp {
-        self.began
+    pub(super) fn key_defaults(&self) -> Arc<KeyLimitsConfig> {
+        Arc::clone(&self.given.load().key_defaults)
     }
 
     /// Whether `key` has a meter.
@@ -334,21 +379,21 @@ impl Meters {
         self.meter(level).map(|meter| meter.level().clone())
     }
 
-    /// Budgets whose past is not known.
-    pub(super) fn missing(&self) -> Vec<(Level, Period)> {
+    /// Budgets whose past is not known, and since when what comes is counted.
+    pub(super) fn missing(&self) -> Vec<(Level, Period, Timestamp)> {
         let meters = self.all();
         let of = |meter: &Arc<Meter>| {
-            let level = meter.level().clone();
-            meter.missing().into_iter().map(move |period| (level.clone(), period)).collect::<Vec<_>>()
+            let (level, began) = (meter.level().clone(), meter.began());
+            meter.missing().into_iter().map(move |period| (level.clone(), period, began)).collect::<Vec<_>>()
         };
         meters.iter().flat_map(of).collect()
     }
 
     /// Each meter once, in the order of levels.
     fn all(&self) -> Vec<Arc<Meter>> {
-        let keys = self.keys.read();
+        let (given, keys) = (self.given.load(), self.keys.read());
         let mut all: Vec<Arc<Meter>> =
-            self.server.iter().chain(self.tenants.values()).chain(keys.values()).cloned().collect();
+            given.server.iter().chain(given.tenants.values()).chain(keys.values()).cloned().collect();
         all.sort_by(|one, other| one.level().cmp(other.level()));
         all.dedup_by(|one, other| Arc::ptr_eq(one, other));
         all
@@ -370,8 +415,8 @@ impl Meters {
     fn meter(&self, level: &Level) -> Option<Arc<Meter>> {
         match level {
             Level::Key(key) => self.keys.read().get(key).cloned(),
-            Level::Tenant(tenant) => self.tenants.get(tenant).cloned(),
-            Level::Server => self.server.clone(),
+            Level::Tenant(tenant) => self.given.load().tenants.get(tenant).cloned(),
+            Level::Server => self.given.load().server.clone(),
         }
     }
 
@@ -421,6 +466,6 @@ impl Meters {
     /// What stands in for what the catalogue does not know.
     #[must_use]
     pub fn assumed(&self) -> Assumed {
-        self.assumed
+        self.given.load().assumed
     }
 }

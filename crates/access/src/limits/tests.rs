@@ -336,3 +336,48 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn other_settings_hold_from_then_on_and_what_was_used_stays_used() {
+    let tenant = |parallel| LimitsConfig { parallel: Some(parallel), ..LimitsConfig::default() };
+    let settings = |budget_usd: &str, parallel| {
+        let mut config = Config::default();
+        (config.key.rate, config.key.budget) = ("unlimited".to_owned(), budget(budget_usd));
+        config.tenants.insert("acme".to_owned(), tenant(parallel));
+        config
+    };
+    let meters = Arc::new(Meters::new(&settings("1/day", 1), now(NOON)).expect("valid"));
+    let own = Limits { parallel: Some(5), ..Limits::default() };
+    meters.set_key(&KeyId::from("own"), Some(&own), now(NOON));
+    let (under_way, _) = meters.admit(&asker("one"), now(NOON), worst(1, 7)).expect("the first");
+    let purse = under_way.purse().expect("counted");
+    purse.cover(worst(1, 7)).expect("it is set aside");
+    purse.settle(worst(1, 7), used(1, 7));
+    let ask = |key| meters.admit(&asker(key), now(NOON), worst(1, 7));
+    assert_eq!(why(ask("two")), (Level::Tenant("acme".into()), Why::Limit(Limit::Parallel)));
+
+    meters.configure(&settings("2/day", 2), now(NOON)).expect("valid");
+    let read = |level: Level| meters.read(&level, now(NOON));
+    let one = read(Level::Key("one".into())).expect("a meter").budgets;
+    assert_eq!((one[0].limit, one[0].spent), (Nanos(2_000_000_000), Nanos(7)));
+    assert_eq!(read(Level::Key("own".into())).expect("a meter").parallel, Some(5), "its own");
+    let second = ask("two").expect("one more than before");
+    assert_eq!(why(ask("two")), (Level::Tenant("acme".into()), Why::Limit(Limit::Parallel)));
+
+    let mut wrong = settings("3/day", 3);
+    wrong.tenants.insert("other".to_owned(), LimitsConfig { rate: Some("fast".to_owned()), ..tenant(1) });
+    assert!(meters.configure(&wrong, now(NOON)).is_err());
+    assert_eq!(read(Level::Tenant("acme".into())).expect("a meter").parallel, Some(2), "nothing has changed");
+
+    let mut last = Config { server: tenant(1), ..Config::default() };
+    last.key.rate = "unlimited".to_owned();
+    meters.configure(&last, now(NOON)).expect("valid");
+    assert_eq!(read(Level::Tenant("acme".into())), None, "not limited any more");
+    // What was under way before the server had limits is none of its.
+    let third = ask("two").expect("the first that the server counts");
+    assert_eq!(why(ask("two")), (Level::Server, Why::Limit(Limit::Parallel)));
+    drop((under_way, second));
+    assert_eq!(why(ask("two")), (Level::Server, Why::Limit(Limit::Parallel)));
+    drop(third);
+    ask("two").expect("room again");
+}

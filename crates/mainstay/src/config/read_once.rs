@@ -3,18 +3,16 @@
 use super::Config;
 
 /// These sections as they were at the start.
-pub(crate) struct ReadOnce([(&'static str, String); 9]);
+pub(crate) struct ReadOnce([(&'static str, String); 8]);
 
 impl ReadOnce {
     pub(crate) fn of(config: &Config) -> Self {
-        let Config { server, auth, storage, records, limits, telemetry, cache, embedded, resilience, .. } =
-            config;
+        let Config { server, auth, storage, records, telemetry, cache, embedded, resilience, .. } = config;
         Self([
             ("[server]", format!("{server:?}")),
             ("[auth]", format!("{auth:?}")),
             ("[storage]", format!("{storage:?}")),
             ("[records]", format!("{records:?}")),
-            ("[limits]", format!("{limits:?}")),
             ("[telemetry]", format!("{telemetry:?}")),
             ("[cache]", format!("{cache:?}")),
             ("[embedded]", format!("{embedded:?}")),
@@ -39,16 +37,17 @@ mod tests {
 
     #[test]
     fn only_what_differs_waits_for_a_restart() {
-        let start = ReadOnce::of(&config("[server]\nlisten = \"127.0.0.1:1\"\n[limits.key]\nrate = \"5/s\""));
+        let start =
+            ReadOnce::of(&config("[server]\nlisten = \"127.0.0.1:1\"\n[records]\ndurability = \"async\""));
         for (now, want) in [
-            ("[limits.key]\nrate = \"5/s\"\n[server]\nlisten = \"127.0.0.1:1\"", vec![]),
-            ("[server]\nlisten = \"127.0.0.1:2\"\n[limits.key]\nrate = \"5/s\"", vec!["[server]"]),
+            ("[records]\ndurability = \"async\"\n[server]\nlisten = \"127.0.0.1:1\"", vec![]),
+            ("[server]\nlisten = \"127.0.0.1:2\"\n[records]\ndurability = \"async\"", vec!["[server]"]),
             (
-                "[server]\nlisten = \"127.0.0.1:1\"\n[limits.key]\nrate = \"6/s\"\n[cache]\nbytes_max = 1000000",
-                vec!["[limits]", "[cache]"],
+                "[server]\nlisten = \"127.0.0.1:1\"\n[records]\ndurability = \"commit\"\n[cache]\nbytes_max = 1000000",
+                vec!["[records]", "[cache]"],
             ),
             (
-                "[server]\nlisten = \"127.0.0.1:1\"\n[limits.key]\nrate = \"5/s\"\n[defaults]\nagent = \"x\"",
+                "[server]\nlisten = \"127.0.0.1:1\"\n[records]\ndurability = \"async\"\n[limits.key]\nrate = \"6/s\"",
                 vec![],
             ),
         ] {

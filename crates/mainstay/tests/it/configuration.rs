@@ -111,6 +111,40 @@ fn a_provider_that_is_added_or_moved_is_called_at_once_and_named() {
 }
 
 #[test]
+fn limits_are_changed_while_it_serves_and_know_what_was_spent() {
+    let upstream = Upstream::start(Behaviour::Answer(Answer::of("Ten dollars.")));
+    let with = |limits: &str| ladder(&[&upstream], &format!("[limits.server]\n{limits}\n"));
+    let config = Folder::with_settings(&ladder(&[&upstream], ""));
+    let start = Start { environment: vec![(KEY_VARIABLE, "a-key".to_owned())], ..Start::with(&config) };
+    let server = start.serve();
+    let body =
+        json!({ "model": "one/alpha", "max_tokens": 9, "messages": [{ "role": "user", "content": "Hi" }] });
+    let asked = || server.post("/v1/chat/completions", &body);
+    assert_eq!(asked().status, 200);
+
+    config.write("mainstay.toml", &with("rate = \"1/h\"\nburst = 2"));
+    let refused = wait_for(LIVE_WITHIN, || Some(asked()).filter(|response| response.status == 429));
+    let refused = refused.unwrap_or_else(|| panic!("it is not limited: {}", server.log()));
+    assert!(refused.text().contains("faster than its limit"), "{}", refused.text());
+
+    config.write("mainstay.toml", &with("budget = [\"100/total\"]"));
+    let spent = wait_for(LIVE_WITHIN, || {
+        let text = server.get("/admin/v1/budgets").ok()?.text();
+        let list: serde_json::Value = serde_json::from_str(&text).ok()?;
+        let spent = list["budgets"][0]["budgets"][0]["spent_usd"].as_str()?.parse::<f64>().ok()?;
+        (spent > 0.0).then_some(spent)
+    });
+    assert!(
+        spent.is_some(),
+        "{}\n{}",
+        server.get("/admin/v1/budgets").expect("a reply").text(),
+        server.log()
+    );
+    assert_eq!(asked().status, 200, "the rate is gone");
+    assert!(!server.log().contains("waits for a restart"), "{}", server.log());
+}
+
+#[test]
 fn a_new_article_is_searchable_at_once() {
     const FACT: &str =
         "A Zanzibar voucher is valid for exactly 417 days after the day on which it was issued.";

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::limits::Allowance;
+use access::limits::{Allowance, Now};
 use bytes::Bytes;
 use cache::Lead;
 use domain::agent::{AgentVersion, Retention};
@@ -58,7 +58,7 @@ impl Ledger {
     pub(super) fn open(
         pipeline: Arc<Pipeline>,
         (turn, allowance): (RelayTurn, Allowance),
-        (started, created): (Moment, Timestamp),
+        began: Now,
     ) -> Box<Self> {
         let residency = turn.residency.narrowed(&turn.principal.grant.residency);
         Box::new(Self {
@@ -67,8 +67,8 @@ impl Ledger {
             residency,
             attempts: AttemptLog::paid_from(allowance.purse()),
             _allowance: allowance,
-            started,
-            created,
+            started: began.moment,
+            created: began.wall,
             spoken: None,
             hasher: Sha256::new(),
             is_closed: false,
