@@ -85,7 +85,7 @@ impl Front {
         if let Some(value) = trace_parent {
             headers.insert(TRACE_PARENT, value);
         }
-        let took_ms = u64::try_from(api.clock.now().since(began).as_millis()).unwrap_or(u64::MAX);
+        let took_ms = || u64::try_from(api.clock.now().since(began).as_millis()).unwrap_or(u64::MAX);
         let status = response.status().as_u16();
         if let Some(watched) = &watched {
             watched.replied(status);
@@ -93,9 +93,9 @@ impl Front {
         let id = id.text();
         // What went well has a record and is in the metrics: a line for each would cost as much as reading the request.
         if response.status().is_client_error() || response.status().is_server_error() {
-            tracing::info!(request.id = %id, %method, path, status, took_ms, "{method} {path} {status}");
+            tracing::info!(request.id = %id, %method, path, status, took_ms = took_ms(), "{method} {path} {status}");
         } else {
-            tracing::debug!(request.id = %id, %method, path, status, took_ms, "{method} {path} {status}");
+            tracing::debug!(request.id = %id, %method, path, status, took_ms = took_ms(), "{method} {path} {status}");
         }
         response
     }

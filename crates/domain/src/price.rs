@@ -151,8 +151,12 @@ impl PriceList {
     /// price is known.
     #[must_use]
     pub fn at_most(&self, input: TokenCount, output: TokenCount) -> Option<Amount> {
-        let rates = self.0.iter().flat_map(|prices| [Some(prices.rates), prices.long.map(|long| long.rates)]);
-        rates.flatten().map(|rates| rates.at_most(input, output)).max()
+        let dearest = |prices: &Prices| {
+            let usual = prices.rates.at_most(input, output);
+            let long = prices.long.as_ref().map(|long| long.rates.at_most(input, output));
+            long.map_or(usual, |long| long.max(usual))
+        };
+        self.0.iter().map(dearest).max()
     }
 }
 

@@ -32,6 +32,7 @@ use window::Window;
 pub struct Ticket {
     sequence: u64,
     epoch: u64,
+    is_probe: bool,
     is_slow: bool,
 }
 
@@ -39,6 +40,11 @@ impl Ticket {
     /// The call took longer than its target's limit. Says nothing about how it ends.
     pub fn mark_slow(&mut self) {
         self.is_slow = true;
+    }
+
+    /// Whether the breaker waits for the end of this call before it lets others through.
+    pub(crate) fn is_probe(&self) -> bool {
+        self.is_probe
     }
 
     pub(crate) fn is_slow(&self) -> bool {
@@ -151,7 +157,8 @@ impl Breaker {
             }
         }
         self.sequence = sequence;
-        Ok(Ticket { sequence, epoch: self.epoch, is_slow: false })
+        let is_probe = matches!(self.state, State::HalfOpen { .. });
+        Ok(Ticket { sequence, epoch: self.epoch, is_probe, is_slow: false })
     }
 
     /// A call is over.

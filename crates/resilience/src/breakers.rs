@@ -122,13 +122,13 @@ impl Breakers {
     }
 
     fn admit_at(&self, target: &TargetId, guards: &Arc<Guards>) -> Result<Permit, Refused> {
-        let (ticket, _) =
-            self.act(target, guards, |breaker, shared| breaker.admit(shared.clock.now(), &*shared.rng));
+        let now = self.0.clock.now();
+        let (ticket, _) = self.act(target, guards, |breaker, shared| breaker.admit(now, &*shared.rng));
         let ticket = ticket?;
-        if !guards.bulkhead.lock().enter(self.0.clock.now()) {
+        if !guards.bulkhead.lock().enter(now) {
             // The place of a probe is free for the next.
             self.act(target, guards, |breaker, shared| {
-                breaker.settle(ticket, Outcome::Ignored, shared.clock.now(), &*shared.rng);
+                breaker.settle(ticket, Outcome::Ignored, now, &*shared.rng);
             });
             return Err(Refused::Full);
         }

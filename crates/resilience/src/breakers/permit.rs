@@ -58,7 +58,8 @@ impl Permit {
     /// The call shows that it is alive, so that a long probe is not given up.
     pub fn touch(&self) {
         let shared = &self.breakers.0;
-        if let Some(ticket) = &self.ticket {
+        // Each piece of each stream asks: only a probe looks at the time and locks.
+        if let Some(ticket) = self.ticket.as_ref().filter(|ticket| ticket.is_probe()) {
             self.guards.breaker.lock().touch(ticket, shared.clock.now(), &*shared.rng);
         }
     }
@@ -71,9 +72,10 @@ impl Permit {
             Outcome::Success => Signal::Well,
             Outcome::Failure | Outcome::RouteFatal | Outcome::Ignored => Signal::Nothing,
         };
-        self.guards.bulkhead.lock().leave(signal, self.breakers.0.clock.now());
+        let now = self.breakers.0.clock.now();
+        self.guards.bulkhead.lock().leave(signal, now);
         let settle = |breaker: &mut Breaker, shared: &Shared| {
-            breaker.settle(ticket, outcome, shared.clock.now(), &*shared.rng);
+            breaker.settle(ticket, outcome, now, &*shared.rng);
         };
         self.breakers.act(&self.target, &self.guards, settle).1
     }
