@@ -60,11 +60,7 @@ impl Experience {
             Self { examples: Vec::new(), weights: Vec::new(), rarity, rarest: ((n + 1.0) / 0.5).ln() };
         experience.examples =
             texts.iter().map(|(text, vector)| experience.wording(text, vector.clone())).collect();
-        let kernel = experience
-            .examples
-            .iter()
-            .flat_map(|left| experience.examples.iter().map(|right| kernel(left, right)))
-            .collect();
+        let kernel = lower_kernel(&experience.examples);
         // Both kinds of question weigh the same, however many there are of each.
         let n_true = labels.iter().filter(|label| **label).count();
         let counts = [(labels.len() - n_true) as f64, n_true as f64];
@@ -120,6 +116,16 @@ fn kernel(left: &Wording, right: &Wording) -> f64 {
         }
         _ => 1.0 + wording,
     }
+}
+
+/// The likenesses of all pairs, row by row. They are symmetric: above the diagonal there is nothing.
+fn lower_kernel(examples: &[Wording]) -> Vec<f64> {
+    let row = |(at, left): (usize, &Wording)| {
+        let mut row = vec![0.0; examples.len()];
+        row.iter_mut().zip(&examples[..=at]).for_each(|(value, right)| *value = kernel(left, right));
+        row
+    };
+    examples.iter().enumerate().flat_map(row).collect()
 }
 
 fn sparse_dot(left: &[(Feature, f32)], right: &[(Feature, f32)]) -> f32 {

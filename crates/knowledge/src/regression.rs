@@ -62,7 +62,8 @@ pub(crate) struct Ridge {
 }
 
 impl Ridge {
-    /// Solves `(K + diagonal) w = y` for the symmetric positive `kernel` (row-major, one row an example).
+    /// Solves `(K + diagonal) w = y` for the symmetric positive `kernel` (row-major, one row an example), of which what stands
+    /// on and below the diagonal is read.
     ///
     /// Leaving out is exact: `y_i - w_i / (A^-1)_ii` (Rifkin and Lippert, MIT-CSAIL-TR-2007-025).
     pub(crate) fn solve(mut kernel: Vec<f64>, diagonal: &[f64], targets: &[f64]) -> Self {
@@ -122,21 +123,47 @@ fn newton_step(rows: &[Vec<f64>], labels: &[bool], weights: &[f64], penalty: f64
     gradient
 }
 
-/// Replaces the lower triangle of a symmetric positive matrix by its Cholesky factor.
+/// Columns of the factor that are found together.
+const TOGETHER: usize = 8;
+
+/// Replaces the lower triangle of a symmetric positive matrix by its Cholesky factor; what stands above it is not read.
 fn cholesky(matrix: &mut [f64], n: usize) {
     for row in 0..n {
-        for column in 0..=row {
-            let (above, this) = matrix.split_at(row * n);
-            let known = if row == column {
-                this[..column].iter().map(|value| value * value).sum::<f64>()
-            } else {
-                this[..column].iter().zip(&above[column * n..]).map(|(left, right)| left * right).sum()
-            };
-            let value = matrix[row * n + column] - known;
-            matrix[row * n + column] =
-                if row == column { value.max(1e-12).sqrt() } else { value / matrix[column * n + column] };
+        let (above, this) = matrix.split_at_mut(row * n);
+        let this = &mut this[..=row];
+        for first in (0..row).step_by(TOGETHER) {
+            let block = first..row.min(first + TOGETHER);
+            let mut known = [0.0; TOGETHER];
+            if block.len() == TOGETHER {
+                known = products(&this[..first], (above, n), first);
+            }
+            let done = if block.len() == TOGETHER { first } else { 0 };
+            for (column, known) in block.zip(known) {
+                let other = &above[column * n..=column * n + column];
+                let rest = this[done..column].iter().zip(&other[done..]);
+                let known = rest.fold(known, |sum, (left, right)| sum + left * right);
+                this[column] = (this[column] - known) / other[column];
+            }
+        }
+        let known: f64 = this[..row].iter().map(|value| value * value).sum();
+        this[row] = (this[row] - known).max(1e-12).sqrt();
+    }
+}
+
+/// The products of `row` with as much of each of the rows of `matrix` from `first` on. One sum alone would wait for each of
+/// its additions; they are added in their order, so that the result is the same to the last bit.
+fn products(row: &[f64], (matrix, n): (&[f64], usize), first: usize) -> [f64; TOGETHER] {
+    let others: [&[f64]; TOGETHER] = std::array::from_fn(|at| {
+        let start = (first + at) * n;
+        &matrix[start..start + row.len()]
+    });
+    let mut sums = [0.0; TOGETHER];
+    for (at, left) in row.iter().enumerate() {
+        for (sum, other) in sums.iter_mut().zip(&others) {
+            *sum += left * other[at];
         }
     }
+    sums
 }
 
 /// The inverse of a lower triangular matrix, lower triangular itself.
