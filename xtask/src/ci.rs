@@ -1,5 +1,6 @@
 //! Everything that must hold before a change lands, in the order in which it is cheapest to find out.
 
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -26,6 +27,19 @@ const STEPS: [(&str, &[&str]); 5] = [
 /// Doors point into private rooms for whoever reads the source; those links are fine with private items documented.
 const RUSTDOC_FLAGS: &str = "-D warnings -A rustdoc::private_intra_doc_links";
 
+/// Whether a variable tells of this program's own package, as `cargo run` does. To the cargo below it would seem that the
+/// environment of build scripts had changed (ring's asks for that), and all that rests on those would be compiled again.
+fn is_ours(variable: &OsStr) -> bool {
+    let variable = variable.to_string_lossy();
+    ["CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|prefix| variable.starts_with(prefix))
+}
+
+/// Tests that start servers wait more than they work.
+fn test_threads() -> OsString {
+    let twice = || (2 * std::thread::available_parallelism().map_or(1, usize::from)).to_string().into();
+    std::env::var_os("RUST_TEST_THREADS").unwrap_or_else(twice)
+}
+
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     let mut took = Vec::new();
     let mut began = now();
@@ -42,9 +56,14 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
             continue;
         }
         say(&format!("== {name}: cargo {}", arguments.join(" ")));
-        let status = Command::new("cargo")
+        let mut cargo = Command::new("cargo");
+        std::env::vars_os().map(|(name, _)| name).filter(|name| is_ours(name)).for_each(|name| {
+            cargo.env_remove(name);
+        });
+        let status = cargo
             .args(arguments)
             .env("RUSTDOCFLAGS", RUSTDOC_FLAGS)
+            .env("RUST_TEST_THREADS", test_threads())
             .current_dir(root)
             .status()
             .with_context(|| format!("cargo {}", arguments.join(" ")))?;
