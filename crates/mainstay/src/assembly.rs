@@ -105,7 +105,7 @@ impl Assembly {
             let names = clients.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
             tracing::info!(names, "providers that are new or changed and called from now on: {names}");
         }
-        let waiting = self.read_once.changed(&loaded.config).join(", ");
+        let waiting = self.read_once.changed(&loaded.read_once).join(", ");
         // Before the routes that name them.
         self.router.provide(clients);
         observing::know(self.telemetry.as_ref(), &loaded.config.providers);

@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::assembly::{Assembly, EmbedderState, load_knowledge, targets};
 use crate::clock::{SystemClock, SystemIds, SystemRng};
-use crate::config::{Loaded, ReadOnce, ResilienceConfig, sqlite_path};
+use crate::config::{Loaded, ResilienceConfig, sqlite_path};
 use crate::embedded_slot::EmbeddedSlot;
 use crate::embedder_slot::EmbedderSlot;
 use crate::keeper;
@@ -51,13 +51,12 @@ pub(crate) struct Ground {
 /// Joins everything that needs no embedded model; those come later, in `models.rs`.
 pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Arc<Assembly>> {
     let Ground { clock, data, startup, gate, access, telemetry, shutdown } = ground;
-    let Loaded { config, folder, snapshot, catalogue } = loaded;
+    let Loaded { config, read_once, folder, snapshot, catalogue } = loaded;
     let tasks = TaskTracker::new();
     startup.progress("opening the store");
     let path = sqlite_path(&config.storage.url, &data).context("[storage] url: write `sqlite:PATH`")?;
     let store_health = StoreHealth::new(&path, config.storage.free_bytes_min);
     let store = open_store(path).await?;
-    let read_once = ReadOnce::of(&config);
     let outbound = outbound::Client::new(Arc::clone(&clock) as _, calls_out(&config.resilience.bulkhead));
     let reach = (&outbound, &clock, &*access);
     let keeper = keeper::open(&config.auth, &data, Arc::clone(&store) as _, reach).await?;

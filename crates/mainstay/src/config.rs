@@ -181,6 +181,8 @@ impl Default for EmbeddedConfig {
 /// A configuration folder, read and checked.
 pub(crate) struct Loaded {
     pub(crate) config: Config,
+    /// As the folder has it, whatever the command line says.
+    pub(crate) read_once: ReadOnce,
     pub(crate) folder: Folder,
     pub(crate) snapshot: Snapshot,
     pub(crate) catalogue: Catalogue,
@@ -240,7 +242,8 @@ fn load(folder: Folder, environment: Option<&str>) -> Result<Loaded, Problems> {
         knowledge::library::check(&collection, &files)
             .map_err(|error| knowledge_problem(&collection, &error))?;
     }
-    Ok(Loaded { config, folder, snapshot, catalogue })
+    let read_once = ReadOnce::of(&config);
+    Ok(Loaded { config, read_once, folder, snapshot, catalogue })
 }
 
 /// What routes must know of a provider.

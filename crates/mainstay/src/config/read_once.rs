@@ -6,7 +6,7 @@ use super::Config;
 pub(crate) struct ReadOnce([(&'static str, String); 8]);
 
 impl ReadOnce {
-    pub(crate) fn of(config: &Config) -> Self {
+    pub(super) fn of(config: &Config) -> Self {
         let Config { server, auth, storage, records, telemetry, cache, embedded, resilience, .. } = config;
         Self([
             ("[server]", format!("{server:?}")),
@@ -21,8 +21,8 @@ impl ReadOnce {
     }
 
     /// The sections that are not the same in `now`.
-    pub(crate) fn changed(&self, now: &Config) -> Vec<&'static str> {
-        let pairs = self.0.iter().zip(Self::of(now).0);
+    pub(crate) fn changed(&self, now: &Self) -> Vec<&'static str> {
+        let pairs = self.0.iter().zip(&now.0);
         pairs.filter(|((_, before), (_, now))| before != now).map(|((name, _), _)| *name).collect()
     }
 }
@@ -51,7 +51,7 @@ mod tests {
                 vec![],
             ),
         ] {
-            assert_eq!(start.changed(&config(now)), want, "{now}");
+            assert_eq!(start.changed(&ReadOnce::of(&config(now))), want, "{now}");
         }
     }
 }
