@@ -133,11 +133,11 @@ fn cholesky(matrix: &mut [f64], n: usize) {
         let this = &mut this[..=row];
         for first in (0..row).step_by(TOGETHER) {
             let block = first..row.min(first + TOGETHER);
-            let mut known = [0.0; TOGETHER];
-            if block.len() == TOGETHER {
-                known = products(&this[..first], (above, n), first);
-            }
-            let done = if block.len() == TOGETHER { first } else { 0 };
+            // The last few columns are found one by one.
+            let (done, known) = match block.len() == TOGETHER {
+                true => (first, products(&this[..first], (above, n), first)),
+                false => (0, [0.0; TOGETHER]),
+            };
             for (column, known) in block.zip(known) {
                 let other = &above[column * n..=column * n + column];
                 let rest = this[done..column].iter().zip(&other[done..]);
@@ -218,6 +218,37 @@ mod tests {
         let model = Logistic::fit(&rows(&[0.0, 1.0]), &[false, true], 0.1);
         let probability = model.probability(&[1.0, 7.0]);
         assert!(probability > 0.6 && probability < 1.0, "{probability}");
+    }
+
+    #[test]
+    fn columns_found_together_are_those_found_one_by_one_to_the_last_bit() {
+        for n in [1, TOGETHER - 1, TOGETHER, TOGETHER + 1, 3 * TOGETHER + 5] {
+            let entry = |row: usize, column: usize| match row == column {
+                true => 2.0,
+                false => (-((row - column) as f64) / 7.0).exp() / 3.0 * ((row * 31 + column) as f64).sin(),
+            };
+            let matrix: Vec<f64> = (0..n * n)
+                .map(|at| if at % n <= at / n { entry(at / n, at % n) } else { f64::NAN })
+                .collect();
+            let mut one_by_one = matrix.clone();
+            for row in 0..n {
+                for column in 0..=row {
+                    let known: f64 =
+                        (0..column).map(|at| one_by_one[row * n + at] * one_by_one[column * n + at]).sum();
+                    let value = one_by_one[row * n + column] - known;
+                    one_by_one[row * n + column] = match row == column {
+                        true => value.sqrt(),
+                        false => value / one_by_one[column * n + column],
+                    };
+                }
+            }
+            let mut together = matrix;
+            cholesky(&mut together, n);
+            let bits = |matrix: &[f64]| matrix.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&together), bits(&one_by_one), "{n}");
+            let is_factor = (0..n * n).filter(|at| at % n <= at / n).all(|at| together[at].is_finite());
+            assert!(is_factor, "{n}");
+        }
     }
 
     #[test]
