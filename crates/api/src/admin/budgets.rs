@@ -21,8 +21,7 @@ pub(crate) async fn list(head: Head) -> Result<Response, Problem> {
     let mut listed = Vec::new();
     for level in pipeline.limits().budgeted() {
         if is_seen(&head, &level).await? {
-            listed
-                .extend(pipeline.limits().read(&level, Now::of(head.api.clock.as_ref())).as_ref().map(entry));
+            listed.extend(pipeline.limits().read(&level, now(&head.api)).as_ref().map(entry));
         }
     }
     Ok(Json(json!({ "budgets": listed })).into_response())
@@ -47,7 +46,7 @@ pub(crate) async fn set(head: Head, level: AtLevel, body: Body) -> Result<Respon
     head.api.gatekeeper(deadline).await?.limit(&head.caller.principal, key, changes).await?;
     let limits = pipeline.limits();
     if let Some(ledger) = limits.ledger() {
-        limits.catch_up(ledger, Now::of(head.api.clock.as_ref())).await?;
+        limits.catch_up(ledger, now(&head.api)).await?;
     }
     tracing::info!(key.id = %key, "key `{key}` has other limits");
     shown(&head.api, limits, &level)
@@ -62,15 +61,19 @@ pub(crate) async fn reset(head: Head, level: AtLevel) -> Result<Response, Proble
         let reason = "budgets of a tenant and of the server are let begin anew by an owner";
         return Err(Problem::forbidden(reason));
     }
-    if !limits.begin_anew(ledger, &level, Now::of(head.api.clock.as_ref())).await? {
+    if !limits.begin_anew(ledger, &level, now(&head.api)).await? {
         return Err(Problem::not_found(format!("{level} has no budget")));
     }
     tracing::warn!(level = level.name(), level.id = level.id(), "the budgets of {level} begin anew");
     shown(&head.api, limits, &level)
 }
 
+fn now(api: &Api) -> Now {
+    Now::of(api.clock.as_ref())
+}
+
 fn shown(api: &Api, limits: &Meters, level: &Level) -> Result<Response, Problem> {
-    match limits.read(level, Now::of(api.clock.as_ref())) {
+    match limits.read(level, now(api)) {
         Some(reading) => Ok(Json(entry(&reading)).into_response()),
         // It has limits, but it never asked for anything.
         None => Err(Problem::not_found(format!("nothing is counted for {level} yet"))),
