@@ -36,13 +36,13 @@ use wire::counting::CountProtocol;
 use wire::embedding::EmbeddingProtocol;
 use wire::face::About;
 use wire::protocol::{Call, OwnDialect, Protocol, Reply};
-use wire::stream::{Before, Portions, StreamError};
+use wire::stream::{Before, StreamError};
 use wire::{faces, retry_after, single, texts};
 
 use attempt::{Attempt, Timing};
 use failure::{broken, failed, refusal};
 pub(crate) use failure::{foreign, unreadable, untranslatable};
-use intake::{Passed, Retold, chunks, heard};
+use intake::{Passed, Retold, Unstreamed, chunks, heard};
 use outgoing::{Outgoing, aside};
 
 /// How long a provider may be silent. Each wait also ends at the call's own deadline.
@@ -160,7 +160,11 @@ impl Remote {
         let outgoing = Outgoing { headers: call.relayed.headers.clone(), aside: aside(call), ..plain };
         let accepted = self.send(outgoing, call.deadline).await?;
         match delivery {
-            Delivery::Streamed => Ok(self.portions(accepted, own.portions(&call.relayed))),
+            Delivery::Streamed => {
+                let passed = Passed::new(own.portions(&call.relayed), self.unstreamed(call));
+                let provider = self.parts.provider.clone();
+                Ok(Attempt::new(provider, accepted.body, (accepted.timing, passed)).stream())
+            }
             Delivery::Whole => {
                 let (protocol, relayed) = (Arc::clone(&self.parts.protocol), Arc::clone(&call.relayed));
                 let model = call.model.clone();
@@ -253,9 +257,14 @@ impl Remote {
         Ok(Accepted { body: response.body, timing })
     }
 
-    fn portions(&self, accepted: Accepted, portions: Box<dyn Portions>) -> RelayedStream {
-        let provider = self.parts.provider.clone();
-        Attempt::new(provider, accepted.body, (accepted.timing, Passed(portions))).stream()
+    fn unstreamed(&self, call: &RelayCall) -> Unstreamed {
+        Unstreamed {
+            protocol: Arc::clone(&self.parts.protocol),
+            model: call.model.clone(),
+            relayed: Arc::clone(&call.relayed),
+            clock: Arc::clone(&self.parts.clock),
+            ids: Arc::clone(&self.parts.ids),
+        }
     }
 
     /// An answer that comes in one piece, read by `understand`.

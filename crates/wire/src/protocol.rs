@@ -123,6 +123,12 @@ pub trait OwnDialect: Send + Sync {
     /// Cuts a streamed answer to `relayed` into portions of whole frames, the bytes themselves untouched.
     fn portions(&self, relayed: &Relayed) -> Box<dyn Portions>;
 
+    /// Reads an answer in one piece although a stream was asked for, as some providers give it; `None` in formats where
+    /// none does.
+    fn unstreamed(&self) -> Option<Box<dyn EventReader>> {
+        None
+    }
+
     /// Reads how a whole answer ended.
     ///
     /// # Errors

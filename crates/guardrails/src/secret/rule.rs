@@ -151,7 +151,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         detector: Detector::ConnectionString,
         keywords: &["://"],
-        pattern: r#"(?i)\b[a-z][a-z0-9+.-]{1,24}://[^\s:/@"'<>]*:(?P<value>[^\s/@"'<>][^\s@"'<>]*)@[\w.\[-]+"#,
+        // A class of all letters is not written in both cases: it holds both, and finding that takes long.
+        pattern: r#"\b[A-Za-z][A-Za-z0-9+.-]{1,24}://[^\s:/@"'<>]*:(?P<value>[^\s/@"'<>][^\s@"'<>]*)@[\w.\[-]+"#,
         accept: shape::is_url_password,
     },
     Rule {

@@ -16,9 +16,10 @@ pub(super) struct Found {
 
 static NO_NUMBER: LazyLock<Regex> = LazyLock::new(|| {
     compile(concat!(
-        r"(?i)\bhttps?://[^\s)>\]]+|\bwww\.[^\s)>\]]+|[\w.+-]+@[\w-]+\.[\w.-]+", // addresses
-        r"|\[\^?\d{1,3}(?:\s*,\s*\d{1,3})*\]",                                   // citation marks
-        r"|(?m:^)[ \t>*_#-]*(?:step[ \t]+)?\d{1,3}(?:[.):][*_]{0,3}(?:[ \t]|$)|[*_]+[.):][ \t])", // list numerals
+        // Addresses. Classes of all letters are not written in both cases: they hold both, and finding that takes long.
+        r"(?i:\bhttps?://|\bwww\.)[^\s)>\]]+|[\w.+-]+@[\w-]+\.[\w.-]+",
+        r"|\[\^?\d{1,3}(?:\s*,\s*\d{1,3})*\]", // citation marks
+        r"|(?m:^)[ \t>*_#-]*(?:(?i:step)[ \t]+)?\d{1,3}(?:[.):][*_]{0,3}(?:[ \t]|$)|[*_]+[.):][ \t])", // list numerals
         r"|(?m:(?:^|[\s;,:]))\(\d\)", // (1) in running text
         r"|\b24/7\b",
     ))

@@ -34,7 +34,7 @@ pub(super) enum Command {
 #[derive(Debug, Clone, Args)]
 pub(super) struct Limits {
     /// Requests that may begin, as 50/s, 600/min or unlimited.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     rate: Option<String>,
     /// Requests that may begin at once after a pause.
     #[arg(long)]
@@ -46,7 +46,7 @@ pub(super) struct Limits {
     #[arg(long)]
     parallel: Option<u32>,
     /// US dollars for a period, as 1.50/day, 20/month or 100/total. May be given once for each period.
-    #[arg(long = "budget", value_name = "AMOUNT")]
+    #[arg(long = "budget", value_name = "AMOUNT", allow_hyphen_values = true)]
     budget: Vec<String>,
 }
 

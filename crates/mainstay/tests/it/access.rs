@@ -45,13 +45,15 @@ fn ask(server: &Server, key: &str, session: Option<&str>) -> Value {
 
 #[test]
 fn the_first_key_closes_the_door_and_keys_outlive_a_restart() {
-    let start = Start::bare();
+    let start = Start::plain();
     let mut server = start.serve();
     server.query("Is my deposit insured?");
     let refused = cli(&server, None, &["keys", "create", "--name", "shop"]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(words(&refused).contains("the first key must be an owner's"), "{}", words(&refused));
     let owner = make(&server, None, &["--role", "owner"]);
+    let negative = cli(&server, Some(&owner), &["keys", "create", "--name", "x", "--budget", "-1/day"]);
+    assert!(words(&negative).contains("`-1/day` is no budget"), "{}", words(&negative));
     for round in 0..2 {
         assert_eq!(server.post("/query", &json!({ "query": "x" })).status, 401, "round {round}");
         assert_eq!(server.get("/health/live").expect("a reply").status, 200);
@@ -85,7 +87,7 @@ fn the_first_key_closes_the_door_and_keys_outlive_a_restart() {
 
 #[test]
 fn roles_and_grants_hold_in_the_whole_server() {
-    let server = Start::bare().serve();
+    let server = Start::plain().serve();
     let owner = make(&server, None, &["--role", "owner"]);
     let app = make(&server, Some(&owner), &["--agent", "general", "--model", "openai/*"]);
     let auditor = make(&server, Some(&owner), &["--role", "auditor"]);
@@ -126,7 +128,7 @@ fn roles_and_grants_hold_in_the_whole_server() {
 
 #[test]
 fn one_tenant_sees_nothing_of_another() {
-    let server = Start::bare().serve();
+    let server = Start::plain().serve();
     let owner = make(&server, None, &["--role", "owner"]);
     let of = |tenant: &str| make(&server, Some(&owner), &["--role", "admin", "--tenant", tenant]);
     let (acme, blue) = (of("acme"), of("blue"));
@@ -194,7 +196,7 @@ fn a_key_that_another_process_revoked_is_refused_within_a_second() {
             database.display()
         )
     };
-    let folder = Folder::init();
+    let folder = Folder::without_articles();
     let base = folder.read("mainstay.toml");
     let base: String = base.split("[storage]").next().expect("a beginning").to_owned()
         + base.split_once("[storage]").map_or("", |(_, rest)| rest.find("\n[").map_or("", |at| &rest[at..]));
@@ -228,7 +230,7 @@ fn a_key_that_another_process_revoked_is_refused_within_a_second() {
 #[test]
 fn another_address_is_opened_only_when_keys_exist() {
     let listen = |start: &Start, key: Option<&str>| {
-        let folder = Folder::init();
+        let folder = Folder::without_articles();
         let settings = folder.read("mainstay.toml");
         if key.is_some() {
             folder
@@ -251,7 +253,7 @@ fn another_address_is_opened_only_when_keys_exist() {
         let _ = child.wait();
         said
     };
-    let start = Start::bare();
+    let start = Start::plain();
     let said = listen(&start, None);
     assert!(said.contains("no key exists yet"), "{said}");
     assert!(listen(&start, Some(&"k".repeat(31))).contains("32 letters at least"));
@@ -265,7 +267,7 @@ fn another_address_is_opened_only_when_keys_exist() {
 /// Canaries: whatever is sent as a key must not be found again anywhere.
 #[test]
 fn no_key_is_found_in_logs_database_or_replies() {
-    let start = Start { log: "trace", ..Start::bare() };
+    let start = Start { log: "trace", ..Start::plain() };
     let server = start.serve();
     let owner = make(&server, None, &["--role", "owner"]);
     let app = make(&server, Some(&owner), &[]);

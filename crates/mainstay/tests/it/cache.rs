@@ -22,7 +22,7 @@ const WRITER: &str = "personalized_outreach";
 /// `often` is; `more` follows.
 fn config(upstream: &Upstream, more: &str) -> Folder {
     let base_url = upstream.base_url();
-    let config = Folder::init();
+    let config = Folder::without_articles();
     config.write(
         "mainstay.toml",
         &format!(

@@ -44,7 +44,7 @@ fn ask_without_a_server_answers_by_itself() {
 #[test]
 fn ask_and_bench_use_a_running_server() {
     let upstream = Upstream::start(Behaviour::Answer(Answer::of(GROUNDED)));
-    let config = Folder::with_settings(&ladder(&[&upstream], ""));
+    let config = Folder::with_articles(&ladder(&[&upstream], ""));
     let start = Start { environment: vec![(KEY_VARIABLE, "a-key".to_owned())], ..Start::with(&config) };
     let server = start.serve();
     let output = run(&["ask", QUESTION, "--url", &server.url()]);
@@ -95,7 +95,7 @@ fn models_and_doctor_speak_json() {
     let output = run(&["doctor", "--json", "--url", NOWHERE]);
     assert_eq!(state_of(&output, "server"), json!("off"), "{}", stdout(&output));
     assert_eq!(state_of(&output, "configuration"), json!("works"));
-    let start = Start::bare();
+    let start = Start::plain();
     let server = start.serve();
     let mut command = Command::new(BINARY);
     command.args(["doctor", "--json", "--wait-ready", "--url", &server.url(), "--data"]).arg(start.data());
@@ -203,7 +203,7 @@ fn doctor_believes_a_running_server_about_its_keys() {
 
 #[test]
 fn init_overwrites_nothing() {
-    let folder = Folder::init();
+    let folder = Folder::without_articles();
     folder.write("contact.toml", "mine");
     let output = run(&["init", &folder.path().display().to_string()]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));

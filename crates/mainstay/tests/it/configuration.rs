@@ -16,7 +16,7 @@ const LIVE_WITHIN: Duration = Duration::from_secs(5);
 
 #[test]
 fn check_finds_a_mistake_with_its_file_and_line() {
-    let folder = Folder::init();
+    let folder = Folder::without_articles();
     let path = folder.path().display().to_string();
     let output = run(&["check", &path]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -55,7 +55,7 @@ fn check_finds_a_mistake_with_its_file_and_line() {
 
 #[test]
 fn a_change_is_live_at_once_and_a_mistake_keeps_the_last_good_one() {
-    let config = Arc::new(Folder::init());
+    let config = Arc::new(Folder::without_articles());
     let server = Start::with(&config).serve();
     let question = "Is my deposit FDIC insured, and up to how much?";
     let says =
@@ -149,7 +149,7 @@ fn a_new_article_is_searchable_at_once() {
     const FACT: &str =
         "A Zanzibar voucher is valid for exactly 417 days after the day on which it was issued.";
     let upstream = Upstream::start(Behaviour::Answer(Answer::of(FACT)));
-    let config = Folder::with_settings(&ladder(&[&upstream], ""));
+    let config = Folder::with_articles(&ladder(&[&upstream], ""));
     let start = Start { environment: vec![(KEY_VARIABLE, "a-key".to_owned())], ..Start::with(&config) };
     let server = start.serve();
     let question = "How many days is a Zanzibar voucher valid after it was issued?";
@@ -174,7 +174,7 @@ fn a_new_article_is_searchable_at_once() {
 
 #[test]
 fn a_data_folder_has_one_server() {
-    let start = Start::bare();
+    let start = Start::plain();
     let first = start.serve();
     let output = start.command(1).output().expect("the binary was built");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -203,7 +203,7 @@ fn a_start_that_cannot_be_says_why() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let taken = taken.local_addr().expect("bound").to_string();
     let no_config = folder.path().join("nothing").display().to_string();
-    let no_key = Folder::init();
+    let no_key = Folder::without_articles();
     let provider = "\n[providers.one]\nkind = \"openai\"\nkey = \"env::MAINSTAY_KEY_OF_NOBODY\"\n";
     no_key.write("mainstay.toml", &(no_key.read("mainstay.toml") + provider));
     let no_key_path = no_key.path().display().to_string();
@@ -249,7 +249,7 @@ fn a_start_that_cannot_be_says_why() {
 
 #[test]
 fn a_full_disk_stops_the_records_and_not_the_answers() {
-    let start = Start::bare();
+    let start = Start::plain();
     // Files may grow to 1,000 blocks of 512 bytes: the database is soon full. (Linux ends a writer with SIGXFSZ, unless
     // that is ignored; then the write fails as it does on a full disk.)
     let server = start.launch_by(|port| {
@@ -298,7 +298,7 @@ fn a_full_disk_stops_the_records_and_not_the_answers() {
 
 #[test]
 fn a_disk_that_is_nearly_full_is_told_before_records_are_lost() {
-    let config = Arc::new(Folder::init());
+    let config = Arc::new(Folder::without_articles());
     config.change("mainstay.toml", "[storage]", "[storage]\nfree_bytes_min = 9_000_000_000_000_000_000");
     let server = Start::with(&config).serve();
     let store = server.part("store");
@@ -316,7 +316,7 @@ fn a_disk_that_is_nearly_full_is_told_before_records_are_lost() {
 
 #[test]
 fn an_environment_lies_over_the_settings() {
-    let config = Arc::new(Folder::init());
+    let config = Arc::new(Folder::without_articles());
     let path = config.path().display().to_string();
     let check = |environment: &str| {
         let output = run(&["check", &path, "--environment", environment]);

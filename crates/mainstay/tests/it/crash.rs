@@ -66,7 +66,7 @@ impl Client {
 
 #[test]
 fn what_was_answered_survives_kill_9_and_nothing_stands_twice() {
-    let start = Start::bare();
+    let start = Start::plain();
     let mut clients: Vec<Client> = (0..N_CLIENTS).map(|name| Client { name, ..Client::default() }).collect();
     for round in 0..rounds(5) {
         let mut server = start.serve();
@@ -172,7 +172,7 @@ fn asked_to_stop_it_answers_what_it_has_accepted() {
 
 #[test]
 fn under_load_a_stop_breaks_no_reply() {
-    let start = Start::bare();
+    let start = Start::plain();
     let mut server = start.serve();
     let address = server.address;
     let stopping = AtomicBool::new(false);

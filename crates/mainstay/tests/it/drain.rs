@@ -284,7 +284,7 @@ fn a_second_signal_ends_what_is_under_way_at_once() {
 
 #[test]
 fn told_to_stop_while_it_starts_it_breaks_no_reply() {
-    let start = crate::server::Start::bare();
+    let start = crate::server::Start::plain();
     let mut server = start.launch();
     server.wait_until("the port is open", || Kept::connect(server.address).ok());
     let question = Request::post("/query", r#"{"query":"Is my deposit insured?"}"#);

@@ -21,11 +21,30 @@ impl Folder {
         Self(folder)
     }
 
-    /// With `settings` as its `mainstay.toml`.
-    pub(crate) fn with_settings(settings: &str) -> Arc<Self> {
+    /// The same, but that no agent reads articles: a server learns when to abstain from them, which is two thirds of its
+    /// start.
+    pub(crate) fn without_articles() -> Self {
         let folder = Self::init();
-        folder.write("mainstay.toml", settings);
-        Arc::new(folder)
+        for agent in std::fs::read_dir(folder.file("agents")).expect("agents").flatten() {
+            let name = format!("agents/{}/agent.toml", agent.file_name().display());
+            folder.write(&name, &folder.read(&name).replace(r#"knowledge = ["finance"]"#, ""));
+        }
+        folder
+    }
+
+    /// Without articles, with `settings` as its `mainstay.toml`.
+    pub(crate) fn with_settings(settings: &str) -> Arc<Self> {
+        Self::without_articles().set(settings)
+    }
+
+    /// All of it, with `settings` as its `mainstay.toml`.
+    pub(crate) fn with_articles(settings: &str) -> Arc<Self> {
+        Self::init().set(settings)
+    }
+
+    fn set(self, settings: &str) -> Arc<Self> {
+        self.write("mainstay.toml", settings);
+        Arc::new(self)
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -76,7 +76,7 @@ fn connections_that_do_not_ask_are_closed_and_hold_nobody_up() {
 
 #[test]
 fn a_body_that_is_announced_too_large_is_not_asked_for() {
-    let server = Start::bare().serve();
+    let server = Start::plain().serve();
     let address = server.address;
     for (path, length, want) in [
         ("/query", 2 << 20, "HTTP/1.1 413 "),

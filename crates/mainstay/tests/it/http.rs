@@ -16,7 +16,7 @@ const QUESTION: &str = "Is my deposit FDIC insured, and up to how much?";
 /// A server before an upstream that answers with [`GROUNDED`].
 fn with_upstream() -> (Upstream, Server) {
     let upstream = Upstream::start(Behaviour::Answer(Answer::of(GROUNDED)));
-    let config = Folder::with_settings(&ladder(&[&upstream], ""));
+    let config = Folder::with_articles(&ladder(&[&upstream], ""));
     let start = Start { environment: vec![(KEY_VARIABLE, "a-key".to_owned())], ..Start::with(&config) };
     let server = start.serve();
     (upstream, server)
@@ -100,7 +100,7 @@ fn query_and_generate_keep_their_contracts() {
 
 #[test]
 fn a_request_keeps_its_identity() {
-    let server = Start::bare().serve();
+    let server = Start::plain().serve();
     let good = Request::post("/query", r#"{"query":"Is my deposit insured?"}"#);
     let response = server
         .send(&good.clone().header("x-request-id", "mine-1.a:b_c").header("traceparent", "00-ab-cd-01"));
@@ -173,7 +173,7 @@ fn an_event_stream_tells_the_turn_and_takes_nothing_back() {
         assert!(order.is_sorted(), "{path}: {order:?} {events:?}");
     }
     // A static answer has no text events: it stands in the answer alone.
-    let bare = Start::bare().serve();
+    let bare = Start::plain().serve();
     let opened =
         Request::post("/query", json!({ "query": QUESTION }).to_string()).streamed().open(bare.address);
     let events = opened.expect("a reply").events().expect("a stream that ends well");
@@ -187,7 +187,7 @@ fn delta(event: &crate::client::Event) -> &str {
 
 #[test]
 fn feedback_is_kept_and_listed() {
-    let server = Start::bare().serve();
+    let server = Start::plain().serve();
     let (one, two) = (server.query(QUESTION), server.query("What fees do you charge for wires?"));
     let give = |body: Value| {
         let response = server.post("/feedback", &body);
@@ -238,7 +238,7 @@ fn feedback_is_kept_and_listed() {
 
 #[test]
 fn interactions_are_listed_in_pages_and_shown_whole() {
-    let server = Start::bare().serve();
+    let server = Start::plain().serve();
     let mut asked: Vec<String> = (0..7)
         .map(|n| {
             server.query(&format!("{QUESTION} ({n})"))["interaction_id"].as_str().expect("an id").to_owned()
@@ -288,7 +288,7 @@ fn interactions_are_listed_in_pages_and_shown_whole() {
 
 #[test]
 fn health_and_metrics_tell_how_it_is() {
-    let server = Start::bare().serve();
+    let server = Start::plain().serve();
     for path in ["/health", "/health/live"] {
         assert_eq!(server.get(path).expect("a reply").json(), json!({ "status": "live" }), "{path}");
     }

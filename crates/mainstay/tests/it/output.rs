@@ -29,7 +29,7 @@ fn ends_well(server: &mut Server) {
 
 #[test]
 fn a_log_whose_reader_is_gone_costs_no_answer_and_no_record() {
-    let config = Folder::init();
+    let config = Folder::without_articles();
     config.change("mainstay.toml", "durability = \"commit\"", "durability = \"async\"");
     let start = Start { log: "debug", ..Start::with(&Arc::new(config)) };
     let mut server = piped(&start);
@@ -47,7 +47,7 @@ fn a_log_whose_reader_is_gone_costs_no_answer_and_no_record() {
 
 #[test]
 fn a_log_that_nobody_reads_holds_no_request_up() {
-    let start = Start { log: "trace", ..Start::bare() };
+    let start = Start { log: "trace", ..Start::plain() };
     let mut server = piped(&start);
     let mut unread = server.take_log();
     for n in 0..2_000 {
@@ -63,7 +63,7 @@ fn a_log_that_nobody_reads_holds_no_request_up() {
 
 #[test]
 fn a_hangup_ends_the_server_as_gently_as_a_term() {
-    let start = Start::bare();
+    let start = Start::plain();
     // Whoever runs the tests may ignore hang-ups, and children inherit that.
     let launched_by = |shell: &[&str]| {
         let server = start.launch_by(|port| {
@@ -119,7 +119,7 @@ fn a_result_that_nobody_reads_ends_the_command_quietly() {
 #[test]
 fn few_open_files_are_a_warning_only_for_who_asked_for_more() {
     for (setting, level) in [("connections_max = 10_000", " INFO "), ("connections_max = 9_000", " WARN ")] {
-        let config = Folder::init();
+        let config = Folder::without_articles();
         config.change("mainstay.toml", "[server]", &format!("[server]\n{setting}"));
         let start = Start::with(&Arc::new(config));
         let server = start.launch_by(|port| {

@@ -137,7 +137,7 @@ fn bad_requests() -> Vec<Row> {
 
 #[test]
 fn bad_bodies_are_refused_with_a_problem_and_nothing_breaks() {
-    let server = Start::bare().serve();
+    let server = Start::plain().serve();
     for Row(what, request, status, code, named) in bad_queries().into_iter().chain(other_bad_bodies()) {
         for request in [request.clone(), request.streamed()] {
             let response = request.send(server.address).unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -153,7 +153,7 @@ fn bad_bodies_are_refused_with_a_problem_and_nothing_breaks() {
 
 #[test]
 fn bad_requests_are_refused_with_a_problem() {
-    let server = Start::bare().serve();
+    let server = Start::plain().serve();
     for Row(what, request, status, code, named) in bad_requests() {
         let response = request.send(server.address).unwrap_or_else(|error| panic!("{what}: {error}"));
         let detail = check_problem(what, &response, status, code);

@@ -37,6 +37,11 @@ impl Start {
         Self { model: "none", config: None, data, log: "info", environment: Vec::new() }
     }
 
+    /// The same without articles, for what asks nothing of them.
+    pub(crate) fn plain() -> Self {
+        Self::with(&Arc::new(Folder::without_articles()))
+    }
+
     /// `config` without an embedded model, in a new data folder.
     pub(crate) fn with(config: &Arc<Folder>) -> Self {
         Self { config: Some(Arc::clone(config)), ..Self::bare() }

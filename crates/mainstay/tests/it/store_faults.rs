@@ -220,7 +220,7 @@ fn on_a_full_disk_it_goes_on_answering() {
 
 #[test]
 fn on_a_read_only_disk_it_says_what_to_do_and_does_not_start() {
-    let start = Start::bare();
+    let start = Start::plain();
     let Some(disk) = SmallDisk::over(&start.data(), DISK) else { return };
     let mut server = serve_on(&disk, &start);
     server.terminate();

@@ -269,7 +269,8 @@ fn a_broken_certificate_is_refused_with_its_reason_and_the_old_one_is_shown_on()
 fn a_hangup_has_the_certificate_read_at_once() {
     let authority = Authority::new();
     let client = Client::of(&authority);
-    let (folder, config) = (tempfile::tempdir().expect("a temporary folder"), Arc::new(Folder::init()));
+    let (folder, config) =
+        (tempfile::tempdir().expect("a temporary folder"), Arc::new(Folder::without_articles()));
     config.write("mainstay.toml", &settings(folder.path(), &authority.issue("one"), ""));
     let start = Start::with(&config);
     // Whoever runs the tests may ignore hang-ups, or have a terminal whose end they would mean.

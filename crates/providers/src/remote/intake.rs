@@ -2,14 +2,20 @@
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
-use domain::chat::{ChatChunk, RelayedPortion, Saying};
+use domain::chat::{ChatChunk, Relayed, RelayedPortion, Saying};
 use domain::conversation::{Block, Delta, Event};
-use domain::ports::{ModelError, RelayError};
+use domain::id::ModelId;
+use domain::ports::{Clock, Ids, ModelError, RelayError};
 use domain::time::Moment;
 use wire::between::Between;
+use wire::faces;
+use wire::protocol::Protocol;
 use wire::stream::{EventReader, Portions, Progress, StreamError, Took};
+
+use super::about;
 
 /// Takes the bytes of an answer in.
 pub(super) trait Intake: Send + 'static {
@@ -24,23 +30,62 @@ pub(super) trait Intake: Send + 'static {
     fn give_out(&mut self) -> Option<Self::Item>;
 }
 
-/// For a caller.
-pub(super) struct Passed(pub(super) Box<dyn Portions>);
+/// For a caller of the provider's own dialect: its bytes as they are.
+pub(super) struct Passed {
+    portions: Box<dyn Portions>,
+    /// Until anything but white space has come.
+    unstreamed: Option<Unstreamed>,
+}
+
+/// Tells an answer that came in one piece again as the stream that was asked for.
+pub(super) struct Unstreamed {
+    pub(super) protocol: Arc<dyn Protocol>,
+    pub(super) model: ModelId,
+    pub(super) relayed: Arc<Relayed>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) ids: Arc<dyn Ids>,
+}
+
+impl Unstreamed {
+    /// `None` where not all of it could be told again: several answers at once, say.
+    fn portions(&self) -> Option<Box<dyn Portions>> {
+        let Self { protocol, model, relayed, clock, ids } = self;
+        let reader = protocol.own_dialect(relayed, model.name_at_provider())?.unstreamed()?;
+        let face = faces::of(relayed.dialect)?;
+        face.conversation(relayed).ok()?;
+        let about = about(&relayed.model, &**clock, &**ids);
+        Some(Box::new(Between::new(reader, face.writer(about, relayed))))
+    }
+}
+
+impl Passed {
+    pub(super) fn new(portions: Box<dyn Portions>, unstreamed: Unstreamed) -> Self {
+        Self { portions, unstreamed: Some(unstreamed) }
+    }
+}
 
 impl Intake for Passed {
     type Item = RelayedPortion;
     type Error = RelayError;
 
     fn push(&mut self, bytes: &[u8], _now: Moment) -> Result<Progress, StreamError> {
-        self.0.push(bytes)
+        if let Some(first) = bytes.trim_ascii_start().first()
+            && let Some(unstreamed) = self.unstreamed.take()
+            // No stream begins so.
+            && *first == b'{'
+            && let Some(portions) = unstreamed.portions()
+        {
+            self.portions = portions;
+        }
+        self.portions.push(bytes)
     }
 
     fn end(&mut self) -> Result<(), StreamError> {
-        self.0.end()
+        self.portions.end()
     }
 
     fn give_out(&mut self) -> Option<RelayedPortion> {
-        self.0.give_out()
+        self.portions.give_out()
     }
 }
 

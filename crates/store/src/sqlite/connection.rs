@@ -132,7 +132,6 @@ pub(crate) fn store_error(error: &rusqlite::Error) -> StoreError {
     }
 }
 
-/// Opens the one connection that writes, making the file (readable by its owner only) when there is none.
 /// A larger database is not read whole by [`examine`]: 256 MiB take about a second.
 const EXAMINED_BYTES_MAX: u64 = 256 << 20;
 
@@ -172,6 +171,7 @@ pub fn has_keys(path: &Path) -> Result<bool, OpenError> {
             .map_err(failed)?)
 }
 
+/// Opens the one connection that writes, making the file (readable by its owner only) when there is none.
 pub(crate) fn open_writer(path: &Path, config: &Config) -> Result<Connection, OpenError> {
     create(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
     let failed = |source| OpenError::Open { path: path.to_owned(), source };

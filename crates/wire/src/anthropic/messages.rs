@@ -105,6 +105,10 @@ impl OwnDialect for Messages {
         Box::new(Relay::<relay::stream::Events>::default())
     }
 
+    fn unstreamed(&self) -> Option<Box<dyn EventReader>> {
+        Some(self.reader())
+    }
+
     fn whole(&self, body: &[u8]) -> Result<Done, StreamError> {
         let message = answer::message(body)?;
         let mut counted = Counted::default();

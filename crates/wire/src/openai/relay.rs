@@ -11,9 +11,9 @@ use domain::chat::{Delivery, Dialect, Done, Relayed, UsageFrame};
 use super::chat::{self, ChatCompletions, LimitField};
 use crate::json;
 use crate::patch::{Edit, Patch, apply, slice};
-use crate::protocol::{Call, OwnDialect, Place};
+use crate::protocol::{Call, OwnDialect, Place, Protocol};
 use crate::request::{self, LIMITS, MODEL, Names, RequestError, STREAM};
-use crate::stream::{Portions, StreamError};
+use crate::stream::{EventReader, Portions, StreamError};
 
 pub(super) mod meaning;
 pub(super) mod stream;
@@ -98,6 +98,10 @@ impl OwnDialect for ChatCompletions {
 
     fn portions(&self, relayed: &Relayed) -> Box<dyn Portions> {
         stream::portions(relayed.usage)
+    }
+
+    fn unstreamed(&self) -> Option<Box<dyn EventReader>> {
+        Some(Protocol::reader(self))
     }
 
     fn whole(&self, body: &[u8]) -> Result<Done, StreamError> {
@@ -276,7 +280,7 @@ mod tests {
         assert!(error.to_string().contains("`stream_options`"), "{error}");
     }
 
-    fn values() -> impl Strategy<Value = Value> {
+    fn values() -> BoxedStrategy<Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
@@ -290,6 +294,7 @@ mod tests {
                 prop::collection::btree_map(".{0,8}", inner, 0..5).prop_map(|map| json!(map)),
             ]
         })
+        .boxed()
     }
 
     proptest! {

@@ -26,10 +26,10 @@ pub(super) const EXPECTED: [(&[&str], [&str; 3]); 15] = [
             "early-hints",
             "close-after",
             "brownout",
+            "json",
         ],
         ["first", "first", "first"],
     ),
-    (&["json"], ["second", "first", "first"]),
     (&["text-after-end"], ["first", "second", "first"]),
     (&["length-too-long"], ["first", "second", "first"]),
     (&["duplicate"], ["doubled", "first", "doubled"]),
@@ -103,9 +103,8 @@ pub(super) fn of(name: &str, way: Way, pair: Pair) -> &'static str {
         provider => provider == Vendor::Gemini,
     };
     match (name, way) {
-        // What is read to be translated from server-sent events may be JSON, too.
-        ("json", Way::Streamed) if is_translated && pair.provider != Vendor::Bedrock => return "first",
-        ("json", Way::Generate) if pair.provider == Vendor::Bedrock => return "second",
+        // What comes in place of server-sent events may be JSON, too; in place of Bedrock's frames it is none of its answers.
+        ("json", Way::Streamed | Way::Generate) if pair.provider == Vendor::Bedrock => return "second",
         // Others mean it when they end without a word; Gemini often only failed to give its answer.
         ("no-words", Way::Streamed | Way::Whole) if pair.provider == Vendor::Gemini => return "second",
         // Only OpenAI's own bytes are taken for whole without a reason for their end, and the streams of those that

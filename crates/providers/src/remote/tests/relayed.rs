@@ -112,6 +112,24 @@ async fn what_a_whole_answer_without_usage_says_is_counted() {
 }
 
 #[tokio::test]
+async fn an_answer_in_one_piece_is_told_again_as_the_stream_that_was_asked_for() {
+    let bench = Bench::new(Behaviour::WholeJson);
+    let (passed, end) = relay(&bench, &STREAMED.replace(r#", "future":[1.50]"#, "")).await;
+    assert_eq!(end.expect("whole").usage, counted(2, 5));
+    let passed = String::from_utf8(passed).expect("text");
+    let frames: Vec<&str> = passed.split_terminator("\n\n").map(|frame| &frame["data: ".len()..]).collect();
+    let (last, frames) = frames.split_last().expect("frames");
+    assert_eq!(*last, "[DONE]");
+    let frames: Vec<serde_json::Value> =
+        frames.iter().map(|frame| serde_json::from_str(frame).expect("JSON")).collect();
+    let said: String =
+        frames.iter().filter_map(|frame| frame["choices"][0]["delta"]["content"].as_str()).collect();
+    assert_eq!(said, Behaviour::TEXT);
+    assert!(frames.iter().all(|frame| frame["object"] == "chat.completion.chunk"), "{passed}");
+    assert!(frames.iter().any(|frame| frame["usage"]["prompt_tokens"] == 2), "{passed}");
+}
+
+#[tokio::test]
 async fn faults_before_the_first_word_can_be_tried_elsewhere() {
     let error = |text: &str| text.to_owned();
     for (behaviour, want) in [
@@ -119,6 +137,7 @@ async fn faults_before_the_first_word_can_be_tried_elsewhere() {
         (Behaviour::Malformed(0), Kind::Transient),
         (Behaviour::ErrorFirst(error(r#"{"error":{"type":"server_error"}}"#)), Kind::Transient),
         (Behaviour::ErrorFirst(error(r#"{"error":{"code":"rate_limit_exceeded"}}"#)), Kind::Throttled),
+        // Only what could be translated is told again as a stream, and nobody knows what `future` asks for.
         (Behaviour::WholeJson, Kind::Transient),
         (Behaviour::Reset(Phase::BeforeHead), Kind::Transient),
         (Behaviour::Reset(Phase::AfterHead), Kind::Transient),

@@ -47,20 +47,20 @@ fn calls_without_arguments(answer: Answer) -> Answer {
     Answer { parts: parts.collect(), ..answer }
 }
 
-fn usages() -> impl Strategy<Value = Usage> {
-    [0_u32..1000, 0..1000, 0..1000, 0..1000, 0..1000, 0..1000].prop_map(
-        |[fresh, read, written, hour, output, thought]| Usage {
+fn usages() -> BoxedStrategy<Usage> {
+    [0_u32..1000, 0..1000, 0..1000, 0..1000, 0..1000, 0..1000]
+        .prop_map(|[fresh, read, written, hour, output, thought]| Usage {
             input: TokenCount(fresh + read + written),
             output: TokenCount(output),
             cached_input: TokenCount(read),
             cache_write_input: TokenCount(written),
             cache_write_hour_input: TokenCount(hour.min(written)),
             reasoning_output: TokenCount(thought.min(output)),
-        },
-    )
+        })
+        .boxed()
 }
 
-fn spoken() -> impl Strategy<Value = Part> {
+fn spoken() -> BoxedStrategy<Part> {
     prop_oneof![
         "\\PC{1,12}".prop_map(Part::Text),
         ("\\PC{1,12}", proptest::option::of("[a-z=]{1,9}"))
@@ -74,6 +74,7 @@ fn spoken() -> impl Strategy<Value = Part> {
         )
             .prop_map(|(id, name, arguments)| Part::Call { id, name, arguments }),
     ]
+    .boxed()
 }
 
 prop_compose! {
@@ -113,24 +114,26 @@ fn telling(answer: &Answer) -> Vec<Event> {
     events
 }
 
-fn cached(part: impl Strategy<Value = Part>) -> impl Strategy<Value = Vec<Part>> {
+fn cached(part: impl Strategy<Value = Part> + 'static) -> BoxedStrategy<Vec<Part>> {
     let time = prop_oneof![Just(CacheTime::Usual), Just(CacheTime::FiveMinutes), Just(CacheTime::Hour)];
-    (part, proptest::option::of(time)).prop_map(|(part, time)| {
-        let is_thought = matches!(part, Part::Thought { .. } | Part::SealedThought(_));
-        let point = time.filter(|_| !is_thought).map(Part::CachePoint);
-        [part].into_iter().chain(point).collect()
-    })
+    (part, proptest::option::of(time))
+        .prop_map(|(part, time)| {
+            let is_thought = matches!(part, Part::Thought { .. } | Part::SealedThought(_));
+            let point = time.filter(|_| !is_thought).map(Part::CachePoint);
+            [part].into_iter().chain(point).collect()
+        })
+        .boxed()
 }
 
-fn several(part: impl Strategy<Value = Part>) -> impl Strategy<Value = Vec<Part>> {
-    proptest::collection::vec(cached(part), 1..4).prop_map(|parts| parts.concat())
+fn several(part: impl Strategy<Value = Part> + 'static) -> BoxedStrategy<Vec<Part>> {
+    proptest::collection::vec(cached(part), 1..4).prop_map(|parts| parts.concat()).boxed()
 }
 
-fn texts() -> impl Strategy<Value = Part> {
-    "\\PC{1,12}".prop_map(Part::Text)
+fn texts() -> BoxedStrategy<Part> {
+    "\\PC{1,12}".prop_map(Part::Text).boxed()
 }
 
-fn shown() -> impl Strategy<Value = Part> {
+fn shown() -> BoxedStrategy<Part> {
     let media = |kind: &'static str| {
         prop_oneof![
             Just(Media::Inline { kind: kind.to_owned(), base64: "AAAA".into() }),
@@ -144,15 +147,16 @@ fn shown() -> impl Strategy<Value = Part> {
         (prop_oneof![media("application/pdf"), media("text/plain")], proptest::option::of("[a-z]{1,9}"))
             .prop_map(|(media, name)| Part::Document { media, name }),
     ]
+    .boxed()
 }
 
-fn user_parts() -> impl Strategy<Value = Vec<Part>> {
+fn user_parts() -> BoxedStrategy<Vec<Part>> {
     let result = ("[a-z_]{1,9}", several(shown()), any::<bool>())
         .prop_map(|(id, parts, is_error)| Part::Result { id, parts, is_error });
     several(prop_oneof![shown(), result])
 }
 
-fn assistant_parts() -> impl Strategy<Value = Vec<Part>> {
+fn assistant_parts() -> BoxedStrategy<Vec<Part>> {
     several(prop_oneof![
         texts(),
         ("\\PC{1,12}", "[a-z=]{1,9}").prop_map(|(text, proof)| Part::Thought { text, proof: Some(proof) }),
@@ -163,23 +167,25 @@ fn assistant_parts() -> impl Strategy<Value = Vec<Part>> {
             arguments: r#"{"a": [1.50, "\n"]}"#.to_owned()
         }),
     ])
+    .boxed()
 }
 
-fn tools() -> impl Strategy<Value = Vec<Tool>> {
+fn tools() -> BoxedStrategy<Vec<Tool>> {
     let schema = Just(Some(Json::checked(r#"{"type": "object", "z": 1, "a": 2.50}"#)));
     let tool = ("[a-z]{1,9}", proptest::option::of("\\PC{0,9}"), schema, any::<Option<bool>>()).prop_map(
         |(name, description, schema, strict)| Tool { name, description, schema, strict, cache: None },
     );
-    proptest::collection::vec(tool, 0..3)
+    proptest::collection::vec(tool, 0..3).boxed()
 }
 
-fn choices() -> impl Strategy<Value = ToolChoice> {
+fn choices() -> BoxedStrategy<ToolChoice> {
     let which = prop_oneof![Just(Which::Auto), Just(Which::Any), "[a-z]{1,9}".prop_map(Which::This)];
     prop_oneof![
         Just(ToolChoice::default()),
         Just(ToolChoice { which: Which::Never, parallel: None }),
         (which, any::<Option<bool>>()).prop_map(|(which, parallel)| ToolChoice { which, parallel }),
     ]
+    .boxed()
 }
 
 prop_compose! {
@@ -194,7 +200,7 @@ prop_compose! {
     }
 }
 
-fn thinkings() -> impl Strategy<Value = Thinking> {
+fn thinkings() -> BoxedStrategy<Thinking> {
     prop_oneof![
         Just(Thinking::Unsaid),
         Just(Thinking::Off),
@@ -202,16 +208,17 @@ fn thinkings() -> impl Strategy<Value = Thinking> {
         "(low|medium|high|xhigh|max)".prop_map(Thinking::Effort),
         any::<u32>().prop_map(Thinking::Tokens),
     ]
+    .boxed()
 }
 
-fn formats() -> impl Strategy<Value = Format> {
+fn formats() -> BoxedStrategy<Format> {
     let schema = Format::Schema {
         name: "answer".to_owned(),
         description: None,
         schema: Json::checked(r#"{"type": "object", "b": 1.0}"#),
         strict: Some(true),
     };
-    prop_oneof![Just(Format::Text), Just(schema)]
+    prop_oneof![Just(Format::Text), Just(schema)].boxed()
 }
 
 prop_compose! {

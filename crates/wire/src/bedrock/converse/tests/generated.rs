@@ -4,24 +4,24 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn texts() -> impl Strategy<Value = String> {
-    "\\PC{1,12}"
+fn texts() -> BoxedStrategy<String> {
+    "\\PC{1,12}".boxed()
 }
 
-fn call_ids() -> impl Strategy<Value = String> {
-    "[a-zA-Z0-9_-]{1,64}"
+fn call_ids() -> BoxedStrategy<String> {
+    "[a-zA-Z0-9_-]{1,64}".boxed()
 }
 
-fn media() -> impl Strategy<Value = Value> {
+fn media() -> BoxedStrategy<Value> {
     let image = prop::sample::select(vec!["png", "jpeg", "gif", "webp"])
         .prop_map(|format| json!({"image": {"format": format, "source": {"bytes": "eHg="}}}));
     let document = prop::sample::select(vec!["pdf", "csv", "docx", "md"]).prop_map(
         |format| json!({"document": {"format": format, "name": "a file", "source": {"bytes": "eHg="}}}),
     );
-    prop_oneof![image, document]
+    prop_oneof![image, document].boxed()
 }
 
-fn blocks() -> impl Strategy<Value = Value> {
+fn blocks() -> BoxedStrategy<Value> {
     prop_oneof![
         texts().prop_map(|text| json!({"text": text})),
         media(),
@@ -43,9 +43,10 @@ fn blocks() -> impl Strategy<Value = Value> {
             json!({"toolResult": {"toolUseId": id, "content": content, "status": status}})
         }),
     ]
+    .boxed()
 }
 
-fn requests() -> impl Strategy<Value = Value> {
+fn requests() -> BoxedStrategy<Value> {
     let turns = prop::collection::vec(prop::collection::vec(blocks(), 1..4), 1..5);
     let system = prop::collection::vec(texts(), 0..3);
     let inference = (
@@ -67,8 +68,8 @@ fn requests() -> impl Strategy<Value = Value> {
         json!({"thinking": {"type": "enabled", "budget_tokens": 2000}, "top_k": 1}),
         json!({"tool_choice": {"type": "auto", "disable_parallel_tool_use": true}}),
     ]);
-    (turns, system, inference, choice, additional).prop_map(
-        |(turns, system, inference, choice, additional)| {
+    (turns, system, inference, choice, additional)
+        .prop_map(|(turns, system, inference, choice, additional)| {
             let role = |n: usize| if n.is_multiple_of(2) { "user" } else { "assistant" };
             let messages = turns.into_iter().enumerate();
             let messages: Vec<Value> =
@@ -94,8 +95,8 @@ fn requests() -> impl Strategy<Value = Value> {
                 "messages": messages, "system": system, "inferenceConfig": limits, "toolConfig": tools,
                 "additionalModelRequestFields": additional,
             })
-        },
-    )
+        })
+        .boxed()
 }
 
 proptest! {
