@@ -1,9 +1,10 @@
 //! Numbers in a text and whether an answer's numbers are those of its sources (DESIGN.md §8).
 //!
 //! Reading order: this file (what a number is and when two are the same), [`parse`] (from text to numbers),
-//! `number/pattern.rs` (dates, times, telephone numbers and what is no number), `number/spelled.rs`
-//! (number words).
+//! `number/lex.rs` (its tokens), `number/pattern.rs` (dates, times, telephone numbers and what is no number),
+//! `number/spelled.rs` (number words).
 
+mod lex;
 mod parse;
 mod pattern;
 mod spelled;
