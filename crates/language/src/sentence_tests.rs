@@ -9,13 +9,6 @@ fn check(text: &str, want: &[&str]) {
 }
 
 #[test]
-fn the_lists_are_sorted_so_that_all_are_found() {
-    for list in [INNER, NUMBERED, OPEN, LETTERED, STARTERS] {
-        assert!(list.is_sorted(), "{list:?}");
-    }
-}
-
-#[test]
 fn marks_followed_by_a_new_beginning_end_a_sentence() {
     check(
         "It is insured. Up to a limit! Is it? Yes.",
