@@ -1,19 +1,26 @@
 //! The finished record of a turn: everything needed to say later why it was answered so.
+//!
+//! Reading order: this file (the record), `attempt` (its calls), `verdict` (what was found of it).
+
+mod attempt;
+mod verdict;
 
 use std::time::Duration;
 
 use crate::agent::{AgentVersion, Retention};
-use crate::chat::Finish;
 use crate::document::Citation;
-use crate::fault;
-use crate::id::{CaseId, ContentHash, InteractionId, ModelId, SessionId, SnapshotId, TargetId, TenantId};
+use crate::id::{CaseId, ContentHash, InteractionId, SessionId, SnapshotId, TenantId};
 use crate::model::Tier;
-use crate::money::Amount;
-use crate::price::{Cost, PriceVersion};
+use crate::price::Cost;
 use crate::principal::Asker;
 use crate::session::SessionTurn;
 use crate::time::Timestamp;
 use crate::token::Usage;
+
+pub use attempt::{Attempt, AttemptResult, Chosen};
+pub use verdict::{
+    Finding, GuardrailAction, GuardrailVerdict, IntentVerdict, QualityCheck, QualityVerdict, Side,
+};
 
 /// Which door a turn came through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,256 +87,6 @@ impl Outcome {
             Self::Blocked => "blocked",
             Self::Degraded => "degraded",
             Self::Failed => "failed",
-        }
-    }
-}
-
-/// What the guardrails did with a turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum GuardrailAction {
-    /// Nothing found, or only noted.
-    #[default]
-    None,
-    /// Something was masked.
-    Masked,
-    /// The turn was stopped.
-    Blocked,
-}
-
-impl GuardrailAction {
-    /// The stable name used in bodies and records.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Masked => "masked",
-            Self::Blocked => "blocked",
-        }
-    }
-}
-
-/// What a guardrail found. It never holds the text itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// The policy.
-    pub policy: String,
-    /// The rule within it.
-    pub rule: String,
-    /// Where it was found.
-    pub side: Side,
-    /// Byte offset of the first byte.
-    pub start: usize,
-    /// Byte offset after the last byte.
-    pub end: usize,
-}
-
-/// Which text a guardrail looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// What the person wrote.
-    Input,
-    /// What the model wrote.
-    Output,
-}
-
-impl Side {
-    /// The stable name used in bodies and records.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Input => "input",
-            Self::Output => "output",
-        }
-    }
-}
-
-/// The guardrails' verdict on a turn.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct GuardrailVerdict {
-    /// The strongest action taken.
-    pub action: GuardrailAction,
-    /// What was found.
-    pub findings: Vec<Finding>,
-}
-
-/// The intent as detected.
-#[derive(Debug, Clone, PartialEq)]
-pub struct IntentVerdict {
-    /// Its name.
-    pub name: String,
-    /// Calibrated probability, 0 to 1.
-    pub confidence: f32,
-}
-
-/// The validator's verdict on an answer.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct QualityVerdict {
-    /// 0 to 100.
-    pub score: u8,
-    /// Each dimension.
-    pub checks: Vec<QualityCheck>,
-    /// How often the answer was generated again.
-    pub regenerations: u32,
-}
-
-/// One dimension of a quality verdict.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QualityCheck {
-    /// The dimension (`completeness`, `placeholders`, `numbers`, `groundedness`, …).
-    pub name: String,
-    /// Whether it holds.
-    pub passed: bool,
-    /// Why not, in words a model can act on; empty when it holds.
-    pub reason: String,
-}
-
-/// One call to one target.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Attempt {
-    /// From 1 over all tiers of the turn.
-    pub n: u32,
-    /// The tier it was made for.
-    pub tier: Tier,
-    /// The target.
-    pub target: TargetId,
-    /// The model.
-    pub model: ModelId,
-    /// Why this target; `None` in records from before that was kept.
-    pub chosen: Option<Chosen>,
-    /// When it started, after the turn's start.
-    pub started: Duration,
-    /// How long it took.
-    pub latency: Duration,
-    /// To the first text, where one came.
-    pub first_token: Option<Duration>,
-    /// What it used, where the provider said.
-    pub usage: Option<Usage>,
-    /// About what it used, where the provider accepted the call and did not say.
-    pub estimate: Option<Usage>,
-    /// The prices that made the cost; `None` when it used nothing or has none.
-    pub prices: Option<PriceVersion>,
-    /// What it cost.
-    pub cost: Cost,
-    /// What an answer that was given again had cost the first time, as far as that is known.
-    pub saved: Amount,
-    /// How it ended.
-    pub result: AttemptResult,
-    /// Why the model stopped, where it said so; told to who watches, and not kept in records.
-    pub finish: Option<Finish>,
-}
-
-impl Attempt {
-    /// Whether a model was called: not where an earlier answer was given again.
-    #[must_use]
-    pub fn is_call(&self) -> bool {
-        self.result != AttemptResult::Cached
-    }
-}
-
-/// Why a target was called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Chosen {
-    /// Its tier has no other that could be.
-    Only,
-    /// It is written first.
-    Priority,
-    /// Chance and its weight.
-    Weighted,
-    /// Chance and its weight, once for all requests of this session, user or key.
-    Sticky,
-    /// Its answers come soonest.
-    LeastLatency,
-    /// Its answer is expected to cost least.
-    LowestCost,
-    /// It is good enough, and the cheapest or fastest of those that are.
-    QualityFloor,
-    /// The request is easy.
-    Easy,
-    /// The request is hard.
-    Hard,
-    /// The one before it in its tier failed or was not to be called.
-    Next,
-    /// The same, and it is the same model elsewhere.
-    Failover,
-    /// It is called once more.
-    Retry,
-    /// It is asked beside one that takes unusually long.
-    Hedge,
-    /// It goes on with a streamed answer that broke off elsewhere.
-    Continued,
-    /// It is not called: its answer to the same question is given again.
-    CacheHit,
-    /// It is not called: its answer to a question like it is given again.
-    CacheSemantic,
-}
-
-impl Chosen {
-    /// All, for parsing.
-    pub const ALL: [Self; 16] = [
-        Self::Only,
-        Self::Priority,
-        Self::Weighted,
-        Self::Sticky,
-        Self::LeastLatency,
-        Self::LowestCost,
-        Self::QualityFloor,
-        Self::Easy,
-        Self::Hard,
-        Self::Next,
-        Self::Failover,
-        Self::Retry,
-        Self::Hedge,
-        Self::Continued,
-        Self::CacheHit,
-        Self::CacheSemantic,
-    ];
-
-    /// The stable name used in records.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Only => "only",
-            Self::Priority => "priority",
-            Self::Weighted => "weighted",
-            Self::Sticky => "sticky",
-            Self::LeastLatency => "least_latency",
-            Self::LowestCost => "lowest_cost",
-            Self::QualityFloor => "quality_floor",
-            Self::Easy => "easy",
-            Self::Hard => "hard",
-            Self::Next => "next",
-            Self::Failover => "failover",
-            Self::Retry => "retry",
-            Self::Hedge => "hedge",
-            Self::Continued => "continued",
-            Self::CacheHit => "cache_hit",
-            Self::CacheSemantic => "cache_semantic",
-        }
-    }
-}
-
-/// How an attempt ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AttemptResult {
-    /// With an answer.
-    Answered,
-    /// With a failure.
-    Failed(fault::Kind),
-    /// Nobody waited for it any more.
-    Cancelled,
-    /// No call was made: an earlier answer was given again.
-    Cached,
-}
-
-impl AttemptResult {
-    /// The stable name used in records and metrics.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Answered => "answered",
-            Self::Failed(kind) => kind.name(),
-            Self::Cancelled => "cancelled",
-            Self::Cached => "cached",
         }
     }
 }
