@@ -1,8 +1,12 @@
 //! The gate that every request passes: the limits of its key, its tenant and the server, looked at and taken at once.
+//!
+//! Reading order: this file (whose meters there are), `chain` (those of one request), `refusal` (what it is told).
+
+mod chain;
+mod refusal;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use domain::id::{KeyId, TenantId};
@@ -17,11 +21,15 @@ use tokio::sync::broadcast;
 
 use super::alert::{Alert, Alerts};
 use super::allowance::{Account, Allowance, KeepsBudget};
-use super::bucket::BucketReading;
 use super::budget::BudgetReading;
-use super::meter::{Begins, LevelReading, Limit, Meter, Now, Settled, Wanted};
+use super::meter::{Begins, LevelReading, Meter, Now, Wanted};
 use super::refusals::Refusals;
 use super::settings::{Config, InvalidLimit, KeyLimitsConfig, LimitsConfig, Unpriced};
+use chain::Granted;
+
+pub(super) use chain::Chain;
+pub use chain::Standing;
+pub use refusal::{Refusal, Why};
 
 /// All meters, by whose they are.
 pub struct Meters {
@@ -77,145 +85,6 @@ impl Given {
                 .then(|| meter(before.and_then(|before| before.server.as_ref()), Level::Server, &server)),
             tenants: tenants.into_iter().map(metered).collect(),
         })
-    }
-}
-
-/// The meters of one request: its key's, its tenant's and the server's. Always locked in this order.
-#[derive(Clone, Default)]
-pub(super) struct Chain([Option<Arc<Meter>>; 3]);
-
-impl Chain {
-    fn iter(&self) -> impl Iterator<Item = &Meter> {
-        self.0.iter().flatten().map(|meter| &**meter)
-    }
-
-    pub(super) fn settle(&self, meters: &Meters, began: Timestamp, settled: Settled) {
-        if settled == Settled::default() {
-            return;
-        }
-        let mut told = Vec::new();
-        for meter in self.iter() {
-            meter.settle(began, settled, &mut |alert| told.push(alert));
-        }
-        told.into_iter().for_each(|alert| meters.alerts.tell(alert));
-    }
-
-    pub(super) fn leave(&self, began: Timestamp, free: Amounts) {
-        self.iter().for_each(|meter| meter.leave(began, free));
-    }
-
-    /// Takes `wanted` from all, or from none.
-    fn take(&self, now: Moment, wanted: &Wanted) -> Result<Granted, Box<(Refusal, Vec<Alert>)>> {
-        let mut granted = Granted { keeps_budget: KeepsBudget::No, standing: Standing::default() };
-        let mut locked = [const { None }; 3];
-        for (place, meter) in locked.iter_mut().zip(self.iter()) {
-            let mut state = meter.lock();
-            if let Err(limit) = state.check(now, wanted) {
-                let alerts = match limit {
-                    Limit::Budget(reading) => state.refused(meter.level(), wanted.began, reading),
-                    Limit::Requests(_) | Limit::Tokens(_) | Limit::Parallel => Vec::new(),
-                };
-                let refusal = Refusal::of(meter.level().clone(), limit, wanted.began);
-                let standing = Standing { requests: state.requests(), tokens: state.tokens() };
-                return Err(Box::new((Refusal { standing, ..refusal }, alerts)));
-            }
-            if state.has_budget() {
-                granted.keeps_budget = KeepsBudget::Yes;
-            }
-            *place = Some(state);
-        }
-        for state in locked.iter_mut().flatten() {
-            state.take(wanted);
-            if wanted.begins == Begins::Now {
-                granted.standing.requests = tighter(granted.standing.requests, state.requests());
-                granted.standing.tokens = tighter(granted.standing.tokens, state.tokens());
-            }
-        }
-        Ok(granted)
-    }
-}
-
-/// What was granted, and where that leaves who asked.
-struct Granted {
-    keeps_budget: KeepsBudget,
-    standing: Standing,
-}
-
-/// Where a request leaves who asked: the tightest of its limits.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// Requests that may begin.
-    pub requests: Option<BucketReading>,
-    /// Tokens.
-    pub tokens: Option<BucketReading>,
-}
-
-fn tighter(one: Option<BucketReading>, other: Option<BucketReading>) -> Option<BucketReading> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(if other.holds_less_than(&one) { other } else { one }),
-        (one, other) => one.or(other),
-    }
-}
-
-/// A request that may not be made.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", self.sentence())]
-pub struct Refusal {
-    /// Whose limit.
-    pub level: Level,
-    /// Why.
-    pub why: Why,
-    /// After how long the same request may pass; `None` when waiting does not help.
-    pub retry_after: Option<Duration>,
-    /// Where who asked stands.
-    pub standing: Standing,
-}
-
-/// Why a request may not be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
-    /// A limit is reached.
-    Limit(Limit),
-    /// There is a budget, and the model has no price.
-    Unpriced,
-}
-
-impl Refusal {
-    fn of(level: Level, limit: Limit, now: Timestamp) -> Self {
-        let retry_after = match limit {
-            Limit::Requests(wait) => Some(wait),
-            Limit::Tokens(wait) => wait,
-            // Nobody knows when one of them ends.
-            Limit::Parallel => Some(Duration::from_secs(1)),
-            Limit::Budget(reading) => (reading.period != Period::Total).then(|| reading.span.end.since(now)),
-        };
-        Self { level, why: Why::Limit(limit), retry_after, standing: Standing::default() }
-    }
-
-    fn sentence(&self) -> String {
-        let level = &self.level;
-        match self.why {
-            Why::Limit(Limit::Requests(_)) => format!("{level} sends requests faster than its limit"),
-            Why::Limit(Limit::Tokens(Some(_))) => {
-                format!("this request may need more tokens than {level} has left for this minute")
-            }
-            Why::Limit(Limit::Tokens(None)) => {
-                format!(
-                    "this request may need more tokens than {level} has for a whole minute; a smaller `max_tokens` lowers that"
-                )
-            }
-            Why::Limit(Limit::Parallel) => format!("{level} has as many requests under way as it may have"),
-            Why::Limit(Limit::Budget(reading)) => {
-                let (left, limit) = (reading.remaining.usd(), reading.limit.usd());
-                let period = reading.period.name();
-                format!(
-                    "this request may cost more than is left of the budget of {level}: ${left} of ${limit} ({period})"
-                )
-            }
-            Why::Unpriced => {
-                format!("the model has no price, so the budget of {level} cannot be kept with it")
-            }
-        }
     }
 }
 
