@@ -16,7 +16,7 @@ an open breaker lets calls through|crates/resilience/src/breaker.rs|State::Open 
 a breaker forgotten over a restart|crates/resilience/src/breaker.rs|breaker.state = State::Open { until: now.after(left) };|breaker.state = State::Open { until: now.after(left - left) };
 a lost permit|crates/resilience/src/breakers/permit.rs|self.settle(Outcome::Ignored);|
 a tier that takes all the time|crates/resilience/src/deadline.rs|let usable = self.remaining(now).saturating_sub(DEGRADED_RESERVE);|let usable = self.remaining(now) + DEGRADED_RESERVE;
-no retry budget|crates/routing/src/dispatch.rs|let why = if budgets.withdraw(&budget(target)) {|let why = if budgets.withdraw(&budget(target)) \|\| true {
+no retry budget|crates/routing/src/dispatch/candidate.rs|let why = if budgets.withdraw(&budget(target)) {|let why = if budgets.withdraw(&budget(target)) \|\| true {
 a retry after the first byte|crates/pipeline/src/steps/generate.rs|End::BrokenOff(reason) if !draft.is_released()|End::BrokenOff(reason)
 a record written twice|crates/pipeline/src/relay/ledger.rs|self.is_closed = true;|
 a record of a caller who left is lost|crates/pipeline/src/run/leaving.rs|parts.tasks.spawn_on(writing, &runtime);|drop((writing, &parts.tasks, runtime));

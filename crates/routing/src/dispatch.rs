@@ -1,18 +1,15 @@
 //! The walk down the ladder.
-
-use std::borrow::Cow;
-use std::sync::Arc;
+//!
+//! Reading order: this file (the walk, and one call), `candidate` (who may be called next), `hedge` (a second call beside
+//! a slow one).
 
 use domain::fault::{Fault, Kind, Origin, Retry};
-use domain::id::{ProviderName, RegionName};
 use domain::interaction::Chosen;
 use domain::model::{Difficulty, Overrides, Route, RouteTier, Target, TargetKind, Tier};
-use domain::ports::{ChatModel, ModelError, RelayError};
+use domain::ports::{ModelError, RelayError};
 use domain::residency::Residency;
 use domain::spending::NotCovered;
 use domain::time::Moment;
-use resilience::breaker::Position;
-use resilience::breakers::Permit;
 use resilience::deadline::{Below, Deadline};
 use resilience::policy::{self, Attempts, Next};
 
@@ -23,8 +20,10 @@ use crate::call;
 use crate::form::{Form, Pieces, Placed};
 use crate::router::Router;
 use crate::strategy::{self, Demand, Facts, Ordered, Weighed};
+use candidate::{Candidate, Wait, endpoint};
 use hedge::Standing;
 
+mod candidate;
 mod hedge;
 #[cfg(test)]
 mod residency;
@@ -90,21 +89,6 @@ enum Leave {
     Stop,
 }
 
-/// Whether a provider was called in this tier before.
-#[derive(Clone, Copy)]
-enum Visit {
-    First,
-    Again,
-}
-
-/// Someone who may be called now.
-struct Candidate<'a> {
-    target: &'a Target,
-    chosen: Chosen,
-    model: Arc<dyn ChatModel>,
-    permit: Permit,
-}
-
 struct Walk<'a, F> {
     router: &'a Router,
     ask: &'a Ask<'a, F>,
@@ -168,47 +152,6 @@ impl<'a, F: Form> Walk<'a, F> {
         Standing { untried: targets, why, before: None, called: Vec::new() }
     }
 
-    /// A target of the tier that was not called yet. A second call of a provider is a retry, whichever its target.
-    fn sibling(&mut self, standing: &mut Standing<'a>) -> Option<Candidate<'a>> {
-        while let Some(target) = standing.untried.pop_front() {
-            let is_again = standing.called.contains(&endpoint(target));
-            let visit = if is_again { Visit::Again } else { Visit::First };
-            let chosen = standing.step_to(target);
-            match self.admit((target, chosen), visit) {
-                Ok(candidate) => return Some(candidate),
-                Err(why) => self.skipped.push(Skipped { target: target.id.clone(), why }),
-            }
-        }
-        None
-    }
-
-    fn admit(&self, (target, chosen): Choice<'a>, visit: Visit) -> Result<Candidate<'a>, Why> {
-        if !self.attempts.may_start(place(target)) {
-            return Err(Why::AttemptsUsedUp);
-        }
-        let candidate = self.candidate((target, chosen))?;
-        let budgets = &self.router.budgets;
-        match visit {
-            Visit::First => budgets.deposit(&budget(target)),
-            Visit::Again if budgets.withdraw(&budget(target)) => {}
-            Visit::Again => return Err(Why::RetryBudget),
-        }
-        Ok(candidate)
-    }
-
-    /// `target`, if it may be called now: the one door that every call goes through.
-    fn candidate(&self, (target, chosen): Choice<'a>) -> Result<Candidate<'a>, Why> {
-        if !target.is_within(self.ask.residency) {
-            return Err(Why::Residency);
-        }
-        if matches!(self.ask.want, Want::Rest { broken } if *broken == target.id) {
-            return Err(Why::BrokeOff);
-        }
-        let model = self.router.model(&target.provider).ok_or(Why::NoProvider)?;
-        let permit = self.router.parts.breakers.admit(&target.id).map_err(Why::Refused)?;
-        Ok(Candidate { target, chosen, model, permit })
-    }
-
     /// The targets of `tier` in the order in which they are called; those where the request must not be come last.
     fn order(&self, tier: &'a RouteTier) -> Ordered<'a> {
         let Self { router, ask, .. } = self;
@@ -228,40 +171,6 @@ impl<'a, F: Form> Walk<'a, F> {
         let mut ordered = strategy::order(tier.strategy, within, &facts);
         ordered.targets.extend(outside);
         ordered
-    }
-
-    /// The same target again, after its wait; `None` when it may not be, or the wait does not fit.
-    async fn again(&mut self, target: &'a Target, wait: Wait) -> Option<Candidate<'a>> {
-        let Router { parts, budgets, .. } = self.router;
-        if !self.attempts.may_start(place(target)) {
-            return None;
-        }
-        let reading = parts.breakers.read(&target.id);
-        if matches!(reading.position, Position::Open { .. }) {
-            return None;
-        }
-        let now = parts.clock.now();
-        let gate = reading.quota_until.unwrap_or(now).since(now);
-        let retry = match wait.retry {
-            Retry::After(asked) => Retry::After(asked.max(gate)),
-            Retry::Here => Retry::After(gate),
-            other => other,
-        };
-        let pause = parts.policy.backoff.wait(wait.retry_index, retry, &*parts.rng)?;
-        if !wait.share.fits(now, pause) {
-            return None;
-        }
-        let why = if budgets.withdraw(&budget(target)) {
-            parts.clock.sleep(pause).await;
-            match self.candidate((target, Chosen::Retry)) {
-                Ok(candidate) => return Some(candidate),
-                Err(why) => why,
-            }
-        } else {
-            Why::RetryBudget
-        };
-        self.skipped.push(Skipped { target: target.id.clone(), why });
-        None
     }
 
     fn unanswered(self, reason: Reason) -> Box<Unanswered> {
@@ -369,24 +278,6 @@ fn tier_of(tier: &RouteTier, target: &Target) -> Tier {
     }
 }
 
-/// A target, and why it.
-type Choice<'a> = (&'a Target, Chosen);
-
-/// What a target's calls end at: another region of a provider is another address, with other machines behind it.
-type Endpoint<'a> = (&'a ProviderName, Option<&'a RegionName>);
-
-fn endpoint(target: &Target) -> Endpoint<'_> {
-    (&target.provider, target.region.as_ref())
-}
-
-/// Whose retries a call takes.
-fn budget(target: &Target) -> Cow<'_, str> {
-    match &target.region {
-        None => Cow::Borrowed(target.provider.as_str()),
-        Some(region) => Cow::Owned(format!("{}@{region}", target.provider)),
-    }
-}
-
 /// The request as a tier asks it, for strategies.
 struct AsAsked<'a, F> {
     ask: &'a Ask<'a, F>,
@@ -414,11 +305,4 @@ fn shut(skipped: &[Skipped], now: Moment) -> Fault {
         Some(until) => Fault { retry: Retry::After(until.since(now)), ..Fault::unavailable() },
         None => Fault::unavailable(),
     }
-}
-
-/// The wait before the same target is called again.
-struct Wait {
-    retry: Retry,
-    retry_index: u32,
-    share: Deadline,
 }

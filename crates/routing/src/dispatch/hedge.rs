@@ -11,7 +11,8 @@ use futures_util::future::{Either, select};
 use resilience::hedge::{End, Hedges, PERCENTILE};
 use resilience::policy::Place;
 
-use super::{Candidate, Endpoint, Rung, Walk, asks_models, budget, endpoint, place_call};
+use super::candidate::{Candidate, Endpoint, budget, endpoint};
+use super::{Rung, Walk, asks_models, place_call};
 use crate::ask::Answering;
 use crate::form::{Form, Pieces};
 
