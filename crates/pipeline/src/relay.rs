@@ -3,27 +3,24 @@
 //! Guardrails are the caller's key's, or none; while there are no keys, there are none.
 //!
 //! Reading order: this file (the path), `weight` (what it may use), `repeating` (an earlier answer in the place of a new
-//! one; `said` is what an answer says), `ledger` (its record, whatever happens), `continued` (streams that another model
-//! goes on with).
+//! one; `said` is what an answer says), `answer` (its way to the caller), `ledger` (its record, whatever happens),
+//! `continued` (streams that another model goes on with).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use access::limits::{Allowance, Now, Refusal, Standing};
-use bytes::Bytes;
 use domain::cache::{Told, Wish};
-use domain::chat::{Delivery, Done, Relayed, RelayedPortion};
-use domain::fault::{Fault, Kind, Origin, Retry};
+use domain::chat::{Delivery, Relayed};
 use domain::hex;
 use domain::id::{ContentHash, InteractionId};
-use domain::interaction::{Interaction, Outcome};
-use domain::model::{Assured, Cost, Route, Tier};
+use domain::interaction::Interaction;
+use domain::model::{Assured, Route, Tier};
 use domain::ports::{ModelError, RelayedStream, Watcher};
 use domain::principal::Principal;
 use domain::residency::Residency;
 use domain::time::Moment;
-use futures_util::StreamExt;
-use futures_util::stream::{BoxStream, unfold};
+use futures_util::stream::BoxStream;
 use registry::snapshot::Snapshot;
 use resilience::deadline::DEGRADED_RESERVE;
 use resilience::shedding::{Arrival, Class, Shed, Work};
@@ -33,17 +30,21 @@ use sha2::{Digest, Sha256};
 use crate::cached::{PassedOn, without_call};
 use crate::parts::Pipeline;
 use crate::run::closing::Spoken;
-use crate::turn::{Recorded, TurnError};
+use crate::turn::TurnError;
 
+mod answer;
 mod continued;
 mod ledger;
 mod repeating;
 mod said;
 mod weight;
 
+use answer::{streamed, whole};
 use continued::Continued;
 use ledger::Ledger;
 use repeating::{Looking, replay};
+
+pub use answer::{Answer, Broken, Passed, Whole};
 
 /// Is told of each relayed turn when it ends, also when the caller left.
 pub trait Observer: Send + Sync {
@@ -113,47 +114,6 @@ pub struct Relaying {
     pub cache: Option<Told>,
     /// The answer.
     pub answer: Answer,
-}
-
-/// How the answer comes.
-pub enum Answer {
-    /// Whole, and recorded.
-    Whole(Whole),
-    /// As it is made.
-    Streamed(BoxStream<'static, Passed>),
-}
-
-/// An answer in one piece.
-#[derive(Debug)]
-pub struct Whole {
-    /// The provider's own bytes.
-    pub bytes: Bytes,
-    /// Of all attempts.
-    pub cost: Cost,
-    /// Whether its record is on disk.
-    pub recorded: Recorded,
-}
-
-/// A part of a streamed answer.
-#[derive(Debug, Clone)]
-pub enum Passed {
-    /// Whole frames, the provider's own or ours; the last ones hold the end marker.
-    Bytes(Bytes),
-    /// The model broke off, and this one goes on.
-    Continued(String),
-    /// The record could not be written; the last bytes follow.
-    Unrecorded,
-    /// The answer ends here although it is not complete: no end marker comes.
-    Broken(Broken),
-}
-
-/// Why an answer ends that is not complete.
-#[derive(Debug, Clone)]
-pub enum Broken {
-    /// The provider stopped.
-    Incomplete(ModelError),
-    /// The record could not be written, and the configuration refuses to answer without.
-    NotRecorded,
 }
 
 /// A request for a bare model that gets an error: never a degraded answer.
@@ -306,92 +266,4 @@ async fn begin((passing, assured): (Passing, Assured), mut ledger: Box<Ledger>) 
             Err(Refused::Unanswered(unanswered))
         }
     }
-}
-
-async fn whole(mut stream: RelayedStream, mut ledger: Box<Ledger>) -> Result<Whole, Refused> {
-    let portion = match stream.next().await {
-        Some(portion) => portion.map_err(|error| error.error),
-        None => Err(ended()),
-    };
-    let (bytes, done) = match portion {
-        Ok(RelayedPortion { bytes, done, .. }) => (bytes, done),
-        Err(error) => {
-            ledger.fail().await;
-            return Err(Refused::Incomplete(error));
-        }
-    };
-    ledger.passes_last(&bytes, done);
-    let closed = ledger.close(Outcome::Answered).await;
-    Ok(Whole { bytes, cost: closed.cost, recorded: closed.recorded? })
-}
-
-/// A stream on its way through; the fields are dropped in this order, so that a cut call is in the record.
-struct Streaming {
-    stream: RelayedStream,
-    ledger: Box<Ledger>,
-}
-
-enum State<T> {
-    Open(Box<T>),
-    Last(Bytes),
-    End,
-}
-
-fn streamed(stream: RelayedStream, ledger: Box<Ledger>) -> BoxStream<'static, Passed> {
-    given(Streaming { stream, ledger }, next)
-}
-
-/// What `next` gives until the end.
-fn given<T: Send + 'static, Next>(
-    open: T,
-    next: impl Fn(Box<T>) -> Next + Send + Copy + 'static,
-) -> BoxStream<'static, Passed>
-where
-    Next: Future<Output = (Passed, State<T>)> + Send,
-{
-    unfold(State::Open(Box::new(open)), move |state| async move {
-        match state {
-            State::Open(open) => Some(next(open).await),
-            State::Last(bytes) => Some((Passed::Bytes(bytes), State::End)),
-            State::End => None,
-        }
-    })
-    .boxed()
-}
-
-async fn next(mut streaming: Box<Streaming>) -> (Passed, State<Streaming>) {
-    let Streaming { stream, ledger } = &mut *streaming;
-    match stream.next().await {
-        Some(Ok(RelayedPortion { bytes, done: None, .. })) => {
-            ledger.passes(&bytes);
-            (Passed::Bytes(bytes), State::Open(streaming))
-        }
-        Some(Ok(RelayedPortion { bytes, done, .. })) => {
-            let (passed, last) = finished(ledger, bytes, done).await;
-            (passed, last.map_or(State::End, State::Last))
-        }
-        Some(Err(error)) => {
-            ledger.fail().await;
-            (Passed::Broken(Broken::Incomplete(error.error)), State::End)
-        }
-        None => {
-            ledger.fail().await;
-            (Passed::Broken(Broken::Incomplete(ended())), State::End)
-        }
-    }
-}
-
-/// The last bytes of an answer, whose end marker waits for the record; what follows them is given apart.
-async fn finished(ledger: &mut Ledger, bytes: Bytes, done: Option<Done>) -> (Passed, Option<Bytes>) {
-    ledger.passes_last(&bytes, done);
-    match ledger.close(Outcome::Answered).await.recorded {
-        Ok(Recorded::Yes) => (Passed::Bytes(bytes), None),
-        Ok(Recorded::No) => (Passed::Unrecorded, Some(bytes)),
-        Err(_) => (Passed::Broken(Broken::NotRecorded), None),
-    }
-}
-
-fn ended() -> ModelError {
-    let fault = Fault { origin: Origin::Mainstay, kind: Kind::Truncated, retry: Retry::Never };
-    ModelError { fault, detail: "the stream ended before the answer was whole".to_owned() }
 }

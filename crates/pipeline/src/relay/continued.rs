@@ -20,8 +20,9 @@ use wire::face::{About, Face};
 use wire::faces;
 use wire::stream::{EventWriter, Took};
 
+use super::answer::{Broken, Passed, State, ended, finished, given};
 use super::ledger::Ledger;
-use super::{Begun, Broken, Passed, Refused, Source, State, ended, finished, given};
+use super::{Begun, Refused, Source};
 use crate::run::closing::Spoken;
 use crate::seam::{GO_ON, Seam};
 
