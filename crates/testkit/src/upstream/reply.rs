@@ -1,4 +1,7 @@
-//! The bytes that the upstream sends, and how a reply ends.
+//! What the upstream answers, and how a reply ends.
+//!
+//! Reading order: this file (each behaviour), `sending` (how its bytes go out), `raw` (replies of one run of bytes), `form`
+//! (what a reply looks like in each dialect).
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -10,9 +13,11 @@ use super::Received;
 use super::behaviour::{Answer, Behaviour, FrameFault, Phase, RetryAfter};
 use super::server::write;
 use form::{Asked, Form};
+use sending::Pace;
 
 mod form;
 mod raw;
+mod sending;
 
 /// What becomes of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,13 +48,6 @@ pub(super) async fn send(
         Ok(()) => Ending::KeepOpen,
         Err(ending) => ending,
     }
-}
-
-/// How bytes of the body go out.
-#[derive(Clone, Copy)]
-enum Pace {
-    AtOnce,
-    ByteByByte(Duration),
 }
 
 struct Reply<'a, W> {
@@ -365,57 +363,8 @@ impl<W: AsyncWrite + Unpin> Reply<'_, W> {
         json!({"prompt_tokens": input, "completion_tokens": n_words, "total_tokens": input + n_words})
     }
 
-    async fn whole(&mut self, status: u16, extra: &str, body: &str) -> Sent {
-        let head = format!(
-            "HTTP/1.1 {status} Mock\r\ncontent-type: {JSON}\r\n{extra}content-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        write(self.writer, head.as_bytes()).await
-    }
-
-    async fn head(&mut self, content_type: &str) -> Sent {
-        let head =
-            format!("HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ntransfer-encoding: chunked\r\n\r\n");
-        write(self.writer, head.as_bytes()).await
-    }
-
     async fn event(&mut self, data: &str) -> Sent {
         self.chunk(&self.form.frame(data, &self.asked)).await
-    }
-
-    async fn chunk(&mut self, bytes: &[u8]) -> Sent {
-        let (bytes, is_cut) = match bytes.split_at_checked(self.left) {
-            Some((kept, _)) => (kept, true),
-            None => (bytes, false),
-        };
-        self.left -= bytes.len();
-        match self.pace {
-            Pace::AtOnce => self.framed(bytes).await?,
-            Pace::ByteByByte(gap) => {
-                for byte in bytes.chunks(1) {
-                    if !gap.is_zero() {
-                        tokio::time::sleep(gap).await;
-                    }
-                    self.framed(byte).await?;
-                    tokio::task::yield_now().await;
-                }
-            }
-        }
-        if is_cut { Err(Ending::Close) } else { Ok(()) }
-    }
-
-    async fn framed(&mut self, bytes: &[u8]) -> Sent {
-        if bytes.is_empty() {
-            return Ok(()); // an empty chunk would end the body
-        }
-        let mut framed = format!("{:x}\r\n", bytes.len()).into_bytes();
-        framed.extend_from_slice(bytes);
-        framed.extend_from_slice(b"\r\n");
-        write(self.writer, &framed).await
-    }
-
-    async fn end(&mut self) -> Sent {
-        write(self.writer, b"0\r\n\r\n").await
     }
 }
 
