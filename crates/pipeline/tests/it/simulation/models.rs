@@ -1,11 +1,14 @@
 //! Models that do what the weather says, and watch who calls them.
+//!
+//! Reading order: this file (who calls), [`script`] (what the weather says).
+
+mod script;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use domain::chat::{ChatCall, ChatChunk, Finish};
-use domain::fault::{Fault, Kind, Origin, Retry};
+use domain::fault::{Fault, Kind};
 use domain::id::TargetId;
 use domain::ports::{BoxFuture, ChatModel, ChatStream, ModelError};
 use domain::token::{TokenCount, Usage};
@@ -18,8 +21,11 @@ use testkit::SeededRng;
 
 use super::options::Weather;
 use super::turns::{Call, CallEnd, marked};
-use super::world::{Chance, World};
+use super::world::World;
 use crate::bank::PASSAGE;
+use script::{Act, WRONG, grounded, script};
+
+pub(crate) use script::{name, sentences};
 
 /// All models, over all restarts.
 pub(crate) struct Models {
@@ -51,17 +57,6 @@ impl Models {
         self.world.note(format_args!("all models are {:?}", Weather::Fair));
         self.weather.lock().values_mut().for_each(|weather| *weather = Weather::Fair);
     }
-}
-
-/// One thing that a model does in a call.
-#[derive(Debug, Clone)]
-enum Act {
-    Wait(Duration),
-    Accept,
-    Say(String),
-    Fail(Fault),
-    Hang,
-    Done,
 }
 
 /// The models as one process reaches them.
@@ -191,6 +186,18 @@ impl Reached {
         });
     }
 
+    /// The breaker lets call `n` through: which opening it probes, if it is a probe.
+    fn probing(&self, n: u64, target: &TargetId) -> Option<u32> {
+        let world = &self.models.world;
+        let router = self.router.lock().clone()?;
+        world.observe(&router);
+        let reading = router.breakers().read(target);
+        let is_open = matches!(reading.position, Position::Open { .. });
+        world.promise(!is_open, || format!("call {n}: the breaker of `{target}` is open"));
+        world.promise(reading.quota_until.is_none(), || format!("call {n}: `{target}` asked to slow down"));
+        (reading.position == Position::HalfOpen).then_some(reading.opens)
+    }
+
     /// A call arrives: it must be one that may be made.
     fn arrive(&self, call: &ChatCall) -> Arrived {
         let world = &self.models.world;
@@ -203,20 +210,7 @@ impl Reached {
         let text = call.request.messages.last().map(|message| message.text.as_str()).unwrap_or_default();
         let turn = marked(text).expect("every request says which turn it is of");
         world.note(format_args!("call {n} of `{target}` for turn {turn}"));
-        let mut probing = None;
-        let router = self.router.lock().clone();
-        if let Some(router) = router {
-            world.observe(&router);
-            let reading = router.breakers().read(&target);
-            let is_open = matches!(reading.position, Position::Open { .. });
-            world.promise(!is_open, || format!("call {n}: the breaker of `{target}` is open"));
-            world.promise(reading.quota_until.is_none(), || {
-                format!("call {n}: `{target}` asked to slow down")
-            });
-            if reading.position == Position::HalfOpen {
-                probing = Some(reading.opens);
-            }
-        }
+        let probing = self.probing(n, &target);
         self.budget(turn, &target);
         let is_rival = self.rivals(turn);
         let mut open = self.open.lock();
@@ -367,91 +361,4 @@ fn speak(acts: std::vec::IntoIter<Act>, arrived: Arrived) -> ChatStream {
 
 fn failed(fault: Fault) -> ModelError {
     ModelError { fault, detail: format!("simulated {} failure", fault.kind.name()) }
-}
-
-/// The name of a call in its answer: letters, so that no check of numbers looks at it.
-pub(crate) fn name(n: u64) -> String {
-    let letter = |digit: u32| char::from(b'a' + u8::try_from(digit).expect("a decimal digit"));
-    format!("call{}", n.to_string().chars().filter_map(|c| c.to_digit(10)).map(letter).collect::<String>())
-}
-
-/// What a call says where nothing has to be true.
-pub(crate) fn sentences(n: u64) -> Vec<String> {
-    let name = name(n);
-    ["first", "second", "third", "last"]
-        .map(|part| format!("Here {name} says its {part} sentence. "))
-        .to_vec()
-}
-
-/// No passage says so.
-pub(crate) const WRONG: &str = "Deposits at an insured bank are covered up to $900,000 per depositor.";
-
-/// What a call says where a passage stands before it.
-fn grounded() -> Vec<String> {
-    PASSAGE.split_inclusive(". ").map(str::to_owned).collect()
-}
-
-/// What a model does in a call.
-fn script(rng: &SeededRng, weather: Weather, answer: &[String]) -> Vec<Act> {
-    let quick = Act::Wait(rng.millis(1, 400));
-    let say = |n: usize| answer.iter().take(n).cloned().map(Act::Say);
-    let whole = || [vec![Act::Accept], say(answer.len()).collect(), vec![Act::Done]].concat();
-    let fault = Fault::provider;
-    let wait = rng.millis(0, 20_000);
-    match weather {
-        Weather::Fair | Weather::Wrong => [vec![quick], whole()].concat(),
-        Weather::Brownout(percent) if rng.percent(percent) => any(rng, answer),
-        Weather::Brownout(_) => [vec![quick], whole()].concat(),
-        Weather::Down => vec![quick, Act::Fail(fault(Kind::Transient))],
-        Weather::Retired => vec![quick, Act::Fail(fault(Kind::RouteFatal))],
-        Weather::Throttling if rng.percent(50) => vec![quick, Act::Fail(fault(Kind::Throttled))],
-        Weather::Throttling => {
-            vec![quick, Act::Fail(Fault { retry: Retry::After(wait), ..fault(Kind::Throttled) })]
-        }
-        Weather::Silent if rng.percent(50) => vec![Act::Hang],
-        Weather::Silent => vec![quick, Act::Accept, Act::Hang],
-        Weather::Breaking => {
-            let n = usize::try_from(rng.below(4)).expect("few");
-            let end = match rng.below(3) {
-                0 => vec![Act::Fail(fault(Kind::Transient))],
-                1 => vec![Act::Hang],
-                _ => Vec::new(),
-            };
-            [vec![quick, Act::Accept], say(n).collect(), end].concat()
-        }
-        Weather::Slow => {
-            let mut acts = vec![Act::Wait(wait), Act::Accept];
-            for said in say(answer.len()) {
-                acts.extend([Act::Wait(rng.millis(0, 5_000)), said]);
-            }
-            acts.push(Act::Done);
-            acts
-        }
-    }
-}
-
-/// Anything that can go wrong.
-fn any(rng: &SeededRng, answer: &[String]) -> Vec<Act> {
-    let weather = [
-        Weather::Down,
-        Weather::Down,
-        Weather::Throttling,
-        Weather::Silent,
-        Weather::Breaking,
-        Weather::Breaking,
-        Weather::Slow,
-    ];
-    let quick = Act::Wait(rng.millis(1, 400));
-    match rng.below(20) {
-        0 => vec![quick, Act::Fail(Fault::provider(Kind::Caller))],
-        1 => vec![quick, Act::Fail(Fault::provider(Kind::Content))],
-        2 => vec![quick, Act::Fail(Fault::provider(Kind::RouteFatal))],
-        3 => vec![quick, Act::Accept, Act::Done],
-        4 => {
-            let (origin, kind) = (Origin::Mainstay, Kind::Unavailable);
-            vec![Act::Fail(Fault { origin, kind, retry: Retry::After(Duration::from_secs(5)) })]
-        }
-        5 => vec![quick, Act::Accept, Act::Fail(Fault::provider(Kind::Timeout))],
-        _ => script(rng, rng.pick(&weather), answer),
-    }
 }
