@@ -1,7 +1,6 @@
 //! Those who ask for a bare model, or for the route of the agents in their own dialect.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use domain::id::{InteractionId, TargetId};
@@ -80,17 +79,6 @@ impl Visitor<'_> {
             }
         };
         self.wait(process, turn, work).await
-    }
-
-    /// The gate let it not in: for a reason, with a time to come back, and without a call.
-    pub(super) fn turned_away(&self, process: &Process, turn: u64, retry_after: Duration) {
-        let (world, seen) = (self.world(), self.seen(turn));
-        world.note(format_args!("turn {turn} is turned away for {retry_after:?}"));
-        promises::in_time(world, turn, &seen, self.machine.disk.was(seen.started));
-        world.promise(seen.calls.is_empty(), || format!("turn {turn} was turned away after a call"));
-        world.promise(!retry_after.is_zero(), || format!("turn {turn} may come back at once"));
-        let is_wide = process.gate.read().routes.iter().all(|route| route.limit >= 1_000);
-        world.promise(!is_wide, || format!("turn {turn} was turned away from an empty house"));
     }
 
     fn unanswered(&self, process: &Process, turn: u64, route: &Route) {
