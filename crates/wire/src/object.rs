@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use domain::conversation::Json;
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::translation::ReadError;
@@ -109,12 +109,16 @@ impl<'a> Value<'a> {
         self.raw.parse().ok().filter(|_| is_number).ok_or_else(|| self.invalid("a number"))
     }
 
-    /// A list.
+    /// A list of at most 100,000 elements.
     ///
     /// # Errors
     /// [`ReadError::Invalid`] when it is none.
     pub fn list(&self) -> Result<Vec<Value<'a>>, ReadError> {
-        let raw: Vec<&'a RawValue> = serde_json::from_str(self.raw).map_err(|_| self.invalid("a list"))?;
+        let is_list = self.raw.starts_with('[');
+        let elements = serde_json::from_str(self.raw);
+        // All of the body is JSON: of a list only its length is left to be wrong.
+        let wanted = if is_list { "a list of at most 100,000 elements" } else { "a list" };
+        let Elements(raw) = elements.map_err(|_| self.invalid(wanted))?;
         let place = |index| format!("{}[{index}]", self.place);
         Ok(raw.into_iter().enumerate().map(|(at, raw)| Value::new(place(at), raw.get())).collect())
     }
@@ -213,6 +217,37 @@ impl<'a> Object<'a> {
     }
 }
 
+/// Most elements of a list; each costs far more here than its two bytes may have.
+const ELEMENTS_MAX: usize = 100_000;
+
+/// A list's elements as they are written.
+struct Elements<'a>(Vec<&'a RawValue>);
+
+impl<'de> Deserialize<'de> for Elements<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bounded;
+        impl<'de> Visitor<'de> for Bounded {
+            type Value = Elements<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Elements<'de>, S::Error> {
+                let mut elements = Vec::new();
+                while let Some(element) = list.next_element()? {
+                    if elements.len() == ELEMENTS_MAX {
+                        return Err(S::Error::custom("too many elements"));
+                    }
+                    elements.push(element);
+                }
+                Ok(Elements(elements))
+            }
+        }
+        deserializer.deserialize_seq(Bounded)
+    }
+}
+
 /// An object's fields in their order, their values as they are written.
 pub(crate) struct Fields<'a>(pub(crate) Vec<(Cow<'a, str>, &'a str)>);
 
@@ -244,6 +279,16 @@ mod tests {
 
     fn object(raw: &str) -> Object<'_> {
         Value::new(String::new(), raw).object().expect(raw)
+    }
+
+    #[test]
+    fn lists_have_a_bound() {
+        let list = |n: usize| format!("[{}0]", "0,".repeat(n - 1));
+        let length = |raw: &str| Value::new("l".to_owned(), raw).list().map(|list| list.len());
+        assert_eq!(length(&list(ELEMENTS_MAX)), Ok(ELEMENTS_MAX));
+        let wanted = "must be a list of at most 100,000 elements";
+        assert_eq!(length(&list(ELEMENTS_MAX + 1)), Err(ReadError::invalid("l", wanted)));
+        assert_eq!(length("{}"), Err(ReadError::invalid("l", "must be a list")));
     }
 
     #[test]

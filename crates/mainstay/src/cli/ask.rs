@@ -51,7 +51,10 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
     let asked = server.query(&options.question, options.agent.as_deref(), |told| screen.tell(told)).await;
     let answer = match asked {
         Ok(answer) => answer,
-        Err(ClientError::Unreachable { .. }) => Box::pin(ask_here(&options, clock, &mut screen)).await?,
+        Err(ClientError::Unreachable { url, .. }) => {
+            terminal::remark(format!("(no server answers at {url}: the answer is made here)"));
+            Box::pin(ask_here(&options, clock, &mut screen)).await?
+        }
         Err(error) => return Err(error.into()),
     };
     screen.finish(&answer);

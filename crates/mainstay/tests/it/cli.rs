@@ -32,6 +32,7 @@ fn ask_without_a_server_answers_by_itself() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stdout(&output).contains("1-800-555-0142"), "{}", stdout(&output));
     assert!(stderr(&output).contains("degraded"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("the answer is made here"), "{}", stderr(&output));
     let output = run(&["ask", QUESTION, "--url", NOWHERE, "--model", "none", "--json"]);
     let reply: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(

@@ -7,6 +7,7 @@ use domain::chat::{Dialect, FieldSpan, Relayed, Tools};
 use domain::spending::{Input, Weight};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 /// Names, in any dialect, of what a provider fetches or runs itself: pictures and files, earlier answers, its own tools.
 /// What these add to the input is not in the body. Where a text only speaks of them, the bound is higher than it need be.
@@ -35,11 +36,52 @@ const OUTPUT_LIMITS: [&str; 4] =
 /// Names of objects, in Bedrock's dialects, that hold that limit.
 const NESTED: [&str; 2] = ["inferenceConfig", "textGenerationConfig"];
 
-/// Such an object. Two names for one limit make it unreadable, so that nothing is taken for granted.
+/// Such an object. Two names for one limit make it unreadable.
 #[derive(Deserialize)]
-struct Nested {
-    #[serde(rename = "maxTokens", alias = "max_new_tokens", alias = "maxTokenCount")]
-    most: Option<u64>,
+struct Nested<'a> {
+    #[serde(rename = "maxTokens", alias = "max_new_tokens", alias = "maxTokenCount", borrow)]
+    most: Option<&'a RawValue>,
+}
+
+/// What a request says of a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Nothing,
+    AtMost(u32),
+    /// Something that a provider may read, and that is no number here: nothing is taken for granted.
+    Unclear,
+}
+
+impl Said {
+    /// Some providers take a number in quotes, or one written as `5e3`.
+    fn read(json: &str) -> Self {
+        let json = json.trim();
+        if json == "null" {
+            return Self::Nothing;
+        }
+        let quoted = json.strip_prefix('"').and_then(|json| json.strip_suffix('"'));
+        let digits = quoted.unwrap_or(json).trim();
+        if let Ok(number) = digits.parse() {
+            return Self::AtMost(narrow(number));
+        }
+        match digits.parse::<f64>() {
+            Ok(number) if number.is_finite() && number >= 0.0 => {
+                // Beyond 64 bits there is no difference any more.
+                let whole = format!("{:.0}", number.ceil()).parse().unwrap_or(u64::MAX);
+                Self::AtMost(narrow(whole))
+            }
+            _ => Self::Unclear,
+        }
+    }
+
+    /// Where two say it, the provider chooses: the larger one is the bound.
+    fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Unclear, _) | (_, Self::Unclear) => Self::Unclear,
+            (Self::AtMost(one), Self::AtMost(other)) => Self::AtMost(one.max(other)),
+            (said, Self::Nothing) | (Self::Nothing, said) => said,
+        }
+    }
 }
 
 /// The fields that ask for more than one answer: `best_of` are made, and `n` of them shown.
@@ -60,26 +102,30 @@ pub(super) fn of(relayed: &Relayed) -> Weight {
     let around = if relayed.tools == Tools::Named { AROUND_TOOLS_TOKENS } else { AROUND_TOKENS };
     let bytes = u32::try_from(relayed.body.len()).unwrap_or(u32::MAX).saturating_add(around);
     let is_fetched = FINDER.as_ref().is_none_or(|finder| finder.is_match(&relayed.body));
-    let number = |field: &FieldSpan| {
-        let raw = relayed.body.get(field.value.clone())?;
-        std::str::from_utf8(raw).ok()?.trim().parse::<u64>().ok()
-    };
+    let json = |field: &FieldSpan| std::str::from_utf8(relayed.body.get(field.value.clone())?).ok();
+    let said = |field: &FieldSpan| json(field).map_or(Said::Unclear, Said::read);
     let nested = |field: &FieldSpan| {
-        let raw = relayed.body.get(field.value.clone())?;
-        serde_json::from_slice::<Nested>(raw).ok()?.most
+        let object = json(field).and_then(|json| serde_json::from_str::<Nested<'_>>(json).ok());
+        object
+            .map_or(Said::Unclear, |object| object.most.map_or(Said::Nothing, |most| Said::read(most.get())))
     };
-    let is_nested = |field: &&FieldSpan| NESTED.contains(&field.name);
-    let within = relayed.fields.iter().filter(is_nested).filter_map(nested).map(narrow).max();
-    let named = |names: &[&str]| {
-        let found = relayed.fields.iter().filter(|field| names.contains(&field.name)).filter_map(number);
-        // Where two say it, the provider chooses: the larger one is the bound.
-        found.max().map(narrow)
+    let all = |names: &[&str], said: &dyn Fn(&FieldSpan) -> Said| {
+        let found = relayed.fields.iter().filter(|field| names.contains(&field.name)).map(said);
+        found.fold(Said::Nothing, Said::or)
     };
     let is_answered = relayed.dialect != Dialect::OpenAiEmbeddings;
     Weight {
         input: if is_fetched { Input::UpToContext(bytes) } else { Input::AtMost(bytes) },
-        output_max: if is_answered { named(&OUTPUT_LIMITS).max(within) } else { Some(0) },
-        answers: named(&ANSWERS).unwrap_or(1).max(1).saturating_mul(prompts(relayed)),
+        output_max: match all(&OUTPUT_LIMITS, &said).or(all(&NESTED, &nested)) {
+            _ if !is_answered => Some(0),
+            Said::AtMost(most) => Some(most),
+            Said::Nothing | Said::Unclear => None,
+        },
+        answers: match all(&ANSWERS, &said) {
+            Said::Nothing => prompts(relayed),
+            Said::AtMost(each) => each.max(1).saturating_mul(prompts(relayed)),
+            Said::Unclear => u32::MAX,
+        },
     }
 }
 
@@ -116,6 +162,16 @@ mod tests {
             (r#"{"model":"x","max_tokens":7,"max_completion_tokens":9,"n":3}"#, false, Some(9), 3),
             (r#"{"model":"x","max_tokens":null,"n":0}"#, false, None, 1),
             (r#"{"model":"x","max_tokens":99999999999}"#, false, Some(u32::MAX), 1),
+            (r#"{"model":"x","max_tokens":1,"max_completion_tokens":5e3}"#, false, Some(5_000), 1),
+            (r#"{"model":"x","max_tokens":1,"max_completion_tokens":"5000"}"#, false, Some(5_000), 1),
+            (r#"{"model":"x","max_tokens":1,"max_completion_tokens":4999.5}"#, false, Some(5_000), 1),
+            (r#"{"model":"x","max_tokens":1e300}"#, false, Some(u32::MAX), 1),
+            (r#"{"model":"x","max_tokens":1,"max_completion_tokens":"5_000"}"#, false, None, 1),
+            (r#"{"model":"x","max_tokens":1,"max_completion_tokens":-1}"#, false, None, 1),
+            (r#"{"model":"x","max_tokens":1,"max_completion_tokens":[5000]}"#, false, None, 1),
+            (r#"{"model":"x","max_tokens":7,"n":1e2}"#, false, Some(7), 100),
+            (r#"{"model":"x","max_tokens":7,"n":"100"}"#, false, Some(7), 100),
+            (r#"{"model":"x","max_tokens":7,"n":true}"#, false, Some(7), u32::MAX),
             (r#"{"model":"x","messages":[{"content":[{"type":"image_url"}]}]}"#, true, None, 1),
             (r#"{"model":"x","web_search_options":{}}"#, true, None, 1),
         ] {
@@ -163,6 +219,9 @@ mod tests {
             (r#"{"messages":[],"inferenceConfig":{"topP":1}}"#, None),
             (r#"{"messages":[],"inferenceConfig":{"maxTokens":200,"max_new_tokens":1}}"#, None),
             (r#"{"messages":[{"maxTokens":5}]}"#, None),
+            (r#"{"messages":[],"inferenceConfig":{"maxTokens":2e2}}"#, Some(200)),
+            (r#"{"messages":[],"inferenceConfig":{"maxTokens":"200"}}"#, Some(200)),
+            (r#"{"messages":[],"inferenceConfig":"200"}"#, None),
         ] {
             let body = Bytes::from_static(body.as_bytes());
             let model = ("x".to_owned(), domain::chat::Delivery::Whole);

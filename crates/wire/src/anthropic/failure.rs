@@ -5,6 +5,7 @@ use domain::fault::{Fault, Kind, Retry};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::missing;
 use crate::object::Text;
 use crate::protocol::Reply;
 use crate::words::{FIELD_MAX, MESSAGE_MAX, clean};
@@ -16,6 +17,8 @@ enum Said {
     TooLong,
     OutOfCredit,
     NotForThisModel,
+    /// Something that the request names is not there.
+    Missing,
     Nothing,
 }
 
@@ -73,6 +76,8 @@ impl Error<'_> {
             Said::OutOfCredit
         } else if has("this model") && (has("not support") || has("deprecated")) {
             Said::NotForThisModel
+        } else if self.kind.0 == "not_found_error" && !missing::is_target(&self.message.0) {
+            Said::Missing
         } else {
             Said::Nothing
         }
@@ -89,6 +94,7 @@ pub fn classify(reply: Reply<'_>) -> Fault {
         // A limit of spending answers 400 or 429, and no wait helps, unless one is named.
         (Said::OutOfCredit, 400..=499) if wait.is_none() => Fault::provider(Kind::RouteFatal),
         (Said::NotForThisModel, 400) => Fault::caller(Retry::Elsewhere),
+        (Said::Missing, 404) => Fault::caller(Retry::Never),
         _ => reply.by_status(wait),
     }
 }
@@ -194,6 +200,8 @@ mod tests {
             (402, None, "billing_error", "x", FATAL),
             (403, None, "permission_error", "x", FATAL),
             (404, None, "not_found_error", "model: claude-1", FATAL),
+            (404, None, "not_found_error", "File not found: file_model", CALLER),
+            (404, None, "not_found_error", "Not found", FATAL), // the address is wrong
             (409, None, "conflict_error", "x", TRANSIENT),
             (429, None, "rate_limit_error", "x", THROTTLED),
             (429, Some("7"), "rate_limit_error", "x", (Kind::Throttled, seven)),

@@ -67,6 +67,10 @@ fn named(name: &str, message: &str) -> Option<Fault> {
         () if is("ModelNotReady") => Kind::Transient,
         () if is("ModelError") || is("ModelStreamError") => Kind::Transient,
         () if is("InternalServer") || is("InternalFailure") || is("ServiceUnavailable") => Kind::Transient,
+        // One that the request names is not there, or not ours.
+        () if (is("AccessDenied") || is("ResourceNotFound")) && message.contains("uardrail") => {
+            return Some(Fault::caller(Retry::Never));
+        }
         () if is("AccessDenied")
             || is("UnrecognizedClient")
             || is("InvalidSignature")
@@ -165,6 +169,13 @@ mod tests {
             ),
             (403, "ExpiredTokenException", "", Kind::RouteFatal, Retry::Elsewhere),
             (404, "ResourceNotFoundException", gone, Kind::RouteFatal, Retry::Elsewhere),
+            (
+                404,
+                "ResourceNotFoundException",
+                "The guardrail identifier provided does not exist.",
+                Kind::Caller,
+                Retry::Never,
+            ),
             (400, "ValidationException", gone, Kind::RouteFatal, Retry::Elsewhere),
             (400, "ValidationException", invalid, Kind::RouteFatal, Retry::Elsewhere),
             (400, "ValidationException", tools, Kind::Caller, Retry::Elsewhere),

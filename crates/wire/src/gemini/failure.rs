@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use domain::chat::ErrorReply;
-use domain::fault::{Fault, Kind};
+use domain::fault::{Fault, Kind, Retry};
 use serde::Deserialize;
 
+use crate::missing;
 use crate::protocol::Reply;
 use crate::retry_after;
 use crate::words::{FIELD_MAX, MESSAGE_MAX, clean};
@@ -84,10 +85,16 @@ fn judge(error: &ErrorFields, reply: Reply<'_>, wait: Option<Duration>) -> Fault
         ["API_KEY_INVALID", "API_KEY_SERVICE_BLOCKED", "SERVICE_DISABLED", "BILLING_DISABLED"]
             .contains(&reason)
     };
+    let message = error.message.as_deref().unwrap_or_default();
     match (error.status.as_deref(), reply.status) {
         (_, 400..=499) if reasons().any(is_ours) => Fault::provider(Kind::RouteFatal),
         // Where the account stands or lives; no change of the request helps.
         (Some("FAILED_PRECONDITION"), 400) => Fault::provider(Kind::RouteFatal),
+        // A file that the request names; of a model it says `models/…`.
+        (Some("NOT_FOUND"), 404) if !missing::is_target(message) => Fault::caller(Retry::Never),
+        (Some("PERMISSION_DENIED"), 403) if message.contains("access the File") => {
+            Fault::caller(Retry::Never)
+        }
         // `CANCELLED`.
         (_, 499) => Fault::provider(Kind::Transient).after(wait),
         _ => reply.by_status(wait),
@@ -113,7 +120,7 @@ pub(super) fn words(reply: Reply<'_>, conceal: &dyn Fn(&str) -> String) -> Optio
 
 #[cfg(test)]
 mod tests {
-    use domain::fault::{Origin, Retry};
+    use domain::fault::Origin;
 
     use super::*;
 
@@ -135,7 +142,7 @@ mod tests {
             (400, "OUT_OF_RANGE", "[]", (Kind::Caller, Retry::Never)),
             (401, "UNAUTHENTICATED", "[]", (Kind::RouteFatal, Retry::Elsewhere)),
             (403, "PERMISSION_DENIED", "[]", (Kind::RouteFatal, Retry::Elsewhere)),
-            (404, "NOT_FOUND", "[]", (Kind::RouteFatal, Retry::Elsewhere)),
+            (404, "x", "[]", (Kind::RouteFatal, Retry::Elsewhere)),
             (413, "x", "[]", (Kind::Caller, Retry::Never)),
             (429, "RESOURCE_EXHAUSTED", QUOTA, (Kind::Throttled, after)),
             (429, "RESOURCE_EXHAUSTED", "[]", (Kind::Throttled, Retry::Here)),
@@ -161,6 +168,30 @@ mod tests {
         }
         let header = Reply { retry_after: Some("7"), ..reply(429, "{}") };
         assert_eq!(classify(header).retry, Retry::After(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn what_a_request_names_may_be_missing_while_its_model_is_there() {
+        for (status, word, message, want) in [
+            (
+                404,
+                "NOT_FOUND",
+                "models/m is not found for API version v1beta, or is not supported",
+                Kind::RouteFatal,
+            ),
+            (404, "NOT_FOUND", "", Kind::RouteFatal),
+            (404, "NOT_FOUND", "File models/x not found", Kind::Caller),
+            (
+                403,
+                "PERMISSION_DENIED",
+                "You do not have permission to access the File x or it may not exist.",
+                Kind::Caller,
+            ),
+            (403, "PERMISSION_DENIED", "Your API key was reported as leaked.", Kind::RouteFatal),
+        ] {
+            let body = format!(r#"{{"error":{{"code":{status},"message":"{message}","status":"{word}"}}}}"#);
+            assert_eq!(classify(reply(status, &body)).kind, want, "{body}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod words;
 
+use crate::missing;
 use crate::protocol::Reply;
 use domain::fault::{Fault, Kind, Retry};
 use serde::Deserialize;
@@ -17,6 +18,8 @@ enum Said {
     TargetGone,
     OutOfCredit,
     NotForThisModel,
+    /// The request is at fault, and no code says how.
+    Invalid,
     Overloaded,
     RateLimited,
     Nothing,
@@ -52,6 +55,8 @@ struct ErrorFields {
     kind: Code,
     #[serde(default)]
     param: Code,
+    #[serde(default)]
+    message: Code,
     #[serde(default)]
     innererror: Option<Inner>,
 }
@@ -96,6 +101,9 @@ pub fn classify(reply: Reply<'_>) -> Fault {
         // An account without credit answers 429 as well, but no wait helps, unless the provider names one.
         (Said::OutOfCredit, 400..=499) if wait.is_none() => Fault::provider(Kind::RouteFatal),
         (Said::NotForThisModel, 400 | 404 | 422) => Fault::caller(Retry::Elsewhere),
+        // An item, a file or a store that the request names is not there, say: nothing is wrong with the model.
+        (Said::Invalid, 404 | 405 | 409 | 410) => Fault::caller(Retry::Never),
+        (Said::Invalid, 403) => Fault::caller(Retry::Elsewhere),
         _ => reply.by_status(wait),
     }
 }
@@ -112,6 +120,7 @@ pub fn classify_event(body: &[u8]) -> Fault {
         Said::TooLong => Fault::caller(Retry::Never),
         Said::TargetGone | Said::OutOfCredit => Fault::provider(Kind::RouteFatal),
         Said::NotForThisModel => Fault::caller(Retry::Elsewhere),
+        Said::Invalid => Fault::caller(Retry::Never),
         Said::RateLimited => Fault::provider(Kind::Throttled),
         Said::Overloaded | Said::Nothing => Fault::provider(Kind::Transient),
     }
@@ -142,6 +151,10 @@ fn said(body: &[u8]) -> (Said, Option<u16>) {
         Code::Other(_) => None,
     });
     let said = codes.into_iter().find_map(|code| match code {
+        Code::Text(text) if is_missing(text) => Some(match &fields.message {
+            Code::Text(message) if !missing::is_target(message) => Said::Invalid,
+            _ => Said::TargetGone,
+        }),
         Code::Text(text) => Some(by_code(text)).filter(|said| *said != Said::Nothing),
         Code::Number(_) | Code::Other(_) => None,
     });
@@ -149,7 +162,14 @@ fn said(body: &[u8]) -> (Said, Option<u16>) {
     // v1/responses"); one that is not there at all has `model_not_found`.
     let is_elsewhere = || fields.param.is("model") && fields.kind.is("invalid_request_error");
     let said = said.or_else(|| is_elsewhere().then_some(Said::NotForThisModel));
+    let is_invalid = || fields.kind.is("invalid_request_error");
+    let said = said.or_else(|| is_invalid().then_some(Said::Invalid));
     (said.unwrap_or(Said::Nothing), status)
+}
+
+/// Types that tell of something that is not there, and not of what.
+fn is_missing(kind: &str) -> bool {
+    matches!(kind, "not_found_error" | "NotFoundError")
 }
 
 /// Codes and types of OpenAI (error-codes guide, read 2026-11), Azure OpenAI, Groq, Mistral and vLLM.
@@ -173,9 +193,7 @@ fn by_code(code: &str) -> Said {
         | "authentication_error"
         | "permission_error"
         | "permission_denied"
-        | "unsupported_country_region_territory"
-        | "not_found_error"
-        | "NotFoundError" => Said::TargetGone,
+        | "unsupported_country_region_territory" => Said::TargetGone,
         "insufficient_quota"
         | "billing_hard_limit_reached"
         | "billing_not_active"
@@ -224,9 +242,13 @@ mod tests {
             (400, "\"unsupported_parameter\"", (Kind::Caller, Retry::Elsewhere)),
             (401, "\"invalid_api_key\"", FATAL),
             (402, "null", FATAL),
-            (403, "null", FATAL),
+            (401, "null", FATAL),
+            (403, "null", (Kind::Caller, Retry::Elsewhere)),
+            (403, "\"permission_denied\"", FATAL),
             (404, "\"model_not_found\"", FATAL),
-            (404, "null", FATAL),
+            (404, "null", CALLER),
+            (405, "null", CALLER),
+            (409, "null", CALLER),
             (408, "null", TRANSIENT),
             (413, "null", CALLER),
             (422, "null", CALLER),
@@ -255,6 +277,27 @@ mod tests {
         for (code, want) in [("null", (Kind::Caller, Retry::Elsewhere)), ("\"model_not_found\"", FATAL)] {
             let fault = classify(Reply::bare(404, body(code).as_bytes()));
             assert_eq!((fault.kind, fault.retry), want, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_a_request_names_may_be_missing_while_its_model_is_there() {
+        for (kind, message, want) in [
+            ("invalid_request_error", "Item with id 'rs_model' not found.", CALLER),
+            ("NotFoundError", "Response with id 'model' not found.", CALLER),
+            ("NotFoundError", "The model `m` does not exist.", FATAL),
+            ("not_found_error", "model 'm' not found, try pulling it first", FATAL),
+            ("not_found_error", "File Not Found", FATAL), // no such path: the address is wrong
+            ("not_found_error", "", FATAL),
+            ("other", "Item with id 'x' not found.", FATAL), // whoever this is
+        ] {
+            let body = format!(r#"{{"error":{{"message":"{message}","type":"{kind}","code":null}}}}"#);
+            let fault = classify(Reply::bare(404, body.as_bytes()));
+            assert_eq!((fault.kind, fault.retry), want, "{kind} {message}");
+        }
+        for body in ["", "<html>404</html>", r#"{"detail":"Not Found"}"#] {
+            let fault = classify(Reply::bare(404, body.as_bytes()));
+            assert_eq!((fault.kind, fault.retry), FATAL, "{body}");
         }
     }
 
@@ -305,6 +348,7 @@ mod tests {
             (r#"{"error":{"code":"context_length_exceeded"}}"#, CALLER),
             (r#"{"error":{"code":"content_filter"}}"#, CONTENT),
             (r#"{"error":{"type":"insufficient_quota"}}"#, FATAL),
+            (r#"{"error":{"type":"invalid_request_error"}}"#, CALLER),
         ] {
             let fault = classify_event(body.as_bytes());
             assert_eq!((fault.kind, fault.retry), want, "{body}");

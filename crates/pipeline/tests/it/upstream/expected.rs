@@ -8,7 +8,7 @@ use super::vendor::{Pair, Vendor};
 /// `first` and `second` are whole answers of that provider. `broken` is a part of the first one's, and then an error.
 /// `refused` is the provider's own 4xx, which is not tried elsewhere. What the first provider calls complete is passed
 /// on as it is: `cut` by its own limit or filter, `doubled`, or `empty`.
-pub(super) const EXPECTED: [(&[&str], [&str; 3]); 15] = [
+pub(super) const EXPECTED: [(&[&str], [&str; 3]); 14] = [
     (
         &[
             "answer",
