@@ -1,12 +1,17 @@
 //! The part that serves: it loads collections, keeps one current generation of each and searches them.
+//!
+//! Reading order: this file (loading), `embedding` (the vectors that are missing), `searching`.
+
+mod embedding;
+mod searching;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use domain::document::{Chunk, Document, Passage, Retrieved, Search};
+use domain::document::{Chunk, Document};
 use domain::id::{CollectionName, ContentHash};
-use domain::ports::{BoxFuture, EmbedError, Embedder, PassageStore, Retriever, SearchError, StoreError};
+use domain::ports::{EmbedError, Embedder, PassageStore, StoreError};
 use parking_lot::RwLock;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::spawn_blocking;
@@ -18,8 +23,7 @@ use crate::extract::{ExtractError, FileKind, SourceFile, extract};
 use crate::generation::{Generation, Vectors, asked};
 use crate::question::{Questions, calibration, headings, of_sections};
 
-/// Texts embedded in one call: what is lost when the server stops in the middle.
-const BATCH_TEXTS: usize = 32;
+pub use embedding::Progress;
 
 /// A collection could not be loaded or embedded. What was served before is still served.
 #[derive(Debug, thiserror::Error)]
@@ -80,24 +84,6 @@ pub enum Content {
     Replaced,
 }
 
-/// How far embedding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// Texts that have vectors.
-    pub done: usize,
-    /// All texts.
-    pub total: usize,
-}
-
-/// How the embedding of a collection ended.
-#[derive(PartialEq, Eq)]
-enum Embedded {
-    /// It has all its vectors.
-    Whole,
-    /// It was loaded anew meanwhile.
-    Overtaken,
-}
-
 /// Collections, searchable.
 pub struct Library {
     store: Arc<dyn PassageStore>,
@@ -153,52 +139,6 @@ impl Library {
         };
         self.swap(collection, generation);
         Ok(loaded)
-    }
-
-    /// Embeds what has no vector yet, in all collections, telling `progress` after every batch. When it
-    /// returns, all collections are searched by words and vectors. Does nothing without an embedder.
-    /// Cancel-safe: finished batches are kept.
-    ///
-    /// # Errors
-    /// [`LoadError`] when the embedder or the store fails; searching goes on by words.
-    pub async fn embed(&self, progress: &(dyn Fn(Progress) + Sync)) -> Result<(), LoadError> {
-        let Some(embedder) = self.embedder() else { return Ok(()) };
-        let collections: Vec<CollectionName> = self.current.load().keys().cloned().collect();
-        for collection in collections {
-            // Once more for each time that the collection was loaded anew meanwhile; vectors are kept.
-            while self.embed_one(&collection, &embedder, progress).await? == Embedded::Overtaken {}
-        }
-        Ok(())
-    }
-
-    async fn embed_one(
-        &self,
-        collection: &CollectionName,
-        embedder: &Arc<dyn Embedder>,
-        progress: &(dyn Fn(Progress) + Sync),
-    ) -> Result<Embedded, LoadError> {
-        let Some(generation) = self.measured(collection, embedder).await? else {
-            return Ok(Embedded::Whole);
-        };
-        let needed = generation.embeddables();
-        let mut vectors = self.known(collection, embedder.model(), &needed).await?;
-        let missing: Vec<&(ContentHash, String)> =
-            needed.iter().filter(|(hash, _)| !vectors.by_hash.contains_key(hash)).collect();
-        let total = needed.len();
-        progress(Progress { done: vectors.by_hash.len(), total });
-        for batch in missing.chunks(BATCH_TEXTS) {
-            vectors.by_hash.extend(self.embedded(collection, embedder, batch).await?);
-            progress(Progress { done: vectors.by_hash.len(), total });
-        }
-        let whole = self.with_vectors(collection, generation.clone(), vectors).await?;
-        let _turn = self.turn().await;
-        let is_current =
-            self.current.load().get(collection).is_some_and(|current| Arc::ptr_eq(current, &generation));
-        if !is_current {
-            return Ok(Embedded::Overtaken);
-        }
-        self.swap(collection, whole);
-        Ok(Embedded::Whole)
     }
 
     /// How well `collection` is searched and judged, measured on its labelled questions: recall, and
@@ -271,27 +211,6 @@ impl Library {
         Ok((Arc::new(generation), content))
     }
 
-    /// The current generation when it has no vectors of `embedder`, with chunks measured by it: they are cut
-    /// anew if they were estimated.
-    async fn measured(
-        &self,
-        collection: &CollectionName,
-        embedder: &Arc<dyn Embedder>,
-    ) -> Result<Option<Arc<Generation>>, LoadError> {
-        let _turn = self.turn().await;
-        let current = self.current.load().get(collection).cloned();
-        let Some(generation) = current.filter(|current| current.model() != Some(embedder.model())) else {
-            return Ok(None);
-        };
-        if generation.measured_by.as_ref() == Some(embedder.model()) {
-            return Ok(Some(generation));
-        }
-        let documents = generation.corpus.documents.clone();
-        let (generation, _) = self.built(collection, documents, generation.questions.clone()).await?;
-        self.swap(collection, generation.clone());
-        Ok(Some(generation))
-    }
-
     /// The vectors that the store has.
     async fn known(
         &self,
@@ -303,28 +222,6 @@ impl Library {
         let found = self.store.vectors(model, hashes).await;
         let found = found.map_err(|source| LoadError::Store { collection: collection.clone(), source })?;
         Ok(Vectors { model: model.clone(), by_hash: found.into_iter().collect() })
-    }
-
-    /// Embeds one batch and keeps its vectors.
-    async fn embedded(
-        &self,
-        collection: &CollectionName,
-        embedder: &Arc<dyn Embedder>,
-        batch: &[&(ContentHash, String)],
-    ) -> Result<Vec<(ContentHash, Vec<f32>)>, LoadError> {
-        let texts: Vec<String> = batch.iter().map(|(_, text)| text.clone()).collect();
-        let n_texts = texts.len();
-        let embed_error = |source| LoadError::Embed { collection: collection.clone(), source };
-        let vectors = embedder.embed(texts).await.map_err(embed_error)?;
-        if vectors.len() != n_texts {
-            let detail = format!("{n_texts} texts gave {} vectors", vectors.len());
-            return Err(embed_error(EmbedError(detail)));
-        }
-        let made: Vec<(ContentHash, Vec<f32>)> =
-            batch.iter().zip(vectors).map(|((hash, _), vector)| (hash.clone(), vector)).collect();
-        let kept = self.store.put_vectors(embedder.model(), made.clone()).await;
-        kept.map_err(|source| LoadError::Store { collection: collection.clone(), source })?;
-        Ok(made)
     }
 
     /// The generation with vectors, if none is missing; else as it was.
@@ -339,74 +236,6 @@ impl Library {
         let built = built.map_err(|error| index_error(collection, &error))?;
         Ok(built.map_or(words_alone, Arc::new))
     }
-
-    /// The vector of a query, if one of the generations can use it. Without one, words do the search.
-    async fn query_vector(
-        &self,
-        generations: &[Arc<Generation>],
-        query: &str,
-    ) -> Option<(ContentHash, Vec<f32>)> {
-        let embedder = self.embedder()?;
-        if !generations.iter().any(|generation| generation.model() == Some(embedder.model())) {
-            return None;
-        }
-        match embedder.embed(vec![query.to_owned()]).await {
-            Ok(mut vectors) => vectors.pop().map(|vector| (embedder.model().clone(), vector)),
-            Err(error) => {
-                tracing::warn!(%error, "a question could not be embedded, searching by words alone");
-                None
-            }
-        }
-    }
-
-    async fn found(&self, search: Search) -> Result<Retrieved, SearchError> {
-        let current = self.current.load_full();
-        let generations = search
-            .collections
-            .iter()
-            .map(|name| {
-                current
-                    .get(name)
-                    .cloned()
-                    .ok_or_else(|| SearchError(format!("there is no collection `{name}`")))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let vector = self.query_vector(&generations, &search.query).await;
-        let searched = spawn_blocking(move || {
-            let found = generations.iter().map(|generation| {
-                let usable = vector.as_ref().filter(|(model, _)| generation.model() == Some(model));
-                generation.search(&search, usable.map(|(_, vector)| vector.clone()))
-            });
-            found.collect::<Result<Vec<Retrieved>, _>>().map(|found| merged(found, search.limit))
-        });
-        match searched.await {
-            Ok(Ok(found)) => Ok(found),
-            Ok(Err(error)) => Err(SearchError(error.to_string())),
-            Err(error) => Err(SearchError(format!("the search did not end: {error}"))),
-        }
-    }
-}
-
-impl Retriever for Library {
-    fn search(&self, search: Search) -> BoxFuture<'_, Result<Retrieved, SearchError>> {
-        Box::pin(self.found(search))
-    }
-}
-
-/// The passages of the collections that can answer (of all, when none can), best first, with the judgement
-/// of the collection that is surest beyond its threshold.
-fn merged(found: Vec<Retrieved>, limit: usize) -> Retrieved {
-    let surplus = |one: &Retrieved| one.confidence - one.abstain_below;
-    let Some(surest) = found.iter().max_by(|left, right| surplus(left).total_cmp(&surplus(right))) else {
-        return Retrieved::default();
-    };
-    let (confidence, abstain_below) = (surest.confidence, surest.abstain_below);
-    let is_any = found.iter().any(Retrieved::is_answerable);
-    let mut passages: Vec<Passage> =
-        found.into_iter().filter(|one| !is_any || one.is_answerable()).flat_map(|one| one.passages).collect();
-    passages.sort_by(|left, right| right.score.total_cmp(&left.score));
-    passages.truncate(limit);
-    Retrieved { passages, confidence, abstain_below }
 }
 
 /// Whether `files` can be loaded: everything that [`Library::load`] checks before it keeps and indexes them.

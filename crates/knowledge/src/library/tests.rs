@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use domain::document::{Retrieved, Search};
+use domain::ports::{BoxFuture, Retriever};
 use parking_lot::Mutex;
 
 use super::*;
