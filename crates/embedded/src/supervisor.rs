@@ -1,13 +1,14 @@
 //! Keeps a model's worker process alive and hands it a few calls at a time, behind the port `ChatModel`.
 //!
-//! Reading order: this file (configuration, handle, restarts), [`session`] (one worker's life), [`queue`]
-//! (calls that wait), [`link`] (the process and its pipes).
+//! Reading order: this file (configuration, handle, restarts), [`session`] (one worker's life), [`translation`]
+//! (what it is told and says), [`queue`] (calls that wait), [`link`] (the process and its pipes).
 //! A worker that ends fails the running calls as `transient` and is started again; what cannot be loaded makes the
 //! state [`State::Failed`], in which calls fail at once, and is tried again in the background.
 
 mod link;
 mod queue;
 mod session;
+mod translation;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -338,13 +339,13 @@ impl Worker {
         };
         match settled {
             State::Ready => Ok(()),
-            other => Err(NotReady { reason: session::admits(&other).err().unwrap_or_default() }),
+            other => Err(NotReady { reason: admits(&other).err().unwrap_or_default() }),
         }
     }
 
     fn enqueue(&self, call: &ChatCall) -> Result<ChatStream, ModelError> {
         let refuse = |detail: String| ModelError { fault: Fault::unavailable(), detail };
-        session::admits(&self.shared.state.borrow())
+        admits(&self.shared.state.borrow())
             .map_err(|reason| refuse(format!("the embedded model does not run: {reason}")))?;
         let chunks_max = call.request.parameters.max_tokens.min(self.shared.config.n_ctx);
         let (reply, chunks) = mpsc::channel(usize::try_from(chunks_max).unwrap_or(0) + 8);
@@ -353,7 +354,7 @@ impl Worker {
             .push(Waiting { request: Arc::clone(&call.request), deadline: call.deadline, reply })
             .map_err(|_| refuse("too many calls wait for the embedded model".to_owned()))?;
         // A failure between the check and the push would have missed this call.
-        if let Err(reason) = session::admits(&self.shared.state.borrow()) {
+        if let Err(reason) = admits(&self.shared.state.borrow()) {
             self.shared
                 .queue
                 .fail_all(Fault::unavailable(), &format!("the embedded model does not run: {reason}"));
@@ -366,6 +367,15 @@ impl ChatModel for Worker {
     /// Accepts the call into the queue; failures of any later kind come through the stream.
     fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, ModelError>> {
         Box::pin(std::future::ready(self.enqueue(&call)))
+    }
+}
+
+/// Whether a new call may wait in this state.
+fn admits(state: &State) -> Result<(), String> {
+    match state {
+        State::Starting | State::Loading | State::Ready | State::Restarting { .. } => Ok(()),
+        State::Failed { reason } => Err(reason.clone()),
+        State::Stopped => Err("the server is stopping".to_owned()),
     }
 }
 

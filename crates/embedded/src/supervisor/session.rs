@@ -5,20 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use domain::chat::{ChatChunk, Finish};
-use domain::fault::{Fault, Kind, Origin, Retry};
+use domain::chat::ChatChunk;
+use domain::fault::{Fault, Kind};
 use domain::ports::{Clock, ModelError};
 use domain::time::Moment;
-use domain::token::{TokenCount, Usage};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
+use super::Shared;
 use super::link::{Lines, Link};
 use super::queue::{Reply, Waiting};
-use super::{Shared, State};
-use crate::frames::{self, Down, FailureKind, Generate, Load, Message, Up};
+use super::translation::{generate, too_large};
+use crate::frames::{self, Down, Load, Up};
 
 /// How a session ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -177,23 +177,7 @@ impl<'a> Session<'a> {
             return None;
         }
         self.last_id += 1;
-        let parameters = &call.request.parameters;
-        let frame = Down::Generate(Generate {
-            id: self.last_id,
-            messages: call
-                .request
-                .messages
-                .iter()
-                .map(|message| Message { role: message.role.name().to_owned(), text: message.text.clone() })
-                .collect(),
-            max_tokens: parameters.max_tokens,
-            temperature: parameters.temperature,
-            top_p: parameters.top_p,
-            seed: parameters.seed,
-            stop: parameters.stop.clone(),
-            schema: call.request.schema.as_deref().map(str::to_owned),
-            deadline_ms: u64::try_from(call.deadline.since(now).as_millis()).unwrap_or(u64::MAX),
-        });
+        let frame = Down::Generate(generate(self.last_id, &call, now));
         let Ok(bytes) = frames::encode(&frame) else {
             call.fail(too_large(), "the prompt is too long for the embedded model");
             return None;
@@ -378,48 +362,5 @@ fn first_closed(replies: impl Iterator<Item = (u64, Reply)>) -> impl Future<Outp
             Some(id) => id,
             None => std::future::pending().await,
         }
-    }
-}
-
-fn too_large() -> Fault {
-    // Another model may have a larger context.
-    Fault { origin: Origin::Provider, kind: Kind::Caller, retry: Retry::Elsewhere }
-}
-
-impl From<FailureKind> for Fault {
-    fn from(kind: FailureKind) -> Self {
-        match kind {
-            FailureKind::Caller => too_large(),
-            FailureKind::Timeout => Self::provider(Kind::Timeout),
-            FailureKind::Truncated => Self::provider(Kind::Truncated),
-            FailureKind::Cancelled | FailureKind::Engine => Self::provider(Kind::Transient),
-        }
-    }
-}
-
-impl From<frames::Finish> for Finish {
-    fn from(finish: frames::Finish) -> Self {
-        match finish {
-            frames::Finish::Stop => Self::Stop,
-            frames::Finish::Length => Self::Length,
-        }
-    }
-}
-
-impl From<frames::Usage> for Usage {
-    fn from(usage: frames::Usage) -> Self {
-        Self {
-            cached_input: TokenCount(usage.cached),
-            ..Self::of(TokenCount(usage.input), TokenCount(usage.output))
-        }
-    }
-}
-
-/// Whether a new call may wait in this state.
-pub(super) fn admits(state: &State) -> Result<(), String> {
-    match state {
-        State::Starting | State::Loading | State::Ready | State::Restarting { .. } => Ok(()),
-        State::Failed { reason } => Err(reason.clone()),
-        State::Stopped => Err("the server is stopping".to_owned()),
     }
 }
