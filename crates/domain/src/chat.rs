@@ -105,6 +105,18 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::OpenAiChat,
+        Self::OpenAiResponses,
+        Self::OpenAiCompletions,
+        Self::OpenAiEmbeddings,
+        Self::AnthropicMessages,
+        Self::AnthropicCountTokens,
+        Self::BedrockConverse,
+        Self::BedrockInvoke,
+    ];
+
     /// Its name for people.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -8,6 +8,7 @@ mod verdict;
 use std::time::Duration;
 
 use crate::agent::{AgentVersion, Retention};
+use crate::chat::Dialect;
 use crate::document::Citation;
 use crate::id::{CaseId, ContentHash, InteractionId, SessionId, SnapshotId, TenantId};
 use crate::model::Tier;
@@ -29,8 +30,8 @@ pub enum Door {
     Generate,
     /// `POST /query`.
     Query,
-    /// `POST /v1/chat/completions` with a bare model: relayed, no agent.
-    ChatCompletions,
+    /// That of a dialect, with a bare model: relayed, no agent.
+    Relayed(Dialect),
 }
 
 impl Door {
@@ -40,7 +41,14 @@ impl Door {
         match self {
             Self::Generate => "generate",
             Self::Query => "query",
-            Self::ChatCompletions => "chat_completions",
+            Self::Relayed(Dialect::OpenAiChat) => "chat_completions",
+            Self::Relayed(Dialect::OpenAiResponses) => "responses",
+            Self::Relayed(Dialect::OpenAiCompletions) => "completions",
+            Self::Relayed(Dialect::OpenAiEmbeddings) => "embeddings",
+            Self::Relayed(Dialect::AnthropicMessages) => "messages",
+            Self::Relayed(Dialect::AnthropicCountTokens) => "count_tokens",
+            Self::Relayed(Dialect::BedrockConverse) => "converse",
+            Self::Relayed(Dialect::BedrockInvoke) => "invoke",
         }
     }
 }
@@ -170,7 +178,7 @@ impl Interaction {
     /// Whether no agent had a part in it.
     #[must_use]
     pub fn is_relayed(&self) -> bool {
-        self.door == Door::ChatCompletions
+        matches!(self.door, Door::Relayed(_))
     }
 
     /// Whether its caller got no reply, or only a part of one.

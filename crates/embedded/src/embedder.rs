@@ -149,7 +149,9 @@ impl SentenceEmbedder {
     pub fn open(config: Config) -> Result<Self, OpenError> {
         let encoder = Arc::new(Encoder::open(&config)?);
         let questions = Line::served_by(&encoder, "embed-questions", 0)?;
-        let documents = Line::served_by(&encoder, "embed-documents", DOCUMENTS_NICENESS)?;
+        let documents = Line::served_by(&encoder, "embed-documents", DOCUMENTS_NICENESS)
+            // Else the first thread would wait for ever, with the weights in memory.
+            .inspect_err(|_| questions.close())?;
         Ok(Self {
             shared: Arc::new(Shared {
                 model: config.model,

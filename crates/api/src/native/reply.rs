@@ -70,7 +70,7 @@ fn accepts_event_stream(headers: &HeaderMap) -> bool {
 /// The full body of a reply.
 pub fn body(reply: &Reply) -> Value {
     let mut body = match reply.interaction.door {
-        Door::Generate | Door::ChatCompletions => generate_body(reply),
+        Door::Generate | Door::Relayed(_) => generate_body(reply),
         Door::Query => query_body(reply),
     };
     if let (Some(told), Some(fields)) = (reply.cache, body.as_object_mut()) {

@@ -72,6 +72,13 @@ fn bytes_pass_unchanged_both_ways() {
         assert_eq!(relayed.header("x-api-key"), Some("a-key"));
     }
     assert_eq!(openai.calls(), 0);
+    let recorded = server.wait_until("all are recorded", || {
+        let recorded = server.interactions();
+        (recorded.len() == 4).then_some(recorded)
+    });
+    let doors: Vec<_> = recorded.iter().map(|turn| turn["door"].as_str()).collect();
+    let messages = Some("messages");
+    assert_eq!(doors, [Some("count_tokens"), messages, messages, messages], "newest first");
 }
 
 #[test]

@@ -185,7 +185,7 @@ impl Ledger {
             session: None,
             asker: self.turn.principal.asker.clone(),
             user_id: None,
-            door: Door::ChatCompletions,
+            door: Door::Relayed(self.turn.relayed.dialect),
             agent: AgentVersion::none(),
             snapshot: self.turn.snapshot.id.clone(),
             created: self.created,

@@ -45,7 +45,7 @@ impl Known<'_> {
     pub(super) fn close(self, ending: Ending, trace: &Trace) -> (FinishedTurn, String) {
         let agent = &self.serving.loaded.agent;
         let retention = match self.turn.door {
-            Door::Generate | Door::ChatCompletions => agent.retention_generate,
+            Door::Generate | Door::Relayed(_) => agent.retention_generate,
             Door::Query => agent.retention,
         };
         let keeps_texts = retention != Retention::None;

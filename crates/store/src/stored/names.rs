@@ -1,6 +1,6 @@
 //! Enums as the stable texts they are stored as. Writing uses the domain's own names where it has them.
 
-use domain::chat::Role;
+use domain::chat::{Dialect, Role};
 use domain::fault::Kind;
 use domain::feedback::{FeedbackKind, Thumb};
 use domain::interaction::{AttemptResult, Chosen, Door, GuardrailAction, Outcome, Side};
@@ -17,8 +17,10 @@ pub(crate) fn door(name: &str) -> Result<Door, Unreadable> {
     match name {
         "generate" => Ok(Door::Generate),
         "query" => Ok(Door::Query),
-        "chat_completions" => Ok(Door::ChatCompletions),
-        _ => Err(unknown("door", name)),
+        _ => {
+            let relayed = Dialect::ALL.into_iter().map(Door::Relayed).find(|door| door.name() == name);
+            relayed.ok_or_else(|| unknown("door", name))
+        }
     }
 }
 
@@ -143,7 +145,7 @@ mod tests {
         for value in [GuardrailAction::None, GuardrailAction::Masked, GuardrailAction::Blocked] {
             assert_eq!(guardrail_action(value.name()), Ok(value));
         }
-        for value in [Door::Generate, Door::Query, Door::ChatCompletions] {
+        for value in [Door::Generate, Door::Query].into_iter().chain(Dialect::ALL.map(Door::Relayed)) {
             assert_eq!(door(value.name()), Ok(value));
         }
         for value in [Side::Input, Side::Output] {

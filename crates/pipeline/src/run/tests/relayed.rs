@@ -1,6 +1,7 @@
 //! The short path of bare models: what is passed on, what is recorded, and what happens when the caller leaves.
 
 use bytes::Bytes;
+use domain::chat::Dialect;
 use domain::fault::{Fault, Kind};
 use domain::interaction::AttemptResult;
 use domain::model::Cost;
@@ -102,7 +103,10 @@ async fn a_relayed_answer_is_passed_on_and_recorded_without_its_texts() {
         let interaction = &recorded[0].interaction;
         assert_eq!(recorded.len(), 1);
         assert_eq!(told(interaction), (Outcome::Answered, Some(Tier::Primary), "cloud/big"));
-        assert_eq!((interaction.door, interaction.agent.is_none()), (Door::ChatCompletions, true));
+        assert_eq!(
+            (interaction.door, interaction.agent.is_none()),
+            (Door::Relayed(Dialect::OpenAiChat), true)
+        );
         assert_eq!((&interaction.question, &interaction.response), (&None, &None));
         assert_eq!(interaction.response_hash, hash(&bytes));
         assert_eq!(interaction.question_hash, Some(hash(body.as_bytes())));
