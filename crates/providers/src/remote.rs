@@ -69,6 +69,8 @@ const WHOLE_BYTES_MAX: usize = 32 << 20;
 /// Most bytes read of an error's body, and the time for them.
 const ERROR_BYTES_MAX: usize = 64 << 10;
 const ERROR_TIME_MAX: Duration = Duration::from_secs(2);
+/// A larger request is translated where it holds up no other.
+const RETOLD_HERE_BYTES_MAX: usize = 256 << 10;
 /// The limit of an answer in formats that demand one, where nobody named any.
 const MAX_TOKENS: u32 = 4_096;
 
@@ -185,15 +187,25 @@ impl Remote {
     /// The same request in the provider's format, and its answer in the caller's.
     async fn translate(&self, call: &RelayCall) -> Result<RelayedStream, RelayError> {
         let (relayed, protocol) = (&call.relayed, &self.parts.protocol);
+        let (delivery, overrides) = (relayed.delivery, call.overrides);
         let face = faces::of(relayed.dialect).ok_or_else(|| foreign(&call.model, relayed.dialect))?;
-        let conversation = face.conversation(relayed).map_err(|error| unreadable(&call.model, &error))?;
-        let conversation = with_overrides(conversation, call.overrides);
-        let shape = shape(&call.model, relayed.delivery, call.overrides);
-        let body = protocol.request(&conversation, shape);
-        let body = body.map_err(|error| untranslatable(&call.model, &error))?;
-        let delivery = relayed.delivery;
-        let outgoing = Outgoing::new(protocol.place(shape), body, (delivery, call.trace.clone()));
-        let (asked, choice) = (self.parts.clock.now(), conversation.choice);
+        let (asks, speaks, model) = (Arc::clone(relayed), Arc::clone(protocol), call.model.clone());
+        let retell = move || -> Result<_, RelayError> {
+            let conversation = face.conversation(&asks).map_err(|error| unreadable(&model, &error))?;
+            let conversation = with_overrides(conversation, overrides);
+            let body = speaks.request(&conversation, shape(&model, delivery, overrides));
+            Ok((body.map_err(|error| untranslatable(&model, &error))?, conversation.choice))
+        };
+        let (body, choice) = match relayed.body.len() > RETOLD_HERE_BYTES_MAX {
+            false => retell(),
+            true => {
+                let retold = tokio::task::spawn_blocking(retell).await;
+                retold.unwrap_or_else(|_| Err(self.cannot("the request could not be translated").into()))
+            }
+        }?;
+        let place = protocol.place(shape(&call.model, delivery, overrides));
+        let outgoing = Outgoing::new(place, body, (delivery, call.trace.clone()));
+        let asked = self.parts.clock.now();
         let accepted = self.send(outgoing, call.deadline).await?;
         let about = about(&relayed.model, &*self.parts.clock, &*self.parts.ids);
         match delivery {
