@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use registry::folder::Folder;
 use registry::problem::Problems;
 
-use super::{Config, Loaded, SETTINGS_FILE};
+use super::{Config, Loaded, SETTINGS_FILE, loaded};
 use crate::files;
 
 /// Where the configuration comes from.
@@ -66,11 +66,11 @@ impl Source {
 
     /// The settings alone: what is needed before the folder is checked whole.
     pub(crate) fn settings(&self, folder: &Folder) -> Result<Config, Problems> {
-        super::settings(folder, self.environment.as_deref())
+        loaded::settings(folder, self.environment.as_deref())
     }
 
     /// Checks a folder whole: this is the exact path that serving takes.
     pub(crate) fn load(&self, folder: Folder) -> Result<Loaded, Problems> {
-        super::load(folder, self.environment.as_deref())
+        loaded::load(folder, self.environment.as_deref())
     }
 }

@@ -162,7 +162,8 @@ fn provider<'a>((name, provider): (&'a String, &providers::Config)) -> Option<Fi
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{SETTINGS_FILE, load};
+    use crate::config::SETTINGS_FILE;
+    use crate::config::loaded::load;
     use crate::files;
 
     /// The shipped settings with `text` in place of their section of that name.
