@@ -8,6 +8,7 @@ use domain::key::KeySet;
 use domain::ports::{Clock, Keys, Rng, StoreError};
 use domain::principal::Principal;
 use domain::secret::Secret;
+use domain::time::Moment;
 
 use crate::denied::Denied;
 use crate::jwt::issuer::Issuer;
@@ -78,17 +79,21 @@ impl Gatekeeper {
         !self.tokens.is_empty()
     }
 
-    /// Whether `text` is a token whose issuer should be asked for its keys before it is checked.
+    /// Whether `text` is a token that cannot be checked before [`Gatekeeper::prepare`].
     #[must_use]
     pub fn is_to_prepare(&self, text: &str) -> bool {
-        self.is_token(text) && self.tokens.wanted(text, self.parts.clock.now()).is_some()
+        self.is_token(text) && self.tokens.is_to_prepare(text, self.parts.clock.now())
     }
 
-    /// Asks the issuer of a token for its keys.
-    pub async fn prepare(&self, token: &str) {
-        let now = self.parts.clock.now();
-        if let Some(issuer) = self.tokens.wanted(token, now) {
-            issuer.fetch(now).await;
+    /// Asks the issuer of a token for its keys, or waits with those who do, until `deadline` at most. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Denied::IssuerAway`] when the token's key is not known and the issuer does not answer, or was asked a moment ago.
+    pub async fn prepare(&self, token: &str, deadline: Moment) -> Result<(), Denied> {
+        let clock = self.parts.clock.as_ref();
+        tokio::select! {
+            prepared = self.tokens.prepare(token, clock) => prepared,
+            () = clock.sleep_until(deadline) => Err(Denied::IssuerAway),
         }
     }
 

@@ -1,11 +1,12 @@
 //! Signed tokens (JWT, RFC 7519) of issuers that the configuration names, as OpenID Connect makes them.
 //!
-//! Reading order: this file (a token checked), `jwk` (keys and signatures), [`issuer`] (settings, and keys as they are
-//! fetched). Only the algorithms of RFC 7518 with a public key are known here: `none`, and a public key used as a secret
+//! Reading order: this file (a token checked), `jwk` (keys and signatures), [`issuer`] (settings), `published`
+//! (an issuer's keys as they are fetched). Only the algorithms of RFC 7518 with a public key are known here: `none`, and a public key used as a secret
 //! (HS256), cannot be asked for. What a token says of where its key is (`jku`, `x5u`, `jwk`, `x5c`) is not even read.
 
 pub mod issuer;
 mod jwk;
+mod published;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::id::{KeyId, TenantId};
+use domain::ports::Clock;
 use domain::principal::{Asker, Principal};
 use domain::time::{Moment, Timestamp};
 use parking_lot::Mutex;
@@ -98,11 +100,21 @@ impl Tokens {
         self.issuers.is_empty()
     }
 
-    /// The issuer whose keys must be fetched before `token` can be checked, or should be, as they are old.
-    pub(crate) fn wanted(&self, token: &str, now: Moment) -> Option<&Issuer> {
-        let parts = Parts::of(token).ok()?;
-        let (_, issuer) = self.issuer(&parts).ok()?;
-        issuer.wants_keys(parts.header.kid.as_deref(), now).then_some(issuer)
+    /// Whether `token` has to wait for keys of its issuer, or is to be refused for want of them.
+    pub(crate) fn is_to_prepare(&self, token: &str, now: Moment) -> bool {
+        let Ok(parts) = Parts::of(token) else { return false };
+        let issuer = self.issuer(&parts);
+        issuer.is_ok_and(|(_, issuer)| issuer.published.concerns(parts.header.kid.as_deref(), now))
+    }
+
+    /// Sees to it that the key of `token` is known, if its issuer has it. What is wrong with it is found by checking it.
+    ///
+    /// # Errors
+    /// [`Denied::IssuerAway`].
+    pub(crate) async fn prepare(&self, token: &str, clock: &dyn Clock) -> Result<(), Denied> {
+        let Ok(parts) = Parts::of(token) else { return Ok(()) };
+        let Ok((_, issuer)) = self.issuer(&parts) else { return Ok(()) };
+        issuer.published.prepare(parts.header.kid.as_deref(), (&issuer.name, clock)).await
     }
 
     /// Whose token it is.
@@ -111,13 +123,16 @@ impl Tokens {
         let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         if let Some(found) = self.remembered.lock().get(&hash)
             && found.ends + LEEWAY_S > now
-            && self.issuers.get(found.issuer).is_some_and(|issuer| issuer.generation() == found.keys)
+            && self
+                .issuers
+                .get(found.issuer)
+                .is_some_and(|issuer| issuer.published.generation() == found.keys)
         {
             return Ok(Arc::clone(&found.principal));
         }
         let parts = Parts::of(token)?;
         let (index, issuer) = self.issuer(&parts)?;
-        let keys = issuer.generation();
+        let keys = issuer.published.generation();
         verify(issuer, &parts)?;
         let ends = check_times(&parts.claims, now)?;
         check_audience(issuer, &parts.claims)?;
@@ -144,7 +159,7 @@ impl Tokens {
 fn verify(issuer: &Issuer, parts: &Parts<'_>) -> Result<(), Denied> {
     let algorithm = Algorithm::parse(&parts.header.alg).filter(|found| issuer.algorithms.contains(found));
     let algorithm = algorithm.ok_or(Denied::Token("its algorithm is not one of its issuer's"))?;
-    let key = issuer.key(parts.header.kid.as_deref(), algorithm)?;
+    let key = issuer.published.key(parts.header.kid.as_deref(), algorithm)?;
     match key.verify(algorithm, parts.signed.as_bytes(), &parts.signature) {
         true => Ok(()),
         false => Err(Denied::Token("its signature is wrong")),

@@ -72,13 +72,24 @@ impl Admission {
         }
     }
 
-    /// The token of a request, when its issuer should be asked for its keys first.
+    /// The token of a request, when keys of its issuer are needed first.
     pub(crate) fn to_prepare(&self, visit: Visit<'_>) -> Option<(Arc<Gatekeeper>, String)> {
-        let keeper =
-            self.api.access.get().filter(|keeper| visit.guard != Guard::Open && keeper.has_issuers())?;
+        // At doors where nobody needs a token none is looked at.
+        let is_free = match visit.guard {
+            Guard::Open => true,
+            Guard::MayOrLocal(_) => local::is_own(visit.request, visit.address()),
+            Guard::AnyKey | Guard::May(_) => false,
+        };
+        let keeper = self.api.access.get().filter(|keeper| !is_free && keeper.has_issuers())?;
         let found = credential::find(visit.request.headers()).ok();
         let text = found.filter(|text| keeper.is_to_prepare(text))?;
         Some((Arc::clone(keeper), text.to_owned()))
+    }
+
+    /// What is said to who is not let in; it is counted.
+    pub(crate) fn denied(&self, denied: Denied) -> Problem {
+        self.api.metrics.denied(denied);
+        denied.into()
     }
 
     /// Who asks; `None` at a door where nobody needs to say.
@@ -106,7 +117,7 @@ impl Admission {
             Guard::AnyKey | Guard::May(_) | Guard::MayOrLocal(_) => {}
         }
         let admitted = self.check(keeper, visit);
-        Ok(Some(admitted.inspect_err(|denied| self.api.metrics.denied(*denied))?))
+        admitted.map(Some).map_err(|denied| self.denied(denied))
     }
 
     fn check(&self, keeper: &Gatekeeper, visit: Visit<'_>) -> Result<Arc<Principal>, Denied> {

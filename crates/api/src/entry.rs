@@ -119,7 +119,9 @@ impl Front {
             Box::pin(wait_for_keys(admission, deadline)).await.map_err(refused)?;
         }
         if let Some((keeper, token)) = admission.to_prepare(Visit { request, guard, peer }) {
-            Box::pin(async move { keeper.prepare(&token).await }).await;
+            let deadline = admission.api.deadline(request.headers()).map_err(refused)?;
+            let prepared = Box::pin(async move { keeper.prepare(&token, deadline).await }).await;
+            prepared.map_err(|denied| refused(admission.denied(denied)))?;
         }
         if signed::is_signed(request) {
             check_memory(&admission.api, request).map_err(refused)?;

@@ -1,18 +1,15 @@
-//! An issuer of tokens: its settings, and its keys as they are fetched.
+//! An issuer of tokens: its settings.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use domain::grant::{Allowed, Grant, Network};
 use domain::ports::BoxFuture;
 use domain::principal::Role;
 use domain::residency::Residency;
-use domain::time::Moment;
-use parking_lot::Mutex;
 use serde::Deserialize;
 
-use super::jwk::{self, Algorithm, Key};
-use crate::denied::Denied;
+use super::jwk::Algorithm;
+use super::published::Published;
 use crate::given;
 
 /// Settings of `[auth.issuers.NAME]`.
@@ -67,11 +64,6 @@ pub trait KeySource: Send + Sync {
     fn fetch(&self) -> BoxFuture<'_, Result<Vec<u8>, String>>;
 }
 
-/// A set of keys is asked for this often at most, whatever tokens say.
-const ASK_EVERY: Duration = Duration::from_secs(30);
-/// A set that is older is fetched again: keys that the issuer took back are refused from then on.
-const FRESH: Duration = Duration::from_secs(600);
-
 /// An issuer at work.
 pub struct Issuer {
     pub(crate) name: String,
@@ -80,8 +72,7 @@ pub struct Issuer {
     pub(crate) roles: BTreeMap<String, Role>,
     /// What its tokens may use.
     pub(crate) grant: Grant,
-    source: Box<dyn KeySource>,
-    state: Mutex<State>,
+    pub(super) published: Published,
 }
 
 /// A setting that cannot be used, and why.
@@ -92,15 +83,6 @@ struct Meaning {
     algorithms: Vec<Algorithm>,
     roles: BTreeMap<String, Role>,
     grant: Grant,
-}
-
-#[derive(Default)]
-struct State {
-    keys: Vec<Key>,
-    /// Counts the sets that differed.
-    generation: u64,
-    asked: Option<Moment>,
-    fetched: Option<Moment>,
 }
 
 impl Config {
@@ -179,67 +161,6 @@ impl Issuer {
     /// As [`Config::validate`].
     pub fn new(name: String, config: Config, source: Box<dyn KeySource>) -> Result<Self, Wrong> {
         let Meaning { algorithms, roles, grant } = config.read()?;
-        Ok(Self { name, config, algorithms, roles, grant, source, state: Mutex::default() })
-    }
-
-    /// Which set of keys is known.
-    pub(crate) fn generation(&self) -> u64 {
-        self.state.lock().generation
-    }
-
-    /// Whether the keys should be fetched: none is known by that name, or they are old. Never twice in half a minute.
-    pub(crate) fn wants_keys(&self, id: Option<&str>, now: Moment) -> bool {
-        let state = self.state.lock();
-        let may_ask = state.asked.is_none_or(|asked| now.since(asked) >= ASK_EVERY);
-        let is_known = state.keys.iter().any(|key| id.is_none() || key.id.as_deref() == id);
-        let is_fresh = state.fetched.is_some_and(|fetched| now.since(fetched) < FRESH);
-        may_ask && !(is_known && is_fresh)
-    }
-
-    /// Fetches the keys; what is known stays when that fails. One at a time.
-    pub(crate) async fn fetch(&self, now: Moment) {
-        {
-            let mut state = self.state.lock();
-            if state.asked.is_some_and(|asked| now.since(asked) < ASK_EVERY) {
-                return;
-            }
-            state.asked = Some(now);
-        }
-        let fetched = self.source.fetch().await;
-        let keys = fetched
-            .and_then(|document| jwk::read(&document).ok_or_else(|| "it is no set of keys".to_owned()));
-        match keys {
-            Ok(keys) => {
-                let mut state = self.state.lock();
-                state.fetched = Some(now);
-                if state.keys != keys {
-                    state.keys = keys;
-                    state.generation += 1;
-                }
-            }
-            Err(error) => {
-                tracing::warn!(
-                    issuer = self.name,
-                    error,
-                    "the keys of the issuer `{}` could not be fetched",
-                    self.name
-                );
-            }
-        }
-    }
-
-    /// The key that a token names; without a name the only one that fits.
-    pub(crate) fn key(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Key, Denied> {
-        let state = self.state.lock();
-        if state.keys.is_empty() {
-            return Err(Denied::IssuerAway);
-        }
-        let is_named = |key: &&Key| id.is_none() || key.id.as_deref() == id;
-        let mut fitting = state.keys.iter().filter(is_named).filter(|key| key.is_for(algorithm));
-        match (fitting.next(), fitting.next()) {
-            (Some(key), None) => Ok(key.clone()),
-            (Some(_), Some(_)) => Err(Denied::Token("it does not say which key signed it")),
-            (None, _) => Err(Denied::Token("its issuer has no such key")),
-        }
+        Ok(Self { name, config, algorithms, roles, grant, published: Published::new(source) })
     }
 }

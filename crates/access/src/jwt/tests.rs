@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use domain::ports::BoxFuture;
 use domain::principal::Role;
+use futures_util::FutureExt;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::json;
+use testkit::ManualClock;
 
 use super::issuer::{Config, KeySource};
 use super::*;
@@ -45,16 +47,28 @@ impl Signer {
 struct Published {
     keys: Arc<Mutex<Option<Vec<Value>>>>,
     n_asked: Arc<AtomicU32>,
+    /// It answers when this says so.
+    gate: Arc<Mutex<Option<tokio::sync::watch::Receiver<bool>>>>,
 }
 
 impl KeySource for Published {
     fn fetch(&self) -> BoxFuture<'_, Result<Vec<u8>, String>> {
         self.n_asked.fetch_add(1, Ordering::Relaxed);
-        let keys = self.keys.lock().clone();
+        let (keys, gate) = (self.keys.lock().clone(), self.gate.lock().clone());
         Box::pin(async move {
+            if let Some(mut gate) = gate {
+                gate.wait_for(|is_open| *is_open).await.expect("the test opens it");
+            }
             keys.map(|keys| json!({ "keys": keys }).to_string().into_bytes()).ok_or_else(|| "away".to_owned())
         })
     }
+}
+
+/// A clock that stands at this second.
+fn at(second: u64) -> ManualClock {
+    let clock = ManualClock::new();
+    clock.advance(Duration::from_secs(second));
+    clock
 }
 
 fn config(algorithms: &[&str]) -> Config {
@@ -95,9 +109,8 @@ fn claims() -> Value {
 
 async fn prepared(token: &str, published: &Published) -> Tokens {
     let tokens = tokens(published, &["ES256"]);
-    if let Some(issuer) = tokens.wanted(token, Moment::default()) {
-        issuer.fetch(Moment::default()).await;
-    }
+    // Without keys the check says what is wrong.
+    let _ = tokens.prepare(token, &ManualClock::new()).await;
     tokens
 }
 
@@ -226,7 +239,7 @@ async fn a_token_asks_for_the_tenant_it_names_and_for_what_its_issuer_may_use() 
         &published,
     );
     let right = with(json!("shop"));
-    tokens.wanted(&right, Moment::default()).expect("no key is known").fetch(Moment::default()).await;
+    tokens.prepare(&right, &ManualClock::new()).await.expect("fetched");
     let principal = tokens.check(&right, NOW).expect("right");
     assert_eq!(principal.asker.tenant.as_str(), "shop");
     assert!(principal.grant.models.allows("openai/x") && !principal.grant.models.allows("other/x"));
@@ -251,8 +264,7 @@ async fn a_token_that_held_is_remembered_no_longer_than_it_lives_and_its_key_is_
     assert!(tokens.check(&token, later(360)).is_err(), "it is over");
     // The issuer takes its key back.
     *published.keys.lock() = Some(vec![Signer::new().jwk("two")]);
-    let now = Moment(Duration::from_secs(601));
-    tokens.wanted(&token, now).expect("old keys are fetched again").fetch(now).await;
+    tokens.prepare(&token, &at(601)).await.expect("old keys are fetched again");
     assert_eq!(tokens.check(&token, NOW), Err(Denied::Token("its issuer has no such key")));
 }
 
@@ -262,22 +274,106 @@ async fn an_issuer_is_asked_now_and_then_and_its_keys_outlive_it() {
     let token = signer.sign(&json!({ "alg": "ES256", "kid": "one" }), &claims());
     let tokens = prepared(&token, &published).await;
     assert_eq!(tokens.check(&token, NOW), Err(Denied::IssuerAway));
-    assert!(tokens.wanted(&token, Moment(Duration::from_secs(29))).is_none(), "asked a moment ago");
+    assert_eq!(tokens.prepare(&token, &at(1)).await, Err(Denied::IssuerAway), "asked a moment ago");
+    assert_eq!(published.n_asked.load(Ordering::Relaxed), 1);
     *published.keys.lock() = Some(vec![signer.jwk("one")]);
-    let now = Moment(Duration::from_secs(30));
-    let issuer = tokens.wanted(&token, now).expect("it may be asked");
-    // A hundred at once ask once.
-    futures_util::future::join_all((0..100).map(|_| issuer.fetch(now))).await;
+    // A hundred at once ask once, and each gets the answer.
+    let now = at(2);
+    let all = futures_util::future::join_all((0..100).map(|_| tokens.prepare(&token, &now))).await;
+    assert!(all.iter().all(Result::is_ok));
     assert_eq!(published.n_asked.load(Ordering::Relaxed), 2);
     assert!(tokens.check(&token, NOW).is_ok());
     let unknown = signer.sign(&json!({ "alg": "ES256", "kid": "made up" }), &claims());
-    for second in 31..60 {
-        assert!(tokens.wanted(&unknown, Moment(Duration::from_secs(second))).is_none(), "{second}");
+    for second in 3..32 {
+        let told = tokens.prepare(&unknown, &at(second)).await;
+        assert_eq!(told, Err(Denied::IssuerAway), "{second}");
+        assert!(!tokens.is_to_prepare(&token, at(second).now()), "what is known waits for nothing");
     }
+    assert_eq!(published.n_asked.load(Ordering::Relaxed), 2, "once in half a minute");
+    // Whoever asked and was told so knows.
+    assert_eq!(tokens.prepare(&unknown, &at(32)).await, Ok(()));
+    assert_eq!(tokens.check(&unknown, NOW), Err(Denied::Token("its issuer has no such key")));
+    assert_eq!(published.n_asked.load(Ordering::Relaxed), 3);
     *published.keys.lock() = None;
-    let now = Moment(Duration::from_secs(700));
-    tokens.wanted(&token, now).expect("they are old").fetch(now).await;
+    tokens.prepare(&token, &at(700)).await.expect("they are old, and serve on");
+    assert_eq!(published.n_asked.load(Ordering::Relaxed), 4);
+    assert!(
+        !tokens.is_to_prepare(&token, at(729).now()),
+        "who is known does not wait for an issuer that is away"
+    );
     assert!(tokens.check(&token, NOW).is_ok(), "what is known stays");
+}
+
+/// What a future says when it is asked once.
+fn now_or_not<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    future.now_or_never()
+}
+
+#[tokio::test]
+async fn a_fetch_under_way_is_waited_for_and_outlives_who_began_it() {
+    let (signer, published) = (Signer::new(), Published::default());
+    *published.keys.lock() = Some(vec![signer.jwk("one")]);
+    let (gate, waiting) = tokio::sync::watch::channel(false);
+    *published.gate.lock() = Some(waiting);
+    let token = |kid: &str| signer.sign(&json!({ "alg": "ES256", "kid": kid }), &claims());
+    let (right, unknown) = (token("one"), token("made up"));
+    let (tokens, now) = (tokens(&published, &["ES256"]), at(0));
+    let mut first = Box::pin(tokens.prepare(&unknown, &now));
+    assert_eq!(now_or_not(&mut first), None, "the issuer takes its time");
+    let mut all: Vec<_> = (0..10).map(|_| Box::pin(tokens.prepare(&right, &now))).collect();
+    assert!(all.iter_mut().all(|one| now_or_not(one).is_none()), "they wait");
+    // A stranger comes, and goes.
+    drop(first);
+    gate.send_replace(true);
+    for one in all {
+        assert_eq!(one.await, Ok(()));
+    }
+    assert!(tokens.check(&right, NOW).is_ok());
+    assert_eq!(published.n_asked.load(Ordering::Relaxed), 1);
+
+    // A new key, and again strangers first: they hold up nobody whose key is known.
+    published.keys.lock().as_mut().expect("keys").push(signer.jwk("two"));
+    gate.send_replace(false);
+    let (later, rotated) = (at(31), token("two"));
+    let mut stranger = Box::pin(tokens.prepare(&unknown, &later));
+    assert_eq!(now_or_not(&mut stranger), None);
+    assert_eq!(now_or_not(&mut Box::pin(tokens.prepare(&right, &later))), Some(Ok(())));
+    let mut joined = Box::pin(tokens.prepare(&rotated, &later));
+    assert_eq!(now_or_not(&mut joined), None);
+    gate.send_replace(true);
+    assert_eq!((joined.await, stranger.await), (Ok(()), Ok(())));
+    assert!(tokens.check(&rotated, NOW).is_ok());
+    assert_eq!(published.n_asked.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn a_fetch_that_nobody_waited_for_is_begun_anew() {
+    let (signer, published) = (Signer::new(), Published::default());
+    let (gate, waiting) = tokio::sync::watch::channel(false);
+    *published.gate.lock() = Some(waiting);
+    let token = signer.sign(&json!({ "alg": "ES256", "kid": "one" }), &claims());
+    let tokens = tokens(&published, &["ES256"]);
+    assert_eq!(now_or_not(&mut Box::pin(tokens.prepare(&token, &at(0)))), None, "and it leaves");
+    *published.keys.lock() = Some(vec![signer.jwk("one")]);
+    gate.send_replace(true);
+    assert_eq!(tokens.prepare(&token, &at(6)).await, Ok(()));
+    assert!(tokens.check(&token, NOW).is_ok());
+    assert_eq!(published.n_asked.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn a_token_waits_for_keys_no_longer_than_its_caller() {
+    let (signer, published, clock) = (Signer::new(), Published::default(), Arc::new(ManualClock::new()));
+    let (_gate, waiting) = tokio::sync::watch::channel(false);
+    *published.gate.lock() = Some(waiting);
+    let issuer = Issuer::new("corp".to_owned(), config(&["ES256"]), Box::new(published.clone()));
+    let keeper = crate::doubles::with_issuers(&clock, vec![issuer.expect("valid")]).await;
+    let token = signer.sign(&json!({ "alg": "ES256", "kid": "one" }), &claims());
+    assert!(keeper.is_to_prepare(&token));
+    let mut waits = Box::pin(keeper.prepare(&token, Moment(Duration::from_secs(1))));
+    assert_eq!(now_or_not(&mut waits), None);
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(waits.await, Err(Denied::IssuerAway));
 }
 
 #[test]
