@@ -1,5 +1,10 @@
 //! Making, rotating and revoking keys. Nobody hands out more than it has.
+//!
+//! Reading order: this file, `room` (how many keys there may be).
 
+mod room;
+
+use std::collections::HashSet;
 use std::time::Duration;
 
 use domain::grant::{Allowed, Grant, Network};
@@ -74,8 +79,6 @@ pub enum MintError {
     Store(#[from] StoreError),
 }
 
-/// Keys that are kept at most, those that ended included.
-const KEYS_MAX: usize = 50_000;
 /// Letters of a key's name.
 const NAME_MAX: usize = 100;
 /// How long a rotated key may go on beside its successor.
@@ -96,9 +99,7 @@ impl Gatekeeper {
         self.change(|set| {
             let (id, secret) = token::mint(self.parts.rng.as_ref());
             let key = new_key(by, wanted, (id, self.parts.pepper.hash(secret.expose())), self.now())?;
-            if set.keys.len() >= KEYS_MAX {
-                return Err(MintError::Conflict(format!("there are {KEYS_MAX} keys, and no more can be kept")));
-            }
+            room::check(&set.keys, (by, &key.tenant), self.now())?;
             let is_first = set.keys.is_empty() && !self.keyring.load().has_bootstrap();
             if is_first && !is_whole(&key) {
                 let reason = "the first key must be an owner's without limits and without an end: from then on \
@@ -127,6 +128,7 @@ impl Gatekeeper {
             if !old.grant.is_within(&by.grant) || !is_sooner(old.expires, by.expires) {
                 return Err(MintError::Beyond(format!("key `{id}` may do more than yours")));
             }
+            room::check(&set.keys, (by, &old.tenant), now)?;
             let (id, secret) = token::mint(self.parts.rng.as_ref());
             let until = now.after(overlap);
             let ending =
@@ -186,10 +188,16 @@ impl Gatekeeper {
         for _ in 0..TRIES {
             let set = self.parts.store.keys().await?;
             let (changed, result) = compute(&set)?;
-            let written = self.parts.store.change_keys(set.head, changed.clone()).await?;
+            let mut keys = with(set.keys, changed.clone());
+            let dropped = room::surplus(&keys, self.now());
+            if !dropped.is_empty() {
+                let gone: HashSet<&KeyId> = dropped.iter().collect();
+                keys.retain(|key| !gone.contains(&key.id));
+            }
+            let written = self.parts.store.change_keys(set.head, changed, dropped).await?;
             if let KeysChanged::To(head) = written {
                 // What is answered is in force: a key that was revoked is refused from here on.
-                self.take(KeySet { head, keys: with(set.keys, changed) });
+                self.take(KeySet { head, keys });
                 return Ok(result);
             }
         }

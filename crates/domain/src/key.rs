@@ -49,6 +49,6 @@ impl Key {
 pub struct KeySet {
     /// Counts the changes ever made.
     pub head: u64,
-    /// The keys, also those that ended, in the order in which they were made.
+    /// The keys, also those that ended and were not dropped yet, in the order in which they were made.
     pub keys: Vec<Key>,
 }

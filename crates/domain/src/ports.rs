@@ -12,7 +12,7 @@ use crate::chat::{ChatCall, ChatChunk, ConverseCall, ErrorReply, RelayCall, Rela
 use crate::document::{Chunk, Document, Retrieved, Search};
 use crate::fault::{Fault, Kind, Origin, Retry};
 use crate::feedback::{Feedback, FeedbackFilter};
-use crate::id::{CollectionName, ContentHash, InteractionId, ModelId, SessionId, TargetId, TenantId};
+use crate::id::{CollectionName, ContentHash, InteractionId, KeyId, ModelId, SessionId, TargetId, TenantId};
 use crate::interaction::{FinishedTurn, Interaction, InteractionFilter};
 use crate::key::{Key, KeySet};
 use crate::ledger::{Entry, Page};
@@ -313,8 +313,14 @@ pub trait Keys: Send + Sync {
     fn keys(&self) -> BoxFuture<'_, Result<KeySet, StoreError>>;
     /// Counts the changes ever made: one row, cheap to ask for often.
     fn keys_head(&self) -> BoxFuture<'_, Result<u64, StoreError>>;
-    /// Writes `keys` (new ones, and those that are there anew) in one transaction, if the head is still `head`.
-    fn change_keys(&self, head: u64, keys: Vec<Key>) -> BoxFuture<'_, Result<KeysChanged, StoreError>>;
+    /// Writes `keys` (new ones, and those that are there anew) and drops `dropped`, in one transaction, if the head is still
+    /// `head`.
+    fn change_keys(
+        &self,
+        head: u64,
+        keys: Vec<Key>,
+        dropped: Vec<KeyId>,
+    ) -> BoxFuture<'_, Result<KeysChanged, StoreError>>;
 }
 
 /// What is seen of one request from outside; exported when the last one lets go of it.

@@ -53,7 +53,8 @@ macro_rules! conformance {
             knowledge: collection_is_replaced, collections_are_apart, same_id_twice_is_refused,
                 vectors_are_kept_by_model, vectors_outlive_unchanged_chunks, large_collection;
             breakers: newest_entry_stays;
-            keys: are_read_back_in_order, change_needs_the_newest_head, a_taken_id_changes_nothing;
+            keys: are_read_back_in_order, change_needs_the_newest_head, a_taken_id_changes_nothing,
+                dropped_ones_are_gone_with_the_change;
             tenants: see_only_their_own_turns, never_share_a_session;
         }
     };

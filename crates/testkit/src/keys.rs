@@ -1,5 +1,6 @@
 //! A store of keys in memory, which several gatekeepers may share as processes share a database.
 
+use domain::id::KeyId;
 use domain::key::{Key, KeySet};
 use domain::ports::{BoxFuture, Keys, KeysChanged, StoreError};
 use parking_lot::Mutex;
@@ -30,7 +31,12 @@ impl Keys for MemoryKeys {
         Box::pin(async move { self.check().map(|()| self.set.lock().head) })
     }
 
-    fn change_keys(&self, head: u64, changed: Vec<Key>) -> BoxFuture<'_, Result<KeysChanged, StoreError>> {
+    fn change_keys(
+        &self,
+        head: u64,
+        changed: Vec<Key>,
+        dropped: Vec<KeyId>,
+    ) -> BoxFuture<'_, Result<KeysChanged, StoreError>> {
         Box::pin(async move {
             self.check()?;
             let mut set = self.set.lock();
@@ -48,6 +54,7 @@ impl Keys for MemoryKeys {
                     None => set.keys.push(key),
                 }
             }
+            set.keys.retain(|key| !dropped.contains(&key.id));
             set.head += 1;
             Ok(KeysChanged::To(set.head))
         })

@@ -253,6 +253,36 @@ async fn changes_of_others_come_first_and_nothing_is_lost() {
 }
 
 #[tokio::test]
+async fn keys_that_ended_make_room() {
+    let (house, owner) = House::new().await;
+    let (_, admin) = house.make(&owner, Wanted { tenant: Some("acme".into()), ..wish(Role::Admin) }).await;
+    let (first, _) = house.make(&admin, wish(Role::App)).await;
+    let copies = |revoked: Option<Timestamp>, n: usize| {
+        let first = first.key.clone();
+        (0..n).map(move |copy| Key { id: format!("{copy}-{revoked:?}").into(), revoked, ..first.clone() })
+    };
+    {
+        let mut set = house.store.set.lock();
+        set.keys.extend(copies(None, room::TENANT_KEYS_MAX - 2));
+        set.keys.extend(copies(Some(Timestamp(7)), room::TENANT_ENDED_MAX));
+    }
+    for error in [
+        house.keeper.mint(&admin, wish(Role::App)).await.err(),
+        house.keeper.rotate(&admin, &first.key.id, Duration::ZERO).await.err(),
+    ] {
+        assert!(matches!(error, Some(MintError::Conflict(_))), "{error:?}");
+    }
+    house.make(&owner, wish(Role::App)).await;
+    // The one that ended last is kept in place of one that did first.
+    house.keeper.revoke(&admin, &first.key.id).await.expect("revoked");
+    assert_eq!(house.keeper.check(first.secret.expose()), Err(Denied::Revoked));
+    let n_ended = house.store.set.lock().keys.iter().filter(|key| key.revoked.is_some()).count();
+    assert_eq!(n_ended, room::TENANT_ENDED_MAX);
+    assert_eq!(house.keeper.keys(&owner), house.store.set.lock().keys, "and the keys in memory are those");
+    house.make(&admin, wish(Role::App)).await;
+}
+
+#[tokio::test]
 async fn nothing_that_is_kept_holds_a_key() {
     let (house, owner) = House::new().await;
     let (made, _) = house.make(&owner, wish(Role::App)).await;

@@ -1,5 +1,6 @@
 //! The port `Keys`.
 
+use domain::id::KeyId;
 use domain::key::{Key, KeySet};
 use domain::ports::{BoxFuture, Keys, KeysChanged, StoreError};
 use domain::principal::Role;
@@ -38,13 +39,21 @@ impl Keys for Store {
         Box::pin(self.read(|transaction| head(transaction)))
     }
 
-    fn change_keys(&self, expected: u64, keys: Vec<Key>) -> BoxFuture<'_, Result<KeysChanged, StoreError>> {
+    fn change_keys(
+        &self,
+        expected: u64,
+        keys: Vec<Key>,
+        dropped: Vec<KeyId>,
+    ) -> BoxFuture<'_, Result<KeysChanged, StoreError>> {
         Box::pin(self.write(move |connection| {
             if head(connection)? != expected {
                 return Ok(KeysChanged::Outdated);
             }
             for key in &keys {
                 write(connection, key)?;
+            }
+            for id in &dropped {
+                connection.prepare_cached("DELETE FROM keys WHERE id = ?1")?.execute([id.as_str()])?;
             }
             connection.prepare_cached("UPDATE keys_head SET head = head + 1 WHERE id = 1")?.execute([])?;
             Ok(KeysChanged::To(head(connection)?))
