@@ -44,6 +44,8 @@ pub struct Gatekeeper {
     bootstrap: Option<[u8; 32]>,
     open: Arc<Principal>,
     tokens: Tokens,
+    /// Held by the one change of keys that this process makes: the others queue.
+    pub(crate) changing: tokio::sync::Mutex<()>,
     /// How much keys may use; told when keys change.
     limits: OnceLock<Arc<Meters>>,
 }
@@ -58,7 +60,8 @@ impl Gatekeeper {
         let bootstrap = parts.bootstrap.as_ref().map(|key| parts.pepper.hash(key.expose()));
         let keyring = ArcSwap::from_pointee(Keyring::new(set, bootstrap));
         let tokens = Tokens::new(std::mem::take(&mut parts.issuers));
-        Ok(Self { parts, keyring, bootstrap, open: Principal::open(), tokens, limits: OnceLock::new() })
+        let (changing, limits) = (tokio::sync::Mutex::default(), OnceLock::new());
+        Ok(Self { parts, keyring, bootstrap, open: Principal::open(), tokens, changing, limits })
     }
 
     /// Whether nobody needs a key: there is none, and never was one, and nobody signs tokens.

@@ -83,8 +83,10 @@ pub enum MintError {
 const NAME_MAX: usize = 100;
 /// How long a rotated key may go on beside its successor.
 pub const OVERLAP_MAX: Duration = Duration::from_hours(30 * 24);
-/// How often a change is tried that others' changes come before.
+/// How often a change is tried that changes of other processes come before.
 const TRIES: u32 = 8;
+/// How long the second try waits at most; each further one up to twice as long.
+const PAUSE_MAX: Duration = Duration::from_millis(5);
 
 /// A change, computed from the keys as they are.
 pub(crate) type Change<T> = Result<(Vec<Key>, T), MintError>;
@@ -184,8 +186,15 @@ impl Gatekeeper {
     }
 
     /// Writes what `compute` makes of the keys as they are; when others changed them meanwhile, of what they are then.
+    ///
+    /// Changes of one process come one after the other, in their order: else those of a busy tenant would keep others' from
+    /// their turn. Nothing but changes waits for it.
     pub(crate) async fn change<T>(&self, compute: impl Fn(&KeySet) -> Change<T>) -> Result<T, MintError> {
-        for _ in 0..TRIES {
+        let _turn = self.changing.lock().await;
+        for n_tried in 0..TRIES {
+            if n_tried > 0 {
+                self.parts.clock.sleep(self.pause(n_tried)).await;
+            }
             let set = self.parts.store.keys().await?;
             let (changed, result) = compute(&set)?;
             let mut keys = with(set.keys, changed.clone());
@@ -201,7 +210,14 @@ impl Gatekeeper {
                 return Ok(result);
             }
         }
-        Err(MintError::Conflict("others change keys all the time; try again".to_owned()))
+        Err(MintError::Conflict("other servers change keys all the time; try again".to_owned()))
+    }
+
+    /// Chance decides, so that two processes that came into each other's way do not do so again.
+    fn pause(&self, n_tried: u32) -> Duration {
+        let longest = PAUSE_MAX.saturating_mul(1 << (n_tried - 1));
+        let micros = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
+        Duration::from_micros(self.parts.rng.next_u64() % micros.max(1))
     }
 }
 

@@ -12,6 +12,8 @@ pub struct MemoryKeys {
     pub set: Mutex<KeySet>,
     /// So many changes find that another came before.
     pub outdated: Mutex<u32>,
+    /// Others have their turn after keys were read.
+    pub is_slow: Mutex<bool>,
     /// Nothing can be read or written.
     pub is_away: Mutex<bool>,
 }
@@ -24,7 +26,14 @@ impl MemoryKeys {
 
 impl Keys for MemoryKeys {
     fn keys(&self) -> BoxFuture<'_, Result<KeySet, StoreError>> {
-        Box::pin(async move { self.check().map(|()| self.set.lock().clone()) })
+        Box::pin(async move {
+            let read = self.check().map(|()| self.set.lock().clone());
+            let is_slow = *self.is_slow.lock();
+            if is_slow {
+                tokio::task::yield_now().await;
+            }
+            read
+        })
     }
 
     fn keys_head(&self) -> BoxFuture<'_, Result<u64, StoreError>> {

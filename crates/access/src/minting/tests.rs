@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::{join, join_all};
 use testkit::{ManualClock, MemoryKeys};
 
 use super::*;
@@ -29,6 +30,21 @@ impl House {
         let minted = self.keeper.mint(by, wanted).await.expect("minted");
         let principal = self.keeper.check(minted.secret.expose()).expect("usable");
         (minted, principal)
+    }
+
+    /// What comes of `change` while time goes on.
+    async fn in_time<T>(&self, change: impl Future<Output = T>) -> T {
+        let ticking = async {
+            loop {
+                tokio::task::yield_now().await;
+                self.clock.advance(Duration::from_millis(100));
+            }
+        };
+        tokio::select! {
+            biased;
+            result = change => result,
+            () = ticking => unreachable!("time does not end"),
+        }
     }
 }
 
@@ -244,12 +260,26 @@ async fn what_is_revoked_is_refused_at_once_also_in_another_process() {
 async fn changes_of_others_come_first_and_nothing_is_lost() {
     let (house, owner) = House::new().await;
     *house.store.outdated.lock() = 3;
-    let (made, _) = house.make(&owner, wish(Role::App)).await;
+    let (made, _) = house.in_time(house.make(&owner, wish(Role::App))).await;
     assert_eq!(house.store.set.lock().keys.last(), Some(&made.key));
     *house.store.outdated.lock() = u32::MAX;
-    let error = house.keeper.mint(&owner, wish(Role::App)).await.expect_err("never its turn");
+    let minting = house.keeper.mint(&owner, wish(Role::App));
+    let error = house.in_time(minting).await.expect_err("never its turn");
     assert!(matches!(error, MintError::Conflict(_)), "{error}");
     assert_eq!(house.store.set.lock().keys.len(), 2);
+}
+
+#[tokio::test]
+async fn changes_of_one_process_never_lose_against_each_other() {
+    let (house, owner) = House::new().await;
+    let (victim, _) = house.make(&owner, wish(Role::App)).await;
+    *house.store.is_slow.lock() = true;
+    let minting = join_all((0..40).map(|_| house.keeper.mint(&owner, wish(Role::App))));
+    let revoking = house.keeper.revoke(&owner, &victim.key.id);
+    let (minted, revoked) = house.in_time(join(minting, revoking)).await;
+    assert!(minted.iter().all(Result::is_ok), "{minted:?}");
+    revoked.expect("revoked");
+    assert_eq!(house.store.set.lock().keys.len(), 42);
 }
 
 #[tokio::test]
