@@ -64,8 +64,21 @@ impl Bucket {
         Self { rate, full, units: full, at: now }
     }
 
-    pub(super) fn rate(&self) -> Rate {
-        self.rate
+    /// Goes on under another rate: what was used stays used. A smaller bucket is empty at worst, and owes what was owed.
+    pub(super) fn set_rate(&mut self, rate: Rate, now: Moment) {
+        if rate == self.rate {
+            return;
+        }
+        self.fill(now);
+        let (before, full) = (self.units_of(1).max(1), units_of(rate, rate.burst));
+        // Divided so that nothing is forgiven: what was used is rounded up.
+        let anew = |units: i128| {
+            let per = units_of(rate, 1);
+            let exact = units.checked_mul(per).map(|product| product.div_euclid(before));
+            exact.unwrap_or_else(|| units.div_euclid(before).saturating_mul(per))
+        };
+        let (used, owed) = (-anew(self.units - self.full), anew(self.units.min(0)));
+        (self.rate, self.full, self.units) = (rate, full, (full - used).max(owed));
     }
 
     fn units_of(&self, n: u64) -> i128 {
@@ -186,6 +199,37 @@ mod tests {
     }
 
     #[test]
+    fn under_another_rate_what_was_used_stays_used() {
+        let (second, minute) = (Duration::from_secs(1), Duration::from_mins(1));
+        for (used, (count, per, burst), left) in [
+            (100, (100, second, 200), 100),
+            (30, (50, second, 50), 20),
+            (30, (7, minute, 1_000), 970),
+            (0, (1, minute, 5), 5),
+            (100, (50, second, 10), 0), // empty, and not below: it would wait longer than under either rate
+            (100, (100, minute, 100), 0),
+        ] {
+            let now = Moment::default();
+            let mut bucket = Bucket::new(rate(50, second, 100), now);
+            bucket.take(used);
+            bucket.set_rate(rate(count, per, burst), now);
+            assert_eq!(bucket.read(now).remaining(), left, "{used} {count} {burst}");
+            let due = Duration::from_nanos(u64::try_from(per.as_nanos()).expect("short").div_ceil(count));
+            let waits = bucket.check(now, left + 1).expect_err("no more");
+            assert!(waits.is_none_or(|wait| wait <= due), "{used} {count} {burst}: {waits:?}");
+        }
+        // What came until then came at the old rate, and what is owed stays owed.
+        let mut now = Moment::default();
+        let mut bucket = Bucket::new(rate(60, minute, 60), now);
+        bucket.take(90);
+        now = now.after(Duration::from_secs(10));
+        bucket.set_rate(rate(1, second, 1), now);
+        assert_eq!(bucket.check(now, 1), Err(Some(Duration::from_secs(21))));
+        bucket.set_rate(rate(2, second, 60), now);
+        assert_eq!(bucket.read(now).remaining(), 39, "of 60 it had used 1, and it owes 20");
+    }
+
+    #[test]
     fn the_largest_numbers_do_not_overflow() {
         let now = Moment::default();
         // The largest that settings allow, and ten thousand years.
@@ -196,6 +240,10 @@ mod tests {
         bucket.put_back(u64::MAX);
         assert_eq!(bucket.read(now).remaining(), 0);
         assert_eq!(bucket.read(Moment::MAX).remaining(), most);
+        bucket.take(u64::MAX);
+        bucket.set_rate(rate(1, Duration::from_secs(1), 1), Moment::MAX);
+        bucket.set_rate(rate(most, Duration::from_hours(24), most), Moment::MAX);
+        assert_eq!(bucket.read(Moment::MAX).remaining(), 0);
     }
 
     proptest! {

@@ -225,8 +225,9 @@ impl Meter {
 }
 
 fn set_rate(bucket: &mut Option<Bucket>, rate: Option<Rate>, now: Moment) {
-    if bucket.as_ref().map(Bucket::rate) != rate {
-        *bucket = rate.map(|rate| Bucket::new(rate, now));
+    match (bucket.as_mut(), rate) {
+        (Some(bucket), Some(rate)) => bucket.set_rate(rate, now),
+        (_, rate) => *bucket = rate.map(|rate| Bucket::new(rate, now)),
     }
 }
 

@@ -381,3 +381,17 @@ fn other_settings_hold_from_then_on_and_what_was_used_stays_used() {
     drop(third);
     ask("two").expect("room again");
 }
+
+#[test]
+fn another_rate_does_not_fill_the_bucket() {
+    let of_burst = |burst| {
+        let mut config = Config::default();
+        (config.key.rate, config.key.burst) = ("1/h".to_owned(), burst);
+        config
+    };
+    let meters = Arc::new(Meters::new(&of_burst(2), now(NOON)).expect("valid"));
+    let ask = || meters.admit(&asker("one"), now(NOON), worst(1, 7)).map(drop);
+    assert!(ask().is_ok() && ask().is_ok() && ask().is_err());
+    meters.configure(&of_burst(3), now(NOON)).expect("valid");
+    assert!(ask().is_ok() && ask().is_err(), "two of three were used");
+}
