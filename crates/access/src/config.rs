@@ -41,10 +41,33 @@ impl Config {
             Some(InvalidAuth { path: vec![key], reason: format!("[auth] {key}: {error}") })
         };
         let of_issuer = |(name, issuer): (&'a String, &'a issuer::Config)| {
+            if name.contains('/') {
+                // It stands before one in the names of its tokens' subjects, which say by it whose they are.
+                let reason = format!("[auth.issuers.{name}]: the name of an issuer has no `/`");
+                return Some(InvalidAuth { path: vec!["issuers", name.as_str()], reason });
+            }
             let (key, reason) = issuer.validate().err()?;
             let path = vec!["issuers", name.as_str(), key];
             Some(InvalidAuth { path, reason: format!("[auth.issuers.{name}] {key}: {reason}") })
         };
         references.into_iter().filter_map(mistake).chain(self.issuers.iter().filter_map(of_issuer)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issuers_name_ends_where_a_subjects_begins() {
+        let issuer = serde_json::json!({
+            "issuer": "https://login.example/", "audience": ["mainstay"], "jwks_uri": "https://login.example/jwks",
+            "algorithms": ["RS256"], "roles": { "staff": "app" },
+        });
+        let issuer: issuer::Config = serde_json::from_value(issuer).expect("settings");
+        let issuers = ["corp", "corp/acme"].map(|name| (name.to_owned(), issuer.clone()));
+        let config = Config { issuers: issuers.into_iter().collect(), ..Config::default() };
+        let paths: Vec<_> = config.mistakes().into_iter().map(|mistake| mistake.path).collect();
+        assert_eq!(paths, [["issuers", "corp/acme"]]);
     }
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use domain::id::KeyId;
 use domain::key::KeySet;
 use domain::ports::{Clock, Keys, Rng, StoreError};
 use domain::principal::Principal;
@@ -120,6 +121,20 @@ impl Gatekeeper {
     #[must_use]
     pub fn signer(&self, access_key_id: &str) -> Option<(Secret, Arc<Principal>)> {
         self.keyring.load().signer(&self.parts.pepper, access_key_id, self.parts.clock.wall())
+    }
+
+    /// Whether `by` may see what is counted for `key`: one that is kept, that of the configuration, or a token's subject.
+    #[must_use]
+    pub fn sees(&self, by: &Principal, key: &KeyId) -> bool {
+        let keyring = self.keyring.load();
+        let tenant = keyring.tenant_of(key).cloned().or_else(|| self.tokens.tenant_of(key));
+        tenant.is_some_and(|tenant| by.scope().is_none_or(|own| *own == tenant))
+    }
+
+    /// Whether `key` is one that is kept, and may have limits of its own.
+    #[must_use]
+    pub fn keeps(&self, key: &KeyId) -> bool {
+        self.keyring.load().keeps(key)
     }
 
     /// Looks whether someone else changed keys.

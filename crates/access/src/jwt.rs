@@ -149,6 +149,18 @@ impl Tokens {
         Ok(principal)
     }
 
+    /// The tenant of a token's subject, by the name that it has as an asker; `None` for what is none.
+    pub(crate) fn tenant_of(&self, key: &KeyId) -> Option<TenantId> {
+        let of = |issuer: &Issuer| {
+            let subject = key.as_str().strip_prefix(issuer.name.as_str())?.strip_prefix('/')?;
+            match &issuer.config.tenant_claim {
+                None => Some(TenantId::from(issuer.config.tenant.as_str())),
+                Some(_) => subject.split_once('/').map(|(tenant, _)| TenantId::from(tenant)),
+            }
+        };
+        self.issuers.iter().find_map(of)
+    }
+
     fn issuer(&self, parts: &Parts<'_>) -> Result<(usize, &Issuer), Denied> {
         let named = parts.claims.get("iss").and_then(Value::as_str);
         let mut issuers = self.issuers.iter().enumerate();
@@ -223,8 +235,13 @@ fn principal(issuer: &Issuer, claims: &Map<String, Value>) -> Result<Principal, 
             named.ok_or(Denied::Token("it does not name a tenant"))?
         }
     };
-    let asker =
-        Asker { tenant: TenantId::from(tenant), key: KeyId::from(format!("{}/{subject}", issuer.name)) };
+    // Where tokens name their tenant, subjects of the same name are others in another one: rates and budgets are counted
+    // by this, and records tell them apart by it.
+    let key = match &issuer.config.tenant_claim {
+        None => format!("{}/{subject}", issuer.name),
+        Some(_) => format!("{}/{tenant}/{subject}", issuer.name),
+    };
+    let asker = Asker { tenant: TenantId::from(tenant), key: KeyId::from(key) };
     // What it makes may live on: a token lives for minutes.
     Ok(Principal { asker, role, grant: issuer.grant.clone(), expires: None })
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use domain::id::KeyId;
+use domain::id::{KeyId, TenantId};
 use domain::key::{Key, KeySet};
 use domain::principal::{Asker, Principal};
 use domain::secret::Secret;
@@ -56,6 +56,19 @@ impl Keyring {
     /// Whether the configuration names a key.
     pub(crate) fn has_bootstrap(&self) -> bool {
         self.bootstrap.is_some()
+    }
+
+    /// Whether this key is kept, also when it ended.
+    pub(crate) fn keeps(&self, key: &KeyId) -> bool {
+        self.entries.contains_key(key.as_str())
+    }
+
+    /// The tenant of a key.
+    pub(crate) fn tenant_of(&self, key: &KeyId) -> Option<&TenantId> {
+        let kept = self.entries.get(key.as_str()).map(|entry| &entry.principal);
+        let bootstrap = self.bootstrap.as_ref().map(|(_, owner)| owner);
+        let found = kept.or_else(|| bootstrap.filter(|owner| owner.asker.key == *key));
+        found.map(|principal| &principal.asker.tenant)
     }
 
     /// Whose key `text` is. Every wrong one takes the same steps: one HMAC, one look-up, two comparisons.
@@ -163,6 +176,8 @@ mod tests {
         for (kind, key, want) in kinds {
             assert_eq!(keeper.check(&key).map(drop), want, "{kind}");
         }
+        let owner = keeper.check(&"b".repeat(67)).expect("the bootstrap key");
+        assert!(keeper.sees(&owner, &owner.asker.key) && !keeper.keeps(&owner.asker.key));
         for key in [String::new(), "b".repeat(66), "x".repeat(1 << 20)] {
             assert_eq!(keeper.check(&key), Err(Denied::Unknown));
         }

@@ -56,7 +56,8 @@ impl fmt::Display for Role {
 pub struct Asker {
     /// The tenant that owns what comes of it.
     pub tenant: TenantId,
-    /// The key; of a signed token `<issuer>/<subject>`; [`KeyId::open`] while no key exists.
+    /// The key; of a signed token `<issuer>/<subject>`, or `<issuer>/<tenant>/<subject>` where tokens name their tenant;
+    /// [`KeyId::open`] while no key exists.
     pub key: KeyId,
 }
 

@@ -242,6 +242,14 @@ async fn a_token_asks_for_the_tenant_it_names_and_for_what_its_issuer_may_use() 
     tokens.prepare(&right, &ManualClock::new()).await.expect("fetched");
     let principal = tokens.check(&right, NOW).expect("right");
     assert_eq!(principal.asker.tenant.as_str(), "shop");
+    let other = tokens.check(&with(json!("other")), NOW).expect("right").asker.clone();
+    assert_ne!(principal.asker.key, other.key, "another tenant's Ada is counted by herself");
+    for asker in [&principal.asker, &other] {
+        assert_eq!(tokens.tenant_of(&asker.key).as_ref(), Some(&asker.tenant));
+    }
+    for stranger in ["corp/ada", "corps/shop/ada", "corp", "8fK2mQ7xWz1B"] {
+        assert_eq!(tokens.tenant_of(&stranger.into()), None, "{stranger}");
+    }
     assert!(principal.grant.models.allows("openai/x") && !principal.grant.models.allows("other/x"));
     assert!(principal.grant.agents.allows("any"));
     assert!(principal.grant.allows_address([10, 1, 2, 3].into()));
@@ -250,6 +258,27 @@ async fn a_token_asks_for_the_tenant_it_names_and_for_what_its_issuer_may_use() 
         let error = tokens.check(&with(wrong.clone()), NOW).expect_err("no tenant");
         assert_eq!(error, Denied::Token("it does not name a tenant"), "{wrong}");
     }
+}
+
+#[tokio::test]
+async fn what_a_token_spends_is_seen_in_its_tenant_and_by_owners() {
+    let issuer = Issuer::new("corp".to_owned(), config(&["ES256"]), Box::new(Published::default()));
+    let keeper =
+        crate::doubles::with_issuers(&Arc::new(ManualClock::new()), vec![issuer.expect("valid")]).await;
+    let by = |tenant: &str, role| {
+        let asker = Asker { tenant: tenant.into(), key: "one".into() };
+        Principal { asker, role, ..Principal::clone(&Principal::open()) }
+    };
+    for (principal, key, want) in [
+        (by("acme", Role::Admin), "corp/ada", true),
+        (by("blue", Role::Admin), "corp/ada", false),
+        (by("blue", Role::Owner), "corp/ada", true),
+        (by("blue", Role::Owner), "other/ada", false),
+        (by("acme", Role::Admin), "ada", false),
+    ] {
+        assert_eq!(keeper.sees(&principal, &key.into()), want, "{principal:?} {key}");
+    }
+    assert!(!keeper.keeps(&"corp/ada".into()));
 }
 
 #[tokio::test]

@@ -43,7 +43,12 @@ pub(crate) async fn set(head: Head, level: AtLevel, body: Body) -> Result<Respon
     };
     let deadline = head.deadline()?;
     let pipeline = head.api.pipeline(deadline).await?;
-    head.api.gatekeeper(deadline).await?.limit(&head.caller.principal, key, changes).await?;
+    let keeper = head.api.gatekeeper(deadline).await?;
+    if !keeper.keeps(key) {
+        let reason = "signed tokens and the key of the configuration have no limits of their own: `[limits.key]` holds";
+        return Err(Problem::bad_parameter(reason));
+    }
+    keeper.limit(&head.caller.principal, key, changes).await?;
     let limits = pipeline.limits();
     if let Some(ledger) = limits.ledger() {
         limits.catch_up(ledger, now(&head.api)).await?;
@@ -96,10 +101,7 @@ async fn seen(head: &Head, Path((name, id)): AtLevel) -> Result<Level, Problem> 
 
 async fn is_seen(head: &Head, level: &Level) -> Result<bool, Problem> {
     Ok(match (level, head.caller.scope()) {
-        (Level::Key(key), _) => {
-            let keeper = head.gatekeeper().await?;
-            keeper.keys(&head.caller.principal).iter().any(|known| known.id == *key)
-        }
+        (Level::Key(key), _) => head.gatekeeper().await?.sees(&head.caller.principal, key),
         (_, None) => true,
         (Level::Tenant(tenant), Some(own)) => tenant == own,
         (Level::Server, Some(_)) => false,
