@@ -55,7 +55,7 @@ macro_rules! conformance {
             breakers: newest_entry_stays;
             keys: are_read_back_in_order, change_needs_the_newest_head, a_taken_id_changes_nothing,
                 dropped_ones_are_gone_with_the_change;
-            tenants: see_only_their_own_turns, never_share_a_session;
+            tenants: see_only_their_own_turns, learn_nothing_by_anothers_cursor, never_share_a_session;
         }
     };
     (@cases $engine:ty; $($module:ident: $($case:ident),+;)+) => {

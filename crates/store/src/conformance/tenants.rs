@@ -47,6 +47,27 @@ pub(crate) async fn see_only_their_own_turns(engine: &impl Engine) {
     }
 }
 
+pub(crate) async fn learn_nothing_by_anothers_cursor(engine: &impl Engine) {
+    let store = engine.open();
+    for (tenant, n) in [("blue", 1), ("acme", 2), ("blue", 3)] {
+        store.record(turn_of(tenant, &format!("ses_{n}"), n)).await.expect("written");
+    }
+    for (tenant, before, want) in [
+        (Some("blue"), 3, vec![1]),
+        (Some("blue"), 2, vec![]),
+        (Some("blue"), 9, vec![]), // as after what never was
+        (None, 2, vec![1]),
+        (None, 3, vec![2, 1]),
+    ] {
+        let before = Some(interaction_id(before));
+        let filter =
+            InteractionFilter { tenant: tenant.map(TenantId::from), before, limit: 9, ..Default::default() };
+        let listed = store.interactions(filter.clone()).await.expect("readable");
+        let ids: Vec<_> = listed.into_iter().map(|found| found.id).collect();
+        assert_eq!(ids, want.into_iter().map(interaction_id).collect::<Vec<_>>(), "{filter:?}");
+    }
+}
+
 pub(crate) async fn never_share_a_session(engine: &impl Engine) {
     let store = engine.open();
     store.record(turn_of("acme", "ses_1", 1)).await.expect("written");

@@ -10,6 +10,7 @@ use domain::ledger::{Entry, Page};
 use domain::ports::{BoxFuture, Records, StoreError};
 use domain::time::Timestamp;
 use futures_util::future::join_all;
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::connection::Failure;
@@ -66,14 +67,17 @@ impl Records for Store {
 
     fn interactions(&self, filter: InteractionFilter) -> BoxFuture<'_, Result<Vec<Interaction>, StoreError>> {
         Box::pin(self.read(move |transaction| {
+            let tenant = filter.tenant.map(|id| Value::from(id.as_str().to_owned()));
+            let before = filter.before.map(|id| Value::from(id.as_str().to_owned()));
             let rows = Listing::new(turns::SELECT)
-                .matching("tenant = ?", filter.tenant.map(|id| id.as_str().to_owned()))
+                .matching("tenant = ?", tenant.clone())
                 .matching("session = ?", filter.session.map(|id| id.as_str().to_owned()))
                 .matching(by_outcome(filter.outcome), filter.outcome.map(|outcome| outcome.name().to_owned()))
                 .matching("created >= ?", filter.since.map(|since| since.0))
-                .matching(
-                    "(created, id) < (SELECT created, id FROM interactions WHERE id = ?)",
-                    filter.before.map(|id| id.as_str().to_owned()),
+                // After another tenant's turn comes as little as after one that never was: the page does not tell of it.
+                .behind(
+                    "(created, id) < (SELECT created, id FROM interactions WHERE id = ? AND tenant = coalesce(?, tenant))",
+                    before.map(|before| [before, tenant.unwrap_or(Value::Null)]),
                 )
                 .rows(transaction, ("created DESC, id DESC", filter.limit), turns::read)?;
             rows.into_iter().map(|row| turns::whole(transaction, row)).collect()
