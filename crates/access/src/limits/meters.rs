@@ -204,8 +204,10 @@ impl Meters {
 
     /// From now on `key` has these limits; `None` for those of a key without its own. What it used stays used.
     pub fn set_key(&self, key: &KeyId, limits: Option<&Limits>, now: Now) {
-        let usual = &self.given.load().key_limits;
-        self.key(key, now).configure_own(limits, (usual, now));
+        let meter = self.key(key, now);
+        // Until it is done no change of the defaults passes it by, as one that has its own.
+        let _keys = self.keys.write();
+        meter.configure_own(limits, (&self.given.load().key_limits, now));
     }
 
     /// From now on the past of budgets is read from `ledger`, and their resets are kept there.
