@@ -38,12 +38,19 @@ impl Meters {
     /// # Errors
     /// [`StoreError`]; then they count from the start of this process, or from when they were given, only.
     pub async fn catch_up(&self, ledger: &dyn Spending, now: Now) -> Result<(), StoreError> {
+        let mut sums: BTreeMap<Span, Vec<(Asker, Amount)>> = BTreeMap::new();
+        // Else a key's first request would make it a meter that knows nothing of what the key spent before.
+        for period in self.unmet() {
+            let before = Span { start: period.around(now.wall).start, end: self.began() };
+            let askers = ledger.spent(before).await?;
+            self.meet(period, &askers, now);
+            sums.insert(before, askers);
+        }
         let missing = self.missing();
         if missing.is_empty() {
             return Ok(());
         }
         let resets: BTreeMap<Level, Timestamp> = ledger.resets().await?.into_iter().collect();
-        let mut sums: BTreeMap<Span, Vec<(Asker, Amount)>> = BTreeMap::new();
         for (level, period, end) in missing {
             let reset = resets.get(&level).copied().unwrap_or(Timestamp(i64::MIN));
             let start = period.around(now.wall).start.max(reset);
@@ -217,6 +224,19 @@ mod tests {
         meters.configure(&budget("2/month"), later).expect("valid");
         meters.catch_up(&ledger, later).await.expect("readable");
         assert_eq!(spent(&meters, &Level::Server), [50_234]);
+    }
+
+    #[tokio::test]
+    async fn the_usual_budget_of_keys_knows_the_past_of_each() {
+        let mut config = Config::default();
+        config.key.budget = vec!["1/month".to_owned()];
+        let (meters, ledger) = (Arc::new(Meters::new(&config, now()).expect("valid")), ledger());
+        meters.adopt(&[key("one", None, None)], now());
+        meters.catch_up(&ledger, now()).await.expect("readable");
+        for (key, want) in [("one", 200), ("two", 34)] {
+            meters.admit(&asker(key), now(), Worst::Priced(Amounts::default())).expect("free");
+            assert_eq!(spent(&meters, &Level::Key(key.into())), [want], "{key}");
+        }
     }
 
     #[tokio::test]

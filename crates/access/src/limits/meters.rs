@@ -5,7 +5,7 @@
 mod chain;
 mod refusal;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
@@ -38,6 +38,8 @@ pub struct Meters {
     given: ArcSwap<Given>,
     /// Keys that were named by [`Meters::set_key`] or have asked for something.
     keys: RwLock<HashMap<KeyId, Arc<Meter>>>,
+    /// Periods of the usual budget of keys for which all that spent something before `began` have a meter.
+    met: RwLock<BTreeSet<Period>>,
     alerts: Alerts,
     refusals: Refusals,
     ledger: OnceLock<Arc<dyn Spending>>,
@@ -98,6 +100,7 @@ impl Meters {
             began: now.wall,
             given: ArcSwap::from_pointee(Given::after(None, config, now)?),
             keys: RwLock::default(),
+            met: RwLock::default(),
             alerts: Alerts::default(),
             refusals: Refusals::default(),
             ledger: OnceLock::new(),
@@ -223,6 +226,27 @@ impl Meters {
 
     pub(super) fn key_defaults(&self) -> Arc<KeyLimitsConfig> {
         Arc::clone(&self.given.load().key_defaults)
+    }
+
+    /// When this process began to count.
+    pub(super) fn began(&self) -> Timestamp {
+        self.began
+    }
+
+    /// Periods of the usual budget of keys of which nobody asked yet who spent something before.
+    pub(super) fn unmet(&self) -> Vec<Period> {
+        let (usual, met) = (self.given.load().key_limits.budgets, self.met.read());
+        Period::ALL
+            .into_iter()
+            .filter(|period| usual.of(*period).is_some() && !met.contains(period))
+            .collect()
+    }
+
+    /// From now on those who spent something in `period` have a meter.
+    pub(super) fn meet<T>(&self, period: Period, askers: &[(Asker, T)], now: Now) {
+        let keys = askers.iter().map(|(asker, _)| &asker.key).filter(|key| **key != KeyId::open());
+        keys.for_each(|key| drop(self.key(key, now)));
+        self.met.write().insert(period);
     }
 
     /// Whether `key` has a meter.
