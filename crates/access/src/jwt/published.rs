@@ -45,6 +45,8 @@ struct State {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
+    /// Not known: it is under way, or nobody is left to hear of its end.
+    Open,
     Answered,
     Failed,
 }
@@ -57,6 +59,8 @@ enum Step {
     Lead(Fetch),
     /// Waits for the fetch under way.
     Join(Fetch),
+    /// Goes on with a key that is known and old, after a look at the fetch under way.
+    Pass(Fetch),
     /// Is refused: its key is not known, and the issuer was asked a moment ago.
     Refused,
 }
@@ -66,17 +70,21 @@ impl State {
         self.keys.iter().any(|key| id.is_none() || key.id.as_deref() == id)
     }
 
+    fn is_fresh(&self, now: Moment) -> bool {
+        self.fetched.is_some_and(|fetched| now.since(fetched) < FRESH)
+    }
+
     /// Whether the keys should be fetched and may be: none is known by that name, or they are old.
     fn wants(&self, id: Option<&str>, now: Moment) -> bool {
         let is_known = self.knows(id);
-        let is_fresh = self.fetched.is_some_and(|fetched| now.since(fetched) < FRESH);
         let pause = match self.asked {
             // Old keys serve on: nobody whose key is known waits for an issuer that is away more often than before.
             Some((_, Outcome::Failed)) if !is_known => RETRY_AFTER,
+            Some((_, Outcome::Open)) => RETRY_AFTER,
             _ => ASK_EVERY,
         };
         let may_ask = self.asked.is_none_or(|(asked, _)| now.since(asked) >= pause);
-        may_ask && !(is_known && is_fresh)
+        may_ask && !(is_known && self.is_fresh(now))
     }
 
     fn carried_on(&self, now: Moment) -> Option<&Fetch> {
@@ -98,7 +106,7 @@ impl Published {
     /// Whether a token that names this key has something to wait for, or is to be refused.
     pub(super) fn concerns(&self, id: Option<&str>, now: Moment) -> bool {
         let state = self.state.lock();
-        !state.knows(id) || (state.carried_on(now).is_none() && state.wants(id, now))
+        !state.knows(id) || (!state.is_fresh(now) && (state.under_way.is_some() || state.wants(id, now)))
     }
 
     /// Sees to it that the key of this name is known, if the issuer has it. Those whose key is known wait for none but
@@ -114,6 +122,14 @@ impl Published {
         let (fetch, is_leader) = match self.step(id, clock.now()) {
             Step::Ready => return Ok(()),
             Step::Refused => return Err(Denied::IssuerAway),
+            Step::Pass(fetch) => {
+                // Those whose key is known wait for nobody, and yet carry on what others may have left: else whoever begins
+                // fetches and leaves could keep alive a key that the issuer took back.
+                if let Some(fetched) = fetch.clone().now_or_never() {
+                    self.take(&fetch, &fetched, (name, clock.now()));
+                }
+                return Ok(());
+            }
             Step::Lead(fetch) => (fetch, true),
             Step::Join(fetch) => (fetch, false),
         };
@@ -128,7 +144,8 @@ impl Published {
         let mut state = self.state.lock();
         let is_known = state.knows(id);
         match state.carried_on(now) {
-            Some(_) if is_known => return Step::Ready,
+            Some(_) if is_known && state.is_fresh(now) => return Step::Ready,
+            Some(fetch) if is_known => return Step::Pass(fetch.clone()),
             Some(fetch) => return Step::Join(fetch.clone()),
             None => {}
         }
@@ -144,8 +161,7 @@ impl Published {
             Arc::new(keys)
         };
         let fetch = fetching.boxed().shared();
-        // Until it answers: nobody may be left to hear of its end.
-        state.asked = Some((now, Outcome::Failed));
+        state.asked = Some((now, Outcome::Open));
         state.under_way = Some((now, fetch.clone()));
         Step::Lead(fetch)
     }

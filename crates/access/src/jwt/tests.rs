@@ -376,6 +376,27 @@ async fn a_fetch_under_way_is_waited_for_and_outlives_who_began_it() {
 }
 
 #[tokio::test]
+async fn a_key_that_was_taken_back_is_not_kept_alive_by_those_who_leave() {
+    let (signer, published) = (Signer::new(), Published::default());
+    *published.keys.lock() = Some(vec![signer.jwk("one")]);
+    let token = |kid: &str| signer.sign(&json!({ "alg": "ES256", "kid": kid }), &claims());
+    let (old, unknown) = (token("one"), token("made up"));
+    let tokens = prepared(&old, &published).await;
+    *published.keys.lock() = Some(vec![Signer::new().jwk("two")]);
+    let (gate, waiting) = tokio::sync::watch::channel(false);
+    *published.gate.lock() = Some(waiting);
+    let now = at(601);
+    assert_eq!(now_or_not(&mut Box::pin(tokens.prepare(&unknown, &now))), None, "and it leaves");
+    assert!(tokens.is_to_prepare(&old, now.now()));
+    assert_eq!(now_or_not(&mut Box::pin(tokens.prepare(&old, &now))), Some(Ok(())), "it does not wait");
+    assert!(tokens.check(&old, NOW).is_ok());
+    gate.send_replace(true);
+    assert_eq!(now_or_not(&mut Box::pin(tokens.prepare(&old, &now))), Some(Ok(())));
+    assert_eq!(tokens.check(&old, NOW), Err(Denied::Token("its issuer has no such key")));
+    assert_eq!(published.n_asked.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
 async fn a_fetch_that_nobody_waited_for_is_begun_anew() {
     let (signer, published) = (Signer::new(), Published::default());
     let (gate, waiting) = tokio::sync::watch::channel(false);
