@@ -18,7 +18,6 @@ use domain::time::Timestamp;
 
 use crate::gatekeeper::Gatekeeper;
 use crate::given;
-use crate::limits::Own;
 use crate::permission::{Permission, may, may_mint};
 use crate::token;
 
@@ -101,13 +100,7 @@ impl Gatekeeper {
         let wanted = &wanted;
         self.change(|set| {
             let (id, secret) = token::mint(self.parts.rng.as_ref());
-            let made = Made {
-                id,
-                hash: self.parts.pepper.hash(secret.expose()),
-                own: own_limits(set, by, wanted)?,
-                at: self.now(),
-            };
-            let key = new_key(by, wanted, made)?;
+            let key = new_key(by, wanted, (id, self.parts.pepper.hash(secret.expose())), self.now())?;
             room::check(&set.keys, (by, &key.tenant), self.now())?;
             let is_first = set.keys.is_empty() && !self.keyring.load().has_bootstrap();
             if is_first && !is_whole(&key) {
@@ -259,23 +252,12 @@ pub(crate) fn find<'a>(set: &'a KeySet, by: &Principal, id: &KeyId) -> Result<&'
     }
 }
 
-/// The limits of a key that is made: what is left out is as its maker's own. A token has none.
-fn own_limits(set: &KeySet, by: &Principal, wanted: &Wanted) -> Result<Own, MintError> {
-    let maker = set.keys.iter().find(|key| key.id == by.asker.key).map(Own::of).unwrap_or_default();
-    let own = Own { limits: wanted.limits.clone(), budget: wanted.budget.clone() };
-    own.made_by(&maker).map_err(|error| MintError::Wrong(format!("`limits`: {error}")))
-}
-
-/// What a new key has from nobody's wish.
-struct Made {
-    id: KeyId,
-    hash: [u8; 32],
-    own: Own,
-    at: Timestamp,
-}
-
-fn new_key(by: &Principal, wanted: &Wanted, made: Made) -> Result<Key, MintError> {
-    let Made { id, hash, own: Own { limits, budget }, at: now } = made;
+fn new_key(
+    by: &Principal,
+    wanted: &Wanted,
+    (id, hash): (KeyId, [u8; 32]),
+    now: Timestamp,
+) -> Result<Key, MintError> {
     let role = wanted.role.unwrap_or(Role::App);
     if !may_mint(by.role, role) {
         return Err(MintError::Beyond(format!("an {} cannot make keys for an {role}", by.role)));
@@ -310,8 +292,8 @@ fn new_key(by: &Principal, wanted: &Wanted, made: Made) -> Result<Key, MintError
         expires,
         revoked: None,
         replaces: None,
-        limits,
-        budget,
+        limits: wanted.limits.clone(),
+        budget: wanted.budget.clone(),
     })
 }
 

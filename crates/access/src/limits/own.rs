@@ -44,21 +44,6 @@ impl Own {
         Ok(Self { limits, budget })
     }
 
-    /// Of a key that `maker` makes with these: what is left out is as the maker's own.
-    ///
-    /// # Errors
-    /// [`InvalidLimit`] when that makes no sense.
-    pub fn made_by(&self, maker: &Self) -> Result<Self, InvalidLimit> {
-        let own = self.fields().ok_or(InvalidLimit::Unreadable)?;
-        let mut changes = Map::new();
-        if own.contains_key("rate") {
-            // A burst belongs to its rate.
-            changes.insert("burst".to_owned(), Value::Null);
-        }
-        changes.extend(own);
-        maker.with(changes)
-    }
-
     /// As they are counted. What nobody can read pays for nothing.
     #[must_use]
     pub fn limits(&self, default: &KeyLimitsConfig) -> Option<Limits> {
@@ -135,23 +120,6 @@ mod tests {
         assert_eq!((limits.parallel, limits.budgets.month), (Some(3), Some(Nanos(10_000_000_000))));
         let bare = two.with(object(json!({ "parallel": null, "budget": null }))).expect("valid");
         assert_eq!(bare, none);
-    }
-
-    #[test]
-    fn a_made_key_has_what_is_left_out_of_its_maker() {
-        let of = |fields: Value| Own::default().with(object(fields)).expect("valid");
-        let maker = of(json!({ "rate": "1/s", "burst": 9, "parallel": 2, "budget": ["1/day"] }));
-        for (wanted, want) in [
-            (json!({}), json!({ "rate": "1/s", "burst": 9, "parallel": 2, "budget": ["1/day"] })),
-            (json!({ "rate": "2/s" }), json!({ "rate": "2/s", "parallel": 2, "budget": ["1/day"] })),
-            (
-                json!({ "parallel": 7, "budget": [] }),
-                json!({ "rate": "1/s", "burst": 9, "parallel": 7, "budget": [] }),
-            ),
-        ] {
-            assert_eq!(of(wanted.clone()).made_by(&maker), Ok(of(want)), "{wanted}");
-        }
-        assert_eq!(Own::default().made_by(&Own::default()), Ok(Own::default()));
     }
 
     #[test]

@@ -270,21 +270,6 @@ async fn changes_of_others_come_first_and_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn a_key_has_the_limits_of_its_maker_where_it_gets_none() {
-    let (house, owner) = House::new().await;
-    let own = |limits: &str| Some(limits.to_owned());
-    let limited =
-        Wanted { limits: own(r#"{"parallel":2}"#), budget: own(r#"["1/day"]"#), ..wish(Role::Admin) };
-    let (_, admin) = house.make(&owner, limited).await;
-    let (like, _) = house.make(&admin, wish(Role::App)).await;
-    assert_eq!((like.key.limits, like.key.budget), (own(r#"{"parallel":2}"#), own(r#"["1/day"]"#)));
-    let (richer, _) = house.make(&admin, Wanted { budget: own("[]"), ..wish(Role::App) }).await;
-    assert_eq!((richer.key.limits, richer.key.budget), (own(r#"{"parallel":2}"#), own("[]")));
-    let (free, _) = house.make(&owner, wish(Role::App)).await;
-    assert_eq!((free.key.limits, free.key.budget), (None, None));
-}
-
-#[tokio::test]
 async fn changes_of_one_process_never_lose_against_each_other() {
     let (house, owner) = House::new().await;
     let (victim, _) = house.make(&owner, wish(Role::App)).await;
