@@ -18,6 +18,8 @@ enum Said {
     TargetGone,
     OutOfCredit,
     NotForThisModel,
+    /// Nothing is at the address that was asked.
+    WrongAddress,
     /// The request is at fault, and no code says how.
     Invalid,
     Overloaded,
@@ -101,6 +103,7 @@ pub fn classify(reply: Reply<'_>) -> Fault {
         // An account without credit answers 429 as well, but no wait helps, unless the provider names one.
         (Said::OutOfCredit, 400..=499) if wait.is_none() => Fault::provider(Kind::RouteFatal),
         (Said::NotForThisModel, 400 | 404 | 422) => Fault::caller(Retry::Elsewhere),
+        (Said::WrongAddress, 404 | 405) => Fault::provider(Kind::RouteFatal),
         // An item, a file or a store that the request names is not there, say: nothing is wrong with the model.
         (Said::Invalid, 404 | 405 | 409 | 410) => Fault::caller(Retry::Never),
         (Said::Invalid, 403) => Fault::caller(Retry::Elsewhere),
@@ -120,7 +123,7 @@ pub fn classify_event(body: &[u8]) -> Fault {
         Said::TooLong => Fault::caller(Retry::Never),
         Said::TargetGone | Said::OutOfCredit => Fault::provider(Kind::RouteFatal),
         Said::NotForThisModel => Fault::caller(Retry::Elsewhere),
-        Said::Invalid => Fault::caller(Retry::Never),
+        Said::Invalid | Said::WrongAddress => Fault::caller(Retry::Never),
         Said::RateLimited => Fault::provider(Kind::Throttled),
         Said::Overloaded | Said::Nothing => Fault::provider(Kind::Transient),
     }
@@ -162,8 +165,12 @@ fn said(body: &[u8]) -> (Said, Option<u16>) {
     // v1/responses"); one that is not there at all has `model_not_found`.
     let is_elsewhere = || fields.param.is("model") && fields.kind.is("invalid_request_error");
     let said = said.or_else(|| is_elsewhere().then_some(Said::NotForThisModel));
-    let is_invalid = || fields.kind.is("invalid_request_error");
-    let said = said.or_else(|| is_invalid().then_some(Said::Invalid));
+    let said = said.or_else(|| match &fields.message {
+        _ if !fields.kind.is("invalid_request_error") => None,
+        // OpenAI has no code for it: "Invalid URL (POST /v2/chat/completions)".
+        Code::Text(message) if message.starts_with("Invalid URL (") => Some(Said::WrongAddress),
+        _ => Some(Said::Invalid),
+    });
     (said.unwrap_or(Said::Nothing), status)
 }
 
@@ -199,6 +206,7 @@ fn by_code(code: &str) -> Said {
         | "billing_not_active"
         | "insufficient_balance" => Said::OutOfCredit,
         "unsupported_parameter" | "unsupported_value" => Said::NotForThisModel,
+        "unknown_url" => Said::WrongAddress,
         "rate_limit_exceeded" | "rate_limit_error" | "requests" | "tokens" => Said::RateLimited,
         "server_error" | "overloaded_error" | "engine_overloaded" | "service_unavailable" => Said::Overloaded,
         _ => Said::Nothing,
@@ -284,6 +292,8 @@ mod tests {
     fn what_a_request_names_may_be_missing_while_its_model_is_there() {
         for (kind, message, want) in [
             ("invalid_request_error", "Item with id 'rs_model' not found.", CALLER),
+            ("invalid_request_error", "Invalid URL (POST /chat/completions)", FATAL),
+            ("unknown_url", "Unknown request URL: POST /v2/chat/completions", FATAL),
             ("NotFoundError", "Response with id 'model' not found.", CALLER),
             ("NotFoundError", "The model `m` does not exist.", FATAL),
             ("not_found_error", "model 'm' not found, try pulling it first", FATAL),
