@@ -1,6 +1,6 @@
 //! Sentence embeddings in this process: a BERT encoder on threads of its own behind the port `Embedder`.
 //!
-//! Reading order: this file (the service), [`line`] (calls that wait, and the thread that serves them), [`encoder`] (from
+//! Reading order: this file (the service), [`mod@line`] (calls that wait, and the thread that serves them), [`encoder`] (from
 //! texts to vectors), [`bert`] (the forward pass), [`matrix`] and [`vector`] (its arithmetic), [`weights`] (its file),
 //! [`cache`].
 //! Calls of few texts (questions) and of many (documents) have a thread each: a question never waits for documents,
