@@ -57,11 +57,11 @@ impl Format for Native {
 
 /// A turn whose events are sent as they come. Dropping it (the client left) cancels the turn.
 struct TurnStream<F> {
-    api: Arc<Api>,
     format: F,
     events: mpsc::Receiver<Event>,
     running: Option<BoxFuture<'static, Result<Reply, TurnError>>>,
-    last: Option<Bytes>,
+    /// How the turn ended, until all that it said before is sent.
+    result: Option<Result<Reply, TurnError>>,
 }
 
 pub(crate) fn respond(api: Arc<Api>, pipeline: Arc<Pipeline>, turn: Turn) -> Result<Response, TurnError> {
@@ -80,10 +80,15 @@ pub(crate) fn respond_as(
     let standing = admitted.standing;
     let (sender, events) = mpsc::channel(EVENTS_MAX);
     let asked = Arc::clone(&pipeline);
-    let running: BoxFuture<'static, _> =
-        Box::pin(async move { asked.run_admitted(admitted, Listener::Live(sender)).await });
     let (sign, alive) = (format.sign(), (api.config.keep_alive, Arc::clone(&api.clock)));
-    let stream = TurnStream { api, format, events, running: Some(running), last: None };
+    let running = Box::pin(async move {
+        let result = asked.run_admitted(admitted, Listener::Live(sender)).await;
+        if let Ok(reply) = &result {
+            api.metrics.observe(reply);
+        }
+        result
+    });
+    let stream = TurnStream::new(format, events, running);
     let stream = match sign {
         Some(sign) => KeepAlive::new(stream, sign, (alive.0, &alive.1)).boxed(),
         None => stream.boxed(),
@@ -107,11 +112,12 @@ pub(crate) fn event_stream(body: Body) -> Response {
 }
 
 impl<F: Format> TurnStream<F> {
-    fn ended(&mut self, result: Result<Reply, TurnError>) -> Bytes {
-        if let Ok(reply) = &result {
-            self.api.metrics.observe(reply);
-        }
-        self.format.ended(result)
+    fn new(
+        format: F,
+        events: mpsc::Receiver<Event>,
+        running: BoxFuture<'static, Result<Reply, TurnError>>,
+    ) -> Self {
+        Self { format, events, running: Some(running), result: None }
     }
 }
 
@@ -120,21 +126,25 @@ impl<F: Format> Stream for TurnStream<F> {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            // Events first: what the turn said before it ended goes out before its end.
             match self.events.poll_recv(context) {
                 Poll::Ready(Some(event)) => match self.format.event(event) {
                     Some(frame) => return Poll::Ready(Some(Ok(frame))),
                     None => continue,
                 },
-                Poll::Ready(None) => return Poll::Ready(self.last.take().map(Ok)),
-                Poll::Pending => {}
+                // All that was said is sent.
+                Poll::Ready(None) if self.running.is_none() => {
+                    let result = self.result.take();
+                    return Poll::Ready(result.map(|result| Ok(self.format.ended(result))));
+                }
+                Poll::Ready(None) | Poll::Pending => {}
             }
-            let Some(running) = self.running.as_mut() else { return Poll::Ready(self.last.take().map(Ok)) };
+            let Some(running) = self.running.as_mut() else { return Poll::Pending };
             match running.as_mut().poll(context) {
                 Poll::Ready(result) => {
-                    // Dropping the turn closes the channel: what is left in it is sent, then the end.
+                    // What it said within this very poll is still in the channel: it goes out before the end is written.
                     self.running = None;
-                    self.last = Some(self.ended(result));
+                    self.result = Some(result);
+                    self.events.close();
                 }
                 Poll::Pending => return Poll::Pending,
             }
@@ -163,4 +173,52 @@ pub(crate) fn error_frame(problem: &Problem) -> Bytes {
 /// JSON text never holds a line break, so one `data:` line holds it.
 fn frame(name: &str, data: &str) -> Bytes {
     Bytes::from(format!("event: {name}\ndata: {data}\n\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said as it is; the end tells how many bytes were sent before it was written.
+    #[derive(Default)]
+    struct Plain {
+        n_sent: usize,
+    }
+
+    impl Format for Plain {
+        fn event(&mut self, event: Event) -> Option<Bytes> {
+            let Event::Text(text) = event else { return None };
+            self.n_sent += text.len();
+            Some(Bytes::from(text))
+        }
+
+        fn ended(&mut self, result: Result<Reply, TurnError>) -> Bytes {
+            assert!(matches!(result, Err(TurnError::NotCached)), "{result:?}");
+            Bytes::from(format!("end after {}", self.n_sent))
+        }
+
+        fn sign(&self) -> Option<Bytes> {
+            None
+        }
+    }
+
+    /// More than a task may take from a channel before it must let others run (128, tokio's cooperative budget).
+    const MANY: usize = 300;
+
+    #[tokio::test]
+    async fn a_turn_that_says_all_and_ends_at_once_is_told_in_that_order() {
+        for n_events in [0, 1, MANY] {
+            let (sender, events) = mpsc::channel(MANY);
+            let running = Box::pin(async move {
+                for _ in 0..n_events {
+                    sender.try_send(Event::Text("a".to_owned())).expect("room");
+                }
+                Err(TurnError::NotCached)
+            });
+            let stream = TurnStream::new(Plain::default(), events, running);
+            let mut frames: Vec<Bytes> = stream.map(|frame| frame.unwrap_or_default()).collect().await;
+            assert_eq!(frames.pop().expect("an end"), format!("end after {n_events}"));
+            assert_eq!(frames, vec!["a"; n_events]);
+        }
+    }
 }
