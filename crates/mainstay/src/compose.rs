@@ -62,7 +62,8 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
     let keeper = keeper::open(&config.auth, &data, Arc::clone(&store) as _, reach).await?;
     let slot = EmbeddedSlot::new(models::first_occupant(&config.embedded));
     let clock_port: Arc<dyn Clock> = Arc::clone(&clock) as _;
-    let provider_clients = ProviderClients::new(outbound.clone(), Arc::clone(&clock_port));
+    let provider_clients =
+        ProviderClients::new(outbound.clone(), Arc::clone(&clock_port), &config.resilience.policy);
     // Its text holds its cause already.
     let made = provider_clients.make(&config.providers).map_err(|error| anyhow::anyhow!("{error}"))?;
     observing::know(telemetry.as_ref(), &config.providers);

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use domain::id::ProviderName;
 use domain::ports::{ChatModel, Clock};
 use parking_lot::Mutex;
-use providers::{BuildError, Config, Ports};
+use providers::{BuildError, Config, Ports, Waits};
+use resilience::policy;
 
 use crate::clock::SystemIds;
 use crate::config::SystemSecrets;
@@ -22,10 +23,11 @@ pub(crate) struct ProviderClients {
 }
 
 impl ProviderClients {
-    /// Clients that reach the network through `client`; none is made yet.
-    pub(crate) fn new(client: outbound::Client, clock: Arc<dyn Clock>) -> Self {
+    /// Clients that reach the network through `client` and wait as long as `policy` says; none is made yet.
+    pub(crate) fn new(client: outbound::Client, clock: Arc<dyn Clock>, policy: &policy::Config) -> Self {
         let ids = Arc::new(SystemIds::default());
-        let ports = Ports { client, secrets: Arc::new(SystemSecrets), clock, ids };
+        let waits = Waits::new(policy.first_token, policy.silence);
+        let ports = Ports { client, secrets: Arc::new(SystemSecrets), clock, ids, waits };
         Self { ports, in_use: Mutex::default() }
     }
 

@@ -21,7 +21,7 @@ use wire::{bedrock, gemini};
 use crate::aws;
 use crate::config::{Config, ConfigError, Kind};
 use crate::regional::{Known, Regional};
-use crate::remote::{Parts, Remote};
+use crate::remote::{Parts, Remote, Waits};
 
 /// What clients of providers are built on.
 #[derive(Clone)]
@@ -34,6 +34,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Ids of answers that are translated.
     pub ids: Arc<dyn Ids>,
+    /// How long each provider may be silent.
+    pub waits: Waits,
 }
 
 /// A provider cannot be called.
@@ -136,7 +138,7 @@ fn build_one(
         false => None,
     };
     let parts = Parts { provider: provider.clone(), origin, protocol, signer, clock, ids };
-    let remote = Remote::new(parts);
+    let remote = Remote::new(parts).with_waits(ports.waits);
     Ok(match config.kind {
         Kind::Gemini => Arc::new(
             remote.with_embeddings(Arc::new(Embeddings)).with_counts(Arc::new(gemini::counting::Counts)),

@@ -17,6 +17,6 @@ pub mod translated;
 
 pub use build::{BuildError, Ports, build};
 pub use config::{Config, ConfigError, Kind};
-pub use remote::Remote;
+pub use remote::{Remote, Waits};
 pub use sentences::{Sentences, WithSentences};
 pub use translated::Translated;

@@ -53,14 +53,25 @@ pub struct Waits {
     /// From one event to the next; comments are no events.
     pub silence: Duration,
     /// From the finish reason to the usage and the end marker; the answer is complete without them.
-    pub trailer: Duration,
+    trailer: Duration,
+}
+
+/// How long the end of a finished answer is waited for at most.
+const TRAILER_MAX: Duration = Duration::from_secs(2);
+
+impl Waits {
+    /// Limits of `first` and `silence`. The end is waited for only half a silence where that is less than two seconds:
+    /// whoever reads the answer shall not give it up meanwhile.
+    #[must_use]
+    pub fn new(first: Duration, silence: Duration) -> Self {
+        Self { first, silence, trailer: TRAILER_MAX.min(silence / 2) }
+    }
 }
 
 impl Default for Waits {
     fn default() -> Self {
-        // First token and silence: DESIGN.md §4.
         let limit = Duration::from_secs(15);
-        Self { first: limit, silence: limit, trailer: Duration::from_secs(2) }
+        Self::new(limit, limit)
     }
 }
 

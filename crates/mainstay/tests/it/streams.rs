@@ -101,6 +101,25 @@ fn a_whole_outage_is_not_made_worse() {
 }
 
 #[test]
+fn a_finished_answer_is_whole_at_every_door_however_short_the_limit_of_silence() {
+    let upstream = Upstream::start(Behaviour::HangAfterFinish);
+    let more = "[aliases]\nm = \"standard\"\n[resilience.policy]\nsilence = \"800ms\"\n";
+    let config = Folder::with_settings(&ladder(&[&upstream], more));
+    let server =
+        Start { environment: vec![(KEY_VARIABLE, "a-key".to_owned())], ..Start::with(&config) }.serve();
+    for dialect in Dialect::ALL {
+        let response = server.send(&dialect.ask("m"));
+        let text = response.text();
+        assert_eq!(
+            (response.status, dialect.words(&text).as_str()),
+            (200, Behaviour::TEXT),
+            "{dialect:?}: {text}"
+        );
+        assert!(text.contains(dialect.end()) && !text.contains(dialect.error()), "{dialect:?}: {text}");
+    }
+}
+
+#[test]
 fn each_limit_of_waiting_ends_a_stream_at_every_door() {
     let endless = Behaviour::EndlessWords;
     for (behaviour, limits, most, has_words) in [

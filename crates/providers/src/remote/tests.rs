@@ -228,6 +228,22 @@ async fn silence_ends_at_its_limit() {
 }
 
 #[tokio::test]
+async fn it_waits_as_long_as_it_is_told() {
+    let (long, short) = (Duration::from_secs(40), Duration::from_secs(3));
+    for (behaviour, waits) in [
+        (Behaviour::Hang(Phase::AfterHead), Waits::new(long, short)),
+        (Behaviour::Hang(Phase::MidBody), Waits::new(short, long)),
+    ] {
+        let mut bench = Bench::new(behaviour.clone());
+        bench.model = bench.model.with_waits(waits);
+        let (_, end, took) = bench.ask_in_time().await;
+        end.expect_err("silence");
+        let around_40_s = Duration::from_secs(39)..Duration::from_secs(46);
+        assert!(around_40_s.contains(&took), "{behaviour:?} took {took:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_deadline_of_the_call_is_kept() {
     let bench = Bench::new(Behaviour::Hang(Phase::BeforeHead));
     let sooner = ChatCall { deadline: Moment(Duration::from_secs(3)), ..call() };
@@ -324,7 +340,7 @@ async fn a_section_becomes_a_client() {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new());
     let client = outbound::Client::new(Arc::clone(&clock), outbound::Config::default());
     let ids = Arc::new(CountingIds::default());
-    let ports = Ports { client, secrets: Arc::new(OneSecret), clock, ids };
+    let ports = Ports { client, secrets: Arc::new(OneSecret), clock, ids, waits: Waits::default() };
     let section = |key: &str| {
         let text = format!(
             "kind = \"openai\"\nbase_url = \"{}\"\nallow_private = true\nkey = \"{key}\"",
