@@ -6,25 +6,16 @@
 //! shortest first; a prompt that waits is passed over only by as many tokens as are in front of it when it comes, so
 //! none starves.
 
-use std::num::NonZeroU32;
-
 use embedded::frames::{FailureKind, Generate};
-use llama_cpp_2::context::LlamaContext;
-use llama_cpp_2::context::params::LlamaContextParams;
-use llama_cpp_2::context::session::LlamaStateSeqFlags;
 use llama_cpp_2::ggml_time_us;
-use llama_cpp_2::llama_batch::LlamaBatch;
-use llama_cpp_2::token::LlamaToken;
 
 use crate::answer::{Answer, Limits, count};
 pub use crate::answer::{Failure, Progress};
-use crate::model::{LoadError, Model, backend, default_threads};
-use crate::prefix::{Slots, Token};
+pub use crate::context::Config;
+use crate::context::{Context, Share};
+use crate::model::{LoadError, Model};
 use crate::template::Said;
-use crate::threads::Threads;
 
-/// Prompts kept besides those of the running answers, each of another agent.
-const N_KEPT: usize = 3;
 /// Tokens of a prompt read at once: what a cancel waits for, 0.8 s on two threads. Measured on the 1.5B model with one
 /// thread, tokens per second by piece: 23 (8), 34 (16), 32 (24), 37 (32), 40 (64), 41 (256). Not by the speed, because
 /// the rounding of the answer depends on it: the same prompt behind the same cache, read by as many threads, gives the
@@ -36,28 +27,12 @@ const REST_TOKENS: usize = 32;
 /// How long answers wait for prompts that are read before each gets its next token.
 const PATIENCE_US: i64 = 500_000;
 
-/// How to run a model.
-#[derive(Debug, Clone, Copy)]
-pub struct Config {
-    /// Context in tokens, shared by all answers and what is kept.
-    pub n_ctx: u32,
-    /// Threads; 0 for as many as others leave, at most [`default_threads`].
-    pub threads: u32,
-    /// Answers made at once.
-    pub parallel: u32,
-}
-
-/// A model with its context, what is cached in it and the answers being made.
+/// A model with its context and the answers being made.
 pub struct Engine<'m> {
     model: &'m Model,
-    config: Config,
-    context: LlamaContext<'m>,
-    batch: LlamaBatch<'static>,
-    slots: Slots,
-    n_ctx: usize,
-    pub(crate) threads: Threads,
-    /// Threads of `context`.
-    n_threads: u32,
+    pub(crate) context: Context<'m>,
+    /// Answers made at once.
+    parallel: u32,
     answers: Vec<Answer>,
     /// Prompt tokens read so far.
     n_read: u64,
@@ -68,65 +43,36 @@ pub struct Engine<'m> {
 /// What happened to the answer with this id.
 pub type News = (u64, Result<Progress, Failure>);
 
-/// An answer's part of a batch.
-struct Share {
-    id: u64,
-    slot: usize,
-    tokens: Vec<LlamaToken>,
-    is_prompt: bool,
-    /// Where in the batch its last token's logits are, if they are wanted.
-    logits: Option<i32>,
-}
-
 impl<'m> Engine<'m> {
     /// Makes a context for `model` and warms it up, so that the first answer does not wait for the disk.
     ///
     /// # Errors
     /// [`LoadError::Context`] when llama.cpp cannot make one.
     pub fn new(model: &'m Model, config: Config) -> Result<Self, LoadError> {
-        let threads = match config.threads {
-            0 => Threads::measured(default_threads()),
-            threads => Threads::fixed(threads),
-        };
         let config = Config { parallel: config.parallel.max(1), ..config };
-        let n_threads = threads.now();
-        let context = new_context(model, config, n_threads)?;
-        let n_ctx = usize::try_from(context.n_ctx()).unwrap_or(0);
-        let mut engine = Self {
-            model,
-            config,
-            context,
-            batch: LlamaBatch::new(n_batch(config), 1),
-            slots: Slots::new(n_slots(config), n_ctx),
-            n_ctx,
-            threads,
-            n_threads,
-            answers: Vec::new(),
-            n_read: 0,
-            waited_us: 0,
-        };
-        engine
-            .warm_up()
+        let mut context = Context::new(model, config, n_batch(config.parallel))?;
+        context
+            .warm_up(PIECE_TOKENS)
             .map_err(|failure| LoadError::Context { n_ctx: config.n_ctx, reason: failure.detail })?;
-        Ok(engine)
+        Ok(Self { model, context, parallel: config.parallel, answers: Vec::new(), n_read: 0, waited_us: 0 })
     }
 
     /// Context in tokens.
     #[must_use]
     pub fn n_ctx(&self) -> usize {
-        self.n_ctx
+        self.context.n_ctx()
     }
 
     /// Threads it computes with now.
     #[must_use]
     pub fn threads(&self) -> u32 {
-        self.n_threads
+        self.context.n_threads()
     }
 
     /// Whether another answer may begin.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        count(self.answers.len()) < self.config.parallel
+        count(self.answers.len()) < self.parallel
     }
 
     /// Whether nothing is to be done.
@@ -137,7 +83,7 @@ impl<'m> Engine<'m> {
 
     /// Watches how busy the machine is; to be called now and then while nothing is computed.
     pub fn rest(&mut self) {
-        self.threads.look();
+        self.context.threads.look();
     }
 
     /// Takes up an answer; nothing is computed yet.
@@ -159,14 +105,14 @@ impl<'m> Engine<'m> {
             .prompt(&messages)
             .map_err(|error| Failure::new(FailureKind::Caller, error.to_string()))?;
         let n_prompt = prompt.tokens.len();
-        if n_prompt == 0 || n_prompt >= self.n_ctx {
-            let detail =
-                format!("the prompt has {n_prompt} tokens, the context of this model {}", self.n_ctx);
+        let n_ctx = self.context.n_ctx();
+        if n_prompt == 0 || n_prompt >= n_ctx {
+            let detail = format!("the prompt has {n_prompt} tokens, the context of this model {n_ctx}");
             return Err(Failure::new(FailureKind::Caller, detail));
         }
         let grammar = call.schema.as_deref().map(|schema| self.model.schema_sampler(schema)).transpose();
         let grammar = grammar.map_err(|error| Failure::new(FailureKind::Caller, error.to_string()))?;
-        let mut answer = Answer::new(call, prompt, Limits { n_ctx: self.n_ctx, grammar });
+        let mut answer = Answer::new(call, prompt, Limits { n_ctx, grammar });
         answer.turn = self.n_read + u64::from(count(n_prompt));
         self.answers.push(answer);
         Ok(())
@@ -181,7 +127,7 @@ impl<'m> Engine<'m> {
     /// wait, are not in it; those that ended are gone.
     pub fn step(&mut self) -> Vec<News> {
         let mut news = self.end_early();
-        self.choose_threads();
+        self.context.choose_threads();
         let reader = match self.next_reader() {
             Ok(reader) => reader,
             Err((id, failure)) => {
@@ -196,9 +142,9 @@ impl<'m> Engine<'m> {
             return news;
         }
         let started = ggml_time_us();
-        if let Err(failure) = self.decode(&mut shares) {
+        if let Err(failure) = self.context.read(&mut shares) {
             for share in shares {
-                self.clear(share.slot);
+                self.context.clear(share.slot);
                 self.remove(share.id);
                 news.push((share.id, Err(failure.clone())));
             }
@@ -207,7 +153,7 @@ impl<'m> Engine<'m> {
         self.waited_us = if is_reading { self.waited_us + ggml_time_us() - started } else { 0 };
         for share in shares {
             let Some(answer) = self.answers.iter_mut().find(|answer| answer.id == share.id) else { continue };
-            let sampled = share.logits.map(|index| answer.sample(self.model, &self.context, index));
+            let sampled = share.logits.map(|index| answer.sample(self.model, self.context.llama(), index));
             let took = ggml_time_us() - started;
             if share.is_prompt {
                 answer.on_read(took)
@@ -250,7 +196,7 @@ impl<'m> Engine<'m> {
         let index = self.answers.iter().position(|answer| answer.id == id)?;
         let answer = self.answers.remove(index);
         if let Some(slot) = answer.slot {
-            self.slots.release(slot);
+            self.context.release(slot);
         }
         Some(answer)
     }
@@ -258,7 +204,7 @@ impl<'m> Engine<'m> {
     /// The answer whose prompt is read now, with a sequence for it.
     fn next_reader(&mut self) -> Result<Option<u64>, (u64, Failure)> {
         let is_unread = |answer: &&Answer| match answer.slot {
-            Some(slot) => self.slots.len(slot) < answer.prompt.tokens.len(),
+            Some(slot) => self.context.len(slot) < answer.prompt.tokens.len(),
             None => true,
         };
         let unread = || self.answers.iter().filter(is_unread);
@@ -280,33 +226,8 @@ impl<'m> Engine<'m> {
     /// Gives an answer a sequence with what is cached of its prompt; false while there is no room.
     fn place(&mut self, id: u64) -> Result<bool, Failure> {
         let Some(answer) = self.answers.iter_mut().find(|answer| answer.id == id) else { return Ok(false) };
-        let numbers: Vec<Token> = answer.prompt.tokens.iter().map(|token| token.0).collect();
-        let Some(plan) = self.slots.plan(&numbers, answer.prompt.head, answer.output_max) else {
-            return Ok(false);
-        };
-        let slot = plan.slot;
-        answer.place(slot, plan.keep);
-        if let Some(from) = plan.copy_from {
-            self.forget(slot, 0);
-            let kept = u32::try_from(plan.keep).ok();
-            let copied = self.context.copy_kv_cache_seq(sequence(from), sequence(slot), Some(0), kept);
-            if let Err(error) = copied {
-                // The books say that it holds the copy.
-                self.clear(slot);
-                return Err(Failure::new(FailureKind::Engine, error.to_string()));
-            }
-        }
-        for dropped in plan.drop {
-            self.forget(dropped, 0);
-        }
-        if !self.forget(slot, plan.keep) {
-            // This model cannot forget a part.
-            self.forget(slot, 0);
-            self.slots.keep(slot, 0);
-            if let Some(answer) = self.answers.iter_mut().find(|answer| answer.id == id) {
-                answer.place(slot, 0);
-            }
-        }
+        let Some(placed) = self.context.place(&answer.prompt, answer.output_max)? else { return Ok(false) };
+        answer.place(placed.slot, placed.n_kept);
         Ok(true)
     }
 
@@ -320,7 +241,7 @@ impl<'m> Engine<'m> {
         if self.waited_us < PATIENCE_US
             && let Some((answer, slot)) = reading.and_then(|answer| Some((answer, answer.slot?)))
         {
-            let left = answer.prompt.tokens.get(self.slots.len(slot)..).unwrap_or_default();
+            let left = answer.prompt.tokens.get(self.context.len(slot)..).unwrap_or_default();
             let tokens = left.get(..piece_tokens(left.len())).unwrap_or_default().to_vec();
             self.n_read += u64::from(count(tokens.len()));
             let logits = (tokens.len() == left.len()).then_some(0);
@@ -334,112 +255,6 @@ impl<'m> Engine<'m> {
         }
         shares
     }
-
-    /// Reads the shares in one batch.
-    fn decode(&mut self, shares: &mut [Share]) -> Result<(), Failure> {
-        self.batch.clear();
-        for share in shares.iter_mut() {
-            let first = self.slots.len(share.slot);
-            for (index, token) in share.tokens.iter().enumerate() {
-                let wants_logits = share.logits.is_some() && index + 1 == share.tokens.len();
-                let position = i32::try_from(first + index).unwrap_or(i32::MAX);
-                if wants_logits {
-                    share.logits = Some(self.batch.n_tokens());
-                }
-                self.batch
-                    .add(*token, position, &[sequence(share.slot)], wants_logits)
-                    .map_err(|error| Failure::new(FailureKind::Engine, error.to_string()))?;
-            }
-        }
-        self.threads.begin();
-        let decoded = self.context.decode(&mut self.batch);
-        self.threads.end();
-        decoded.map_err(|error| {
-            Failure::new(FailureKind::Engine, format!("llama.cpp could not go on: {error}"))
-        })?;
-        for share in shares {
-            let numbers: Vec<Token> = share.tokens.iter().map(|token| token.0).collect();
-            self.slots.extend(share.slot, &numbers);
-        }
-        Ok(())
-    }
-
-    /// Computes with as many threads as the others leave. A context keeps the number that it was made with, so a new
-    /// one takes over what is cached: 60 ms for 830 tokens of the 1.5B model. The same numbers come out, but for
-    /// attention over 512 tokens and more, which is summed in as many parts as there are threads.
-    fn choose_threads(&mut self) {
-        self.threads.look();
-        let n_threads = self.threads.now();
-        if n_threads == self.n_threads {
-            return;
-        }
-        match self.taken_over(n_threads) {
-            Some(context) => {
-                tracing::debug!(threads = n_threads, "computing with {n_threads} threads");
-                self.context = context;
-                self.n_threads = n_threads;
-            }
-            // No memory for it, or a model whose state cannot be copied: go on as before.
-            None => self.threads.fix(self.n_threads),
-        }
-    }
-
-    fn taken_over(&self, n_threads: u32) -> Option<LlamaContext<'m>> {
-        let mut context = new_context(self.model, self.config, n_threads).ok()?;
-        for slot in self.slots.in_use() {
-            let state = self.context.state_seq_get(sequence(slot), LlamaStateSeqFlags::empty()).ok()?;
-            context.state_seq_set(&state, sequence(slot)).ok()?;
-        }
-        Some(context)
-    }
-
-    /// Reads a piece to get the weights into memory.
-    fn warm_up(&mut self) -> Result<(), Failure> {
-        let tokens = vec![LlamaToken(0); PIECE_TOKENS];
-        self.decode(&mut [Share { id: 0, slot: 0, tokens, is_prompt: true, logits: Some(0) }])?;
-        self.clear(0);
-        Ok(())
-    }
-
-    /// Empties `slot`, in the store and in the books.
-    fn clear(&mut self, slot: usize) {
-        self.slots.clear(slot);
-        self.forget(slot, 0);
-    }
-
-    /// Drops what is stored of `slot` from token `keep` on; false when this model cannot forget a part.
-    fn forget(&mut self, slot: usize, keep: usize) -> bool {
-        self.context
-            .clear_kv_cache_seq(u32::try_from(slot).ok(), u32::try_from(keep).ok(), None)
-            .unwrap_or(false)
-    }
-}
-
-fn new_context(model: &Model, config: Config, n_threads: u32) -> Result<LlamaContext<'_>, LoadError> {
-    let n_threads = i32::try_from(n_threads).unwrap_or(1);
-    let n_batch = count(n_batch(config));
-    let params = LlamaContextParams::default()
-        .with_n_ctx(NonZeroU32::new(config.n_ctx))
-        .with_n_batch(n_batch)
-        .with_n_ubatch(n_batch)
-        .with_n_seq_max(count(n_slots(config)))
-        // Without it each sequence has its part of the context, and copying part of one ends the process.
-        .with_kv_unified(true)
-        .with_n_threads(n_threads)
-        .with_n_threads_batch(n_threads);
-    model
-        .llama
-        .new_context(backend(), params)
-        .map_err(|error| LoadError::Context { n_ctx: config.n_ctx, reason: error.to_string() })
-}
-
-/// Sequences: one for each running answer and some to keep.
-fn n_slots(config: Config) -> usize {
-    N_KEPT + usize::try_from(config.parallel).unwrap_or(1)
-}
-
-fn sequence(slot: usize) -> i32 {
-    i32::try_from(slot).unwrap_or(0)
 }
 
 /// Tokens to read of a prompt of which `left` are left.
@@ -448,6 +263,6 @@ fn piece_tokens(left: usize) -> usize {
 }
 
 /// Most tokens of a batch.
-fn n_batch(config: Config) -> usize {
-    usize::try_from(config.parallel).unwrap_or(1).max(PIECE_TOKENS + REST_TOKENS)
+fn n_batch(parallel: u32) -> usize {
+    usize::try_from(parallel).unwrap_or(1).max(PIECE_TOKENS + REST_TOKENS)
 }

@@ -1,7 +1,7 @@
 //! Which cached prompt a new one builds on: a few sequences in one shared store, the least used dropped first.
 //!
 //! Prompts of one agent share their beginning (the system message) and mostly come again; each such beginning
-//! keeps a sequence of its own. Bookkeeping only: [`crate::generation`] carries a plan out.
+//! keeps a sequence of its own. Bookkeeping only: [`crate::context`] carries a plan out.
 
 /// A token as the model numbers it.
 pub(crate) type Token = i32;

@@ -102,7 +102,7 @@ fn other_threads_take_over_in_the_middle_and_say_the_same() {
     engine.begin(&call).unwrap();
     let mut said = String::new();
     for step in 0.. {
-        engine.threads.fix(1 + step % 2);
+        engine.context.threads.fix(1 + step % 2);
         for (_, news) in engine.step() {
             let (Progress::Text(text) | Progress::Done { text, .. }) = news.unwrap();
             said.push_str(&text);
