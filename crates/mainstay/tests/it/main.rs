@@ -3,7 +3,7 @@
 //! Reading order: [`client`] (HTTP by hand, so that nothing smooths over what the server does), [`server`] (starting
 //! and stopping the binary), [`folder`] (configurations), [`doors`] (a request at each door, and its end), [`dialects`] (the same for each dialect's streams), [`database`]
 //! (what was recorded), [`certificates`] (those of TLS), [`collector`] (of OpenTelemetry), [`small_disk`] (one that is soon full), [`preload`] (other clocks and disks), [`figures`] (short and long forms); then the tests: [`access`], [`http`], [`openai`], [`anthropic`], [`bedrock`], [`refusals`],
-//! [`hostile`], [`tls`], [`ladder`], [`model`], [`crash`], [`loss`], [`drain`], [`store_faults`], [`descriptors`], [`clock`], [`soak`], [`configuration`], [`cli`], [`output`],
+//! [`hostile`], [`tls`], [`tokens`], [`ladder`], [`model`], [`crash`], [`loss`], [`drain`], [`store_faults`], [`descriptors`], [`clock`], [`soak`], [`configuration`], [`cli`], [`output`],
 //! [`footprint`], [`aws`], [`telemetry`], [`prometheus`], [`streams`], [`assured`], [`cache`], [`bulkhead`].
 #![expect(
     clippy::disallowed_methods,
@@ -90,3 +90,5 @@ mod streams;
 mod telemetry;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod tokens;
