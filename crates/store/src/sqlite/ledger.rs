@@ -87,12 +87,14 @@ pub(super) fn of_turn(
 
 /// A page of the ledger.
 pub(super) fn entries(transaction: &Transaction<'_>, page: Page) -> Result<Vec<Entry>, Failure> {
+    // Behind a place in the time that is asked for its beginning says nothing more, and SQLite would begin there again.
+    let from = page.from.filter(|from| page.after.as_ref().is_none_or(|after| after.at < *from));
     let after = page
         .after
         .map(|place| [Value::from(place.at.0), place.interaction.as_str().to_owned().into(), place.n.into()]);
     let rows: Vec<AttemptRow> = Listing::new("SELECT * FROM attempts")
         .matching("tenant = ?", page.tenant.map(|id| id.as_str().to_owned()))
-        .matching("at >= ?", page.from.map(|from| from.0))
+        .matching("at >= ?", from.map(|from| from.0))
         .matching("at < ?", page.until.map(|until| until.0))
         .behind("(at, interaction, n) > (?, ?, ?)", after)
         .rows(transaction, ("at, interaction, n", page.limit), read)?;
