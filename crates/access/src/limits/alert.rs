@@ -10,7 +10,7 @@ use super::budget::BudgetReading;
 pub struct Alert {
     /// Whose budget.
     pub level: Level,
-    /// In percent: 50, 80 or 100. At 100 nothing is left, or not enough for a request that came.
+    /// In percent: 50, 80 or 100. At 100 nothing is left, or less than a fifth and not enough for a request that came.
     pub share: u8,
     /// How it was then.
     pub budget: BudgetReading,

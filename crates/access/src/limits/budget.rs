@@ -57,6 +57,8 @@ pub struct BudgetReading {
 
 /// Shares in percent that are told of, once each in a period.
 pub(super) const SHARES: [u8; 3] = [50, 80, 100];
+/// From this share on a request that does not fit is the end of a budget.
+const NEARLY: u8 = 80;
 
 impl Budget {
     pub(super) fn new(period: Period, now: Timestamp) -> Self {
@@ -148,9 +150,12 @@ impl Budget {
         }
     }
 
-    /// A request was refused for want of it.
+    /// A request was refused for want of it. What is nearly used is used up with that; a request that is too large for a
+    /// budget with much left says nothing of it.
     pub(super) fn refused(&mut self, at: Timestamp) -> Told {
-        match self.current.span.holds(at) && self.limit.is_some() {
+        let Window { span, spent, set_aside, .. } = self.current;
+        let is_nearly_used = self.share_of(spent.0.saturating_add(set_aside.0)) >= NEARLY;
+        match span.holds(at) && is_nearly_used {
             true => self.tell(100),
             false => Told::NOTHING,
         }
@@ -187,8 +192,13 @@ impl Budget {
 
     /// The highest of [`SHARES`] that is spent.
     fn share(&self) -> u8 {
+        self.share_of(self.current.spent.0)
+    }
+
+    /// The highest of [`SHARES`] that `nanos` are.
+    fn share_of(&self, nanos: i64) -> u8 {
         let Some(limit) = self.limit else { return 0 };
-        let spent = i128::from(self.current.spent.0) * 100;
+        let spent = i128::from(nanos) * 100;
         let reached = |share: &&u8| spent >= i128::from(**share) * i128::from(limit.0.max(1));
         SHARES.iter().rev().find(reached).copied().unwrap_or(0)
     }
@@ -314,6 +324,14 @@ mod tests {
         // Refused for want of it: that is its end, told once.
         assert_eq!(told(budget.refused(next)), [100]);
         assert_eq!(told(budget.refused(next)), Vec::<u8>::new());
+        // What is too large for most of it tells nothing, and keeps nothing from being told.
+        let last = at("2026-11-23T12:00:00Z");
+        budget.set_aside(last, Nanos(10));
+        assert_eq!(told(budget.refused(last)), Vec::<u8>::new());
+        assert_eq!(told(budget.settle(last, Nanos(10), Nanos(55))), [50]);
+        // What is set aside counts: nothing else fits beside it.
+        budget.set_aside(last, Nanos(40));
+        assert_eq!(told(budget.refused(last)), [80, 100]);
     }
 
     #[test]
