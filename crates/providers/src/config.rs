@@ -146,6 +146,26 @@ pub enum ConfigError {
     /// Nothing says in which region Bedrock is.
     #[error("`aws.region` is missing: write that of Bedrock, as `eu-central-1`")]
     NoAwsRegion,
+    /// What stands there cannot be the name of a region.
+    #[error("`aws.region`: `{region}` is no region; write one as `eu-central-1`")]
+    NotAnAwsRegion {
+        /// What stands there.
+        region: String,
+    },
+    /// A part of an access key is not a reference.
+    #[error("`aws.{field}`: {source}")]
+    AwsKey {
+        /// Which part.
+        field: &'static str,
+        /// What is wrong.
+        source: domain::secret::NotAReference,
+    },
+    /// A profile and an access key.
+    #[error("`aws.profile` and `aws.access_key_id` are two identities: leave one out")]
+    TwoAwsIdentities,
+    /// A key of Bedrock, which needs no signature, and credentials to sign with.
+    #[error("`key` needs no signature: leave it or the credentials in `aws` out")]
+    KeyAndAws,
     /// Only one half of an access key.
     #[error("`aws.access_key_id` and `aws.secret_access_key` go together")]
     HalfAnAwsKey,
@@ -161,8 +181,23 @@ impl Config {
             let wrong = |source| ConfigError::Region { region: name.clone(), source: Box::new(source) };
             self.in_region(region).validate().map_err(wrong)?;
         }
-        self.key_reference()?;
-        self.aws.references()?;
+        let key = self.key_reference()?;
+        let signs = self.aws.references()?.is_some() || self.aws.profile.is_some();
+        if self.kind != Kind::Bedrock && self.aws != AwsConfig::default() {
+            return Err(ConfigError::NotForThisKind { field: "aws", kind: "bedrock" });
+        }
+        if key.is_some() && signs {
+            return Err(ConfigError::KeyAndAws);
+        }
+        if !matches!(self.kind, Kind::Openai | Kind::Azure) {
+            let fields = [
+                ("responses", self.responses.is_some()),
+                ("token_limit_field", self.token_limit_field.is_some()),
+            ];
+            if let Some((field, _)) = fields.into_iter().find(|(_, is_set)| *is_set) {
+                return Err(ConfigError::NotForThisKind { field, kind: "openai" });
+            }
+        }
         if self.api_version.is_some() && self.kind != Kind::Azure {
             return Err(ConfigError::NotForThisKind { field: "api_version", kind: "azure" });
         }
@@ -199,13 +234,27 @@ impl Config {
 
     /// The settings that one of its regions is called with.
     pub(crate) fn in_region(&self, region: &RegionConfig) -> Self {
+        // A region with a key of its own is not signed for.
+        let aws = match region.key {
+            Some(_) => AwsConfig { region: self.aws.region.clone(), ..AwsConfig::default() },
+            None => self.aws.clone(),
+        };
         Self {
             base_url: Some(region.base_url.clone()),
+            aws,
             key: region.key.clone().or_else(|| self.key.clone()),
             residency: region.residency.clone(),
             regions: BTreeMap::new(),
             ..self.clone()
         }
+    }
+
+    /// Where each of its secrets is found, as far as what stands there is a reference.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<SecretRef> {
+        let AwsConfig { access_key_id, secret_access_key, session_token, .. } = &self.aws;
+        let written = [&self.key, access_key_id, secret_access_key, session_token];
+        written.into_iter().flatten().filter_map(|text| SecretRef::parse(text).ok()).collect()
     }
 
     pub(crate) fn key_reference(&self) -> Result<Option<SecretRef>, ConfigError> {
@@ -316,6 +365,28 @@ mod tests {
         assert!(here.has_all_regions() && own.has_all_regions());
         let gateway = "base_url = \"https://gate.example\"\naws = { region = \"eu-central-1\" }";
         assert!(!read(gateway).has_all_regions(), "who stands behind it is not known");
+    }
+
+    #[test]
+    fn settings_that_would_be_passed_over_are_refused() {
+        for (text, field) in [
+            ("kind = \"openai\"\naws = { region = \"eu-central-1\" }", "`aws`"),
+            ("kind = \"gemini\"\nresponses = true", "`responses`"),
+            ("kind = \"anthropic\"\ntoken_limit_field = \"max_tokens\"", "`token_limit_field`"),
+            (
+                "kind = \"bedrock\"\nkey = \"env::A\"\naws = { region = \"eu-central-1\", profile = \"work\" }",
+                "`key`",
+            ),
+        ] {
+            let error = read(text).expect("readable").validate().expect_err(text);
+            assert!(error.to_string().starts_with(field), "{text}: {error}");
+        }
+        // A region with a key of its own is called with that.
+        let region = "regions.west = { base_url = \"https://bedrock-runtime.us-west-2.amazonaws.com\", key = \"env::A\" }";
+        let text = format!(
+            "kind = \"bedrock\"\naws = {{ region = \"eu-central-1\", profile = \"work\" }}\n{region}"
+        );
+        assert_eq!(read(&text).expect("readable").validate(), Ok(()));
     }
 
     #[test]

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 use domain::ports::{Clock, Secrets};
-use domain::secret::SecretRef;
 use serde_json::json;
 
 use crate::certificates;
@@ -48,8 +47,7 @@ pub(super) fn run(options: Options) -> anyhow::Result<Found> {
     };
     for (name, provider) in &loaded.config.providers {
         // A missing key is no mistake of the folder: it may be set where it is served.
-        let key = provider.key.as_deref().and_then(|key| SecretRef::parse(key).ok());
-        if let Some(Err(error)) = key.map(|key| SystemSecrets.resolve(&key)) {
+        for error in provider.secrets().iter().filter_map(|secret| SystemSecrets.resolve(secret).err()) {
             terminal::remark(format!("[providers.{name}]: {error} here"));
         }
     }

@@ -139,13 +139,12 @@ fn look_at_configuration(places: &Places, clock: &Arc<SystemClock>, at_server: &
 }
 
 fn look_at_keys(loaded: &Loaded, at_server: &[Finding]) -> Vec<Finding> {
-    let look = |(provider, config): (&String, &providers::Config)| {
-        let reference = config.key.as_deref().and_then(|key| SecretRef::parse(key).ok())?;
+    let look = |(provider, reference): (&String, SecretRef)| {
         let name = format!("key of provider `{provider}`");
         // A server does not start without its keys: one that calls this provider has this one.
         let target = format!("server: target {provider}/");
         let server_has_it = at_server.iter().any(|finding| finding.name.starts_with(&target));
-        Some(match SystemSecrets.resolve(&reference) {
+        match SystemSecrets.resolve(&reference) {
             Ok(_) => finding(name, State::Works, format!("{reference} is set")),
             Err(error) if server_has_it => {
                 let detail =
@@ -157,9 +156,12 @@ fn look_at_keys(loaded: &Loaded, at_server: &[Finding]) -> Vec<Finding> {
                 State::Broken,
                 format!("{error} in this shell; set it where the server is started"),
             ),
-        })
+        }
     };
-    loaded.config.providers.iter().filter_map(look).collect()
+    let secrets = |(provider, config)| {
+        providers::Config::secrets(config).into_iter().map(move |secret| (provider, secret))
+    };
+    loaded.config.providers.iter().flat_map(secrets).map(look).collect()
 }
 
 fn look_at_models(loaded: &Loaded, places: &Places, clock: &Arc<SystemClock>) -> Vec<Finding> {

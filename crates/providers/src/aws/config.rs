@@ -46,20 +46,27 @@ impl AwsConfig {
             rest.split_once(".amazonaws.com").map(|(region, _)| region)
         });
         let region = named.or(self.region.as_deref()).ok_or(ConfigError::NoAwsRegion)?;
+        // AWS has more regions than this program can know: only what cannot be one is refused.
         let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         match !region.is_empty() && region.bytes().all(is_plain) {
             true => Ok(region),
-            false => Err(ConfigError::NoAwsRegion),
+            false => Err(ConfigError::NotAnAwsRegion { region: region.to_owned() }),
         }
     }
 
     /// The references to credentials that are written there.
     pub(crate) fn references(&self) -> Result<Option<References>, ConfigError> {
-        let parse = |text: &Option<String>| text.as_deref().map(SecretRef::parse).transpose();
-        match (parse(&self.access_key_id)?, parse(&self.secret_access_key)?) {
-            (Some(id), Some(secret)) => {
-                Ok(Some(References { id, secret, token: parse(&self.session_token)? }))
-            }
+        let parse = |field: &'static str, text: &Option<String>| {
+            let parsed = text.as_deref().map(SecretRef::parse).transpose();
+            parsed.map_err(|source| ConfigError::AwsKey { field, source })
+        };
+        let token = parse("session_token", &self.session_token)?;
+        match (
+            parse("access_key_id", &self.access_key_id)?,
+            parse("secret_access_key", &self.secret_access_key)?,
+        ) {
+            (Some(_), Some(_)) if self.profile.is_some() => Err(ConfigError::TwoAwsIdentities),
+            (Some(id), Some(secret)) => Ok(Some(References { id, secret, token })),
             (None, None) => Ok(None),
             _ => Err(ConfigError::HalfAnAwsKey),
         }
@@ -78,7 +85,11 @@ mod tests {
         assert_eq!(with("eu-central-1").region(Some("http://127.0.0.1:1")), Ok("eu-central-1"));
         assert_eq!(with("eu-central-1").region(None), Ok("eu-central-1"));
         assert_eq!(AwsConfig::default().region(None), Err(ConfigError::NoAwsRegion));
-        assert_eq!(with("eu central/1").region(None), Err(ConfigError::NoAwsRegion));
+        let error = with("eu central/1").region(None).expect_err("a space");
+        assert_eq!(
+            error.to_string(),
+            "`aws.region`: `eu central/1` is no region; write one as `eu-central-1`"
+        );
     }
 
     #[test]
@@ -86,5 +97,20 @@ mod tests {
         let half = AwsConfig { access_key_id: Some("env::A".to_owned()), ..AwsConfig::default() };
         assert!(matches!(half.references(), Err(ConfigError::HalfAnAwsKey)));
         assert!(matches!(AwsConfig::default().references(), Ok(None)));
+        let reference = |name: &str| Some(format!("env::{name}"));
+        let whole = AwsConfig {
+            access_key_id: reference("A"),
+            secret_access_key: reference("B"),
+            ..AwsConfig::default()
+        };
+        assert!(matches!(whole.references(), Ok(Some(_))));
+        let twice = AwsConfig { profile: Some("work".to_owned()), ..whole.clone() };
+        assert!(matches!(twice.references(), Err(ConfigError::TwoAwsIdentities)));
+        let bare = AwsConfig { secret_access_key: Some("wJalrXUtnFEMI".to_owned()), ..whole };
+        let error = bare.references().err().expect("no reference").to_string();
+        assert!(
+            error.starts_with("`aws.secret_access_key`: write a reference") && !error.contains("wJal"),
+            "{error}"
+        );
     }
 }
