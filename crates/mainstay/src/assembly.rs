@@ -28,7 +28,7 @@ use crate::embedded_slot::EmbeddedSlot;
 use crate::embedder_slot::EmbedderSlot;
 use crate::memory;
 use crate::observing;
-use crate::provider_clients::{Clients, ProviderClients};
+use crate::provider_clients::{Making, ProviderClients};
 use crate::store_health::StoreHealth;
 
 /// What runs.
@@ -48,6 +48,8 @@ pub(crate) struct Assembly {
     pub(crate) embedder: Mutex<EmbedderState>,
     pub(crate) startup: Arc<Startup>,
     pub(crate) folder: Mutex<Folder>,
+    /// Why what is in the folder now is not served.
+    pub(crate) refused: Mutex<Option<String>>,
     pub(crate) read_once: ReadOnce,
     pub(crate) outbound: outbound::Client,
     /// What collectors are told, where there is one.
@@ -86,21 +88,19 @@ impl Assembly {
     }
 
     /// Serves a checked configuration from now on.
-    pub(crate) async fn apply(&self, loaded: Loaded) {
-        let Some(clients) = self.make_clients(&loaded).await else { return };
+    ///
+    /// # Errors
+    /// Why it cannot be served now: the last good one goes on.
+    pub(crate) async fn apply(&self, loaded: Loaded) -> Result<(), String> {
+        let making = self.make_clients(&loaded).await?;
         let knowledge_changed = knowledge_files(&self.folder()).ne(knowledge_files(&loaded.folder));
-        if knowledge_changed
-            && let Err(error) = load_knowledge(&self.library, &loaded.folder, &loaded.snapshot).await
-        {
-            let error = terminal::told(&error);
-            tracing::error!(error, "the change is refused; the last good configuration goes on serving");
-            return;
+        if knowledge_changed {
+            let loading = load_knowledge(&self.library, &loaded.folder, &loaded.snapshot).await;
+            loading.map_err(|error| terminal::told(&error))?;
         }
-        if let Err(error) = self.limit_by(&loaded.config.limits).await {
-            tracing::error!(%error, "the change is refused: [limits]: {error}; the last good configuration goes on serving");
-            return;
-        }
+        self.limit_by(&loaded.config.limits).await.map_err(|error| format!("[limits]: {error}"))?;
         let id = loaded.snapshot.id.clone();
+        let clients = self.provider_clients.use_now(making);
         if !clients.is_empty() {
             let names = clients.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
             tracing::info!(names, "providers that are new or changed and called from now on: {names}");
@@ -109,7 +109,6 @@ impl Assembly {
         // Before the routes that name them.
         self.router.provide(clients);
         observing::know(self.telemetry.as_ref(), &loaded.config.providers);
-        self.provider_clients.use_now(loaded.config.providers);
         self.breakers.watch(targets(&loaded.snapshot));
         self.gate.watch(routes(&loaded.snapshot).map(|route| route.name.clone()));
         self.current.swap(loaded.snapshot);
@@ -124,6 +123,7 @@ impl Assembly {
         if knowledge_changed && let Err(error) = self.library.embed(&|_| {}).await {
             tracing::error!(error = %error, "the vectors of the changed knowledge could not be made; it is searched by words");
         }
+        Ok(())
     }
 
     /// Limits everybody as `config` says from now on; what keys have of their own stays.
@@ -137,19 +137,14 @@ impl Assembly {
         Ok(())
     }
 
-    /// The clients of new and changed providers; `None`, told in the log, when the change cannot be served.
-    async fn make_clients(&self, loaded: &Loaded) -> Option<Clients> {
+    /// The clients of new and changed providers.
+    async fn make_clients(&self, loaded: &Loaded) -> Result<Making, String> {
         let (clients, wanted) = (Arc::clone(&self.provider_clients), loaded.config.providers.clone());
         match tokio::task::spawn_blocking(move || clients.make(&wanted)).await {
-            Ok(Ok(clients)) => Some(clients),
-            Ok(Err(error)) => {
-                tracing::error!(%error, "the change is refused: {error} (a variable of the environment that is new needs a restart); the last good configuration goes on serving");
-                None
-            }
-            Err(error) => {
-                tracing::error!(%error, "making the clients of changed providers failed; the last good configuration goes on serving");
-                None
-            }
+            Ok(making) => making.map_err(|error| {
+                format!("{error} (a variable of the environment that is new needs a restart)")
+            }),
+            Err(error) => Err(format!("the clients of changed providers could not be made: {error}")),
         }
     }
 

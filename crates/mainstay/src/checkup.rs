@@ -63,9 +63,20 @@ pub(crate) async fn parts(assembly: &Assembly) -> Vec<Part> {
     parts.push(embedder_part(&assembly.embedder.lock(), now));
     parts.extend(assembly.router.health().iter().map(target_part));
     parts.push(load_part(&assembly.gate.read()));
-    let snapshot = assembly.current.pin();
-    parts.push(part("configuration", PartState::Ready, format!("snapshot {}", snapshot.id)));
+    parts.push(configuration_part(assembly));
     parts
+}
+
+/// What is served, and whether it is what the folder holds: a restart would take that.
+fn configuration_part(assembly: &Assembly) -> Part {
+    let id = assembly.current.pin().id.clone();
+    match assembly.refused.lock().as_ref() {
+        None => part("configuration", PartState::Ready, format!("snapshot {id}")),
+        Some(reason) => {
+            let detail = format!("snapshot {id}; what is in the folder now is not served: {reason}");
+            part("configuration", PartState::Degraded, detail)
+        }
+    }
 }
 
 /// A target with its breaker, its quota gate and its bulkhead.

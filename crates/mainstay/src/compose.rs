@@ -55,7 +55,7 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
     let tasks = TaskTracker::new();
     startup.progress("opening the store");
     let path = sqlite_path(&config.storage.url, &data).context("[storage] url: write `sqlite:PATH`")?;
-    let store_health = StoreHealth::new(&path, config.storage.free_bytes_min);
+    let store_health = StoreHealth::new(&path, config.storage.free_bytes_min, config.records.on_failure);
     let store = open_store(path).await?;
     let outbound = outbound::Client::new(Arc::clone(&clock) as _, calls_out(&config.resilience.bulkhead));
     let reach = (&outbound, &clock, &*access);
@@ -67,7 +67,7 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
     // Its text holds its cause already.
     let made = provider_clients.make(&config.providers).map_err(|error| anyhow::anyhow!("{error}"))?;
     observing::know(telemetry.as_ref(), &config.providers);
-    provider_clients.use_now(config.providers);
+    let made = provider_clients.use_now(made);
     let sentences = EmbedderSlot::new(catalogue.embedder.as_deref());
     let breakers = breakers(&config.resilience, &clock_port);
     breakers.watch(targets(&snapshot));
@@ -107,6 +107,7 @@ pub(crate) async fn compose(loaded: Loaded, ground: Ground) -> anyhow::Result<Ar
         embedder: Mutex::new(EmbedderState::Coming("not looked for yet".to_owned())),
         startup,
         folder: Mutex::new(folder),
+        refused: Mutex::default(),
         read_once,
         outbound,
         telemetry,

@@ -8,6 +8,7 @@ use api::health::{Part, PartState};
 use domain::ports::{Clock, Records, StoreError};
 use domain::time::Moment;
 use parking_lot::Mutex;
+use pipeline::parts::OnFailure;
 use store::Store;
 
 use crate::data;
@@ -20,6 +21,7 @@ pub(crate) struct StoreHealth {
     /// The folder of the database.
     folder: PathBuf,
     free_bytes_min: u64,
+    on_failure: OnFailure,
     failures: Mutex<Failures>,
 }
 
@@ -53,12 +55,12 @@ impl Failures {
 
 impl StoreHealth {
     /// Of the database at `path`; its disk is to keep `free_bytes_min` free.
-    pub(crate) fn new(path: &Path, free_bytes_min: u64) -> Self {
+    pub(crate) fn new(path: &Path, free_bytes_min: u64, on_failure: OnFailure) -> Self {
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
             _ => PathBuf::from("."),
         };
-        Self { folder, free_bytes_min, failures: Mutex::default() }
+        Self { folder, free_bytes_min, on_failure, failures: Mutex::default() }
     }
 
     /// How the store is now.
@@ -67,32 +69,44 @@ impl StoreHealth {
         let lately = self.failures.lock().lately(store.stats().failed, clock.now());
         let (folder, least) = (self.folder.clone(), self.free_bytes_min);
         let shortage = tokio::task::spawn_blocking(move || data::shortage(&folder, least)).await;
-        let (state, detail) = verdict(written, lately, shortage.unwrap_or_default());
+        let (state, detail) = verdict(written, (lately, self.on_failure), shortage.unwrap_or_default());
         Part { name: "store".to_owned(), state, detail }
     }
 }
 
-fn verdict(written: Result<(), StoreError>, lately: Lately, shortage: Option<String>) -> (PartState, String) {
+fn verdict(
+    written: Result<(), StoreError>,
+    (lately, on_failure): (Lately, OnFailure),
+    shortage: Option<String>,
+) -> (PartState, String) {
+    let (now, soon, some) = match on_failure {
+        OnFailure::Answer => (
+            "answers go on but are not recorded",
+            "soon answers are no longer recorded",
+            "some answers were not recorded",
+        ),
+        OnFailure::Refuse => (
+            "answers are refused, as `[records] on_failure` says",
+            "soon answers are refused",
+            "some answers were refused",
+        ),
+    };
     match (written, shortage) {
         // The error itself says what to do.
-        (Err(error @ StoreError::Gone(_)), _) => {
-            (PartState::Failed, format!("{error}; answers go on but are not recorded"))
-        }
+        (Err(error @ StoreError::Gone(_)), _) => (PartState::Failed, format!("{error}; {now}")),
         (Err(error), shortage) => {
             let also = shortage.map(|shortage| format!(" ({shortage})")).unwrap_or_default();
-            let detail = format!(
-                "{error}{also}; answers go on but are not recorded: free space on its disk or make it writable"
-            );
+            let detail = format!("{error}{also}; {now}: free space on its disk or make it writable");
             (PartState::Failed, detail)
         }
         (Ok(()), Some(shortage)) => {
-            let detail = format!("{shortage}; soon answers are no longer recorded: free space on this disk");
+            let detail = format!("{shortage}; {soon}: free space on this disk");
             (PartState::Degraded, detail)
         }
         (Ok(()), None) if lately == Lately::Failed => {
             let detail = format!(
-                "writes failed in the last {} s, a small one reached the disk just now: some answers were not \
-                 recorded; free space on its disk, and look into the log for the reason",
+                "writes failed in the last {} s, a small one reached the disk just now: {some}; \
+                 free space on its disk, and look into the log for the reason",
                 REMEMBERED.as_secs()
             );
             (PartState::Degraded, detail)
@@ -119,10 +133,12 @@ mod tests {
             (full(), Lately::Fine, None, PartState::Failed, "disk is full; answers go on"),
             (full(), Lately::Failed, short(), PartState::Failed, "disk is full (1 MB are free)"),
         ] {
-            let (state, detail) = verdict(written, lately, shortage);
+            let (state, detail) = verdict(written, (lately, OnFailure::Answer), shortage);
             assert_eq!(state, want, "{detail}");
             assert!(detail.contains(says), "{detail}");
         }
+        let (_, detail) = verdict(full(), (Lately::Fine, OnFailure::Refuse), None);
+        assert!(detail.contains("disk is full; answers are refused, as `[records]"), "{detail}");
     }
 
     #[test]

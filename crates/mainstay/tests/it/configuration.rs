@@ -78,10 +78,75 @@ fn a_change_is_live_at_once_and_a_mistake_keeps_the_last_good_one() {
     assert!(seen.is_some(), "the mistake is not told: {}", server.log());
     assert!(server.log().contains("last good configuration goes on serving"), "{}", server.log());
     assert!(says("is having a rest"), "the last good one serves");
-    assert_eq!(server.part("configuration")["detail"], snapshot_now);
+    let part = server.part("configuration");
+    let detail = part["detail"].as_str().expect("text");
+    assert_eq!(part["state"], "degraded");
+    assert!(detail.starts_with(snapshot_now.as_str().expect("text")), "{detail}");
+    assert!(detail.contains("agents/general/agent.toml:10"), "{detail}");
 
     config.write("agents/general/agent.toml", &good);
     assert!(wait_for(LIVE_WITHIN, || says("is gone").then_some(())).is_some(), "{}", server.log());
+    assert_eq!(server.part("configuration")["state"], "ready");
+}
+
+#[test]
+fn a_folder_that_takes_its_place_is_served_and_watched() {
+    let config = Arc::new(Folder::without_articles());
+    let server = Start::with(&config).serve();
+    let says = |text: &str| {
+        let said = || {
+            let reply = server.query("Is my deposit FDIC insured?");
+            reply["response"].as_str().is_some_and(|said| said.contains(text)).then_some(())
+        };
+        assert!(wait_for(LIVE_WITHIN, said).is_some(), "{text}: {}", server.log());
+    };
+    let beside = |name: &str| config.path().with_extension(name);
+    let copied = Command::new("cp").arg("-r").args([config.path(), &beside("new")]).status();
+    assert!(copied.expect("cp is there").success());
+    std::fs::rename(config.path(), beside("old")).expect("renamed");
+    std::fs::rename(beside("new"), config.path()).expect("renamed");
+    config.change("agents/general/degraded.md", "is not available at the moment", "is having a rest");
+    says("is having a rest");
+    // Once it was served it is watched as the first one was.
+    std::thread::sleep(LIVE_WITHIN);
+    config.change("agents/general/degraded.md", "is having a rest", "is gone");
+    says("is gone");
+    std::fs::remove_dir_all(beside("old")).expect("removed");
+}
+
+#[test]
+fn a_key_in_a_file_is_read_again_when_it_changes_and_waited_for_when_it_is_missing() {
+    let upstream = Upstream::start(Behaviour::Answer(Answer::of("Ten dollars.")));
+    let keys = tempfile::tempdir().expect("a folder");
+    let (one, two) = (keys.path().join("one"), keys.path().join("two"));
+    std::fs::write(&one, "key-a").expect("written");
+    let with = |file: &std::path::Path| {
+        let named = format!("file::{}", file.display());
+        ladder(&[&upstream], "").replace(&format!("env::{KEY_VARIABLE}"), &named)
+    };
+    let config = Folder::with_settings(&with(&one));
+    let server = Start::with(&config).serve();
+    let body = json!({ "model": "one/alpha", "messages": [{ "role": "user", "content": "Hi" }] });
+    let sends = |key: &str| {
+        let sent = || {
+            server.post("/v1/chat/completions", &body);
+            let received = upstream.received();
+            let sent = received.last().and_then(|last| last.header("authorization")).map(str::to_owned);
+            (sent.as_deref() == Some(&format!("Bearer {key}"))).then_some(())
+        };
+        assert!(wait_for(Duration::from_secs(20), sent).is_some(), "{key}: {}", server.log());
+    };
+    sends("key-a");
+    std::fs::write(&one, "key-b").expect("written");
+    sends("key-b");
+    // The change comes before the key that it names.
+    config.write("mainstay.toml", &with(&two));
+    let degraded = || (server.part("configuration")["state"] == "degraded").then_some(());
+    assert!(wait_for(LIVE_WITHIN, degraded).is_some(), "{}", server.log());
+    sends("key-b");
+    std::fs::write(&two, "key-c").expect("written");
+    sends("key-c");
+    assert_eq!(server.part("configuration")["state"], "ready");
 }
 
 #[test]
