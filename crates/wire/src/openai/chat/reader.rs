@@ -5,6 +5,7 @@ use domain::conversation::{Block, Delta, Ending, Event, Part};
 use domain::token::Usage;
 
 use super::answer::{self, Body, Function, Message};
+use super::reasoning::Thoughts;
 use super::{Unreadable, finish, usage};
 use crate::blocks::Blocks;
 use crate::openai::failure;
@@ -16,6 +17,7 @@ use crate::stream::{Before, Progress, StreamError};
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
     blocks: Blocks,
+    thoughts: Thoughts,
     /// The provider's number of the call that is open.
     call_index: Option<u64>,
     has_begun: bool,
@@ -54,7 +56,16 @@ impl Understand for Chunks {
         for part in answer.parts {
             match part {
                 Part::Text(text) => self.blocks.add(Block::Text, Delta::Text(text), events),
-                Part::Thought { text, .. } => self.blocks.add(Block::Thought, Delta::Text(text), events),
+                Part::Thought { text, proof } => {
+                    // Two that follow each other are two.
+                    self.blocks.close(events);
+                    self.blocks.add(Block::Thought, Delta::Text(text), events);
+                    self.blocks.add(Block::Thought, Delta::Proof(proof.unwrap_or_default()), events);
+                }
+                Part::SealedThought(data) => {
+                    self.blocks.open(Block::SealedThought(data), events);
+                    self.blocks.close(events);
+                }
                 Part::Refusal(text) => self.blocks.add(Block::Refusal, Delta::Text(text), events),
                 Part::Call { id, name, arguments } => {
                     let block = Block::Call { id, name };
@@ -99,8 +110,9 @@ impl Chunks {
     fn add(&mut self, message: Message<'_>, events: &mut Vec<Event>) -> Result<(), Unreadable> {
         let text = message.text()?;
         let before = events.len();
-        let thought = message.reasoning_content.unwrap_or_default();
-        self.blocks.add(Block::Thought, Delta::Text(thought), events);
+        let thoughts =
+            (message.reasoning_content.unwrap_or_default(), message.reasoning_details.unwrap_or_default());
+        self.thoughts.add(thoughts, &mut self.blocks, events);
         self.blocks.add(Block::Text, Delta::Text(text), events);
         self.blocks.add(Block::Refusal, Delta::Text(message.refusal.unwrap_or_default()), events);
         for call in message.tool_calls.unwrap_or_default() {

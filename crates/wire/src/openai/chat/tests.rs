@@ -1,5 +1,6 @@
-//! Chat completions, read and written: requests and whole answers; `streams` for themselves.
+//! Chat completions, read and written: requests and whole answers; `streams` and `reasoning` for themselves.
 
+mod reasoning;
 mod streams;
 
 use std::time::Duration;

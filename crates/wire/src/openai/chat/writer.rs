@@ -74,15 +74,26 @@ pub(super) struct Writer {
     /// What the open block is.
     block: Option<Block>,
     n_calls: u32,
+    /// The thoughts of which something was told and that are complete.
+    n_thoughts: u64,
+    has_thought: bool,
     has_spoken: bool,
-    /// The pieces of a thought's proof.
-    proof: String,
 }
 
 impl Writer {
     pub(super) fn new(about: About, usage_frame: UsageFrame) -> Self {
         let id = format!("chatcmpl-{}", about.id);
-        Self { id, about, usage_frame, block: None, n_calls: 0, has_spoken: false, proof: String::new() }
+        let (n_calls, n_thoughts) = (0, 0);
+        Self {
+            id,
+            about,
+            usage_frame,
+            block: None,
+            n_calls,
+            n_thoughts,
+            has_thought: false,
+            has_spoken: false,
+        }
     }
 
     fn frame(&self, (choices, usage): (&[Choice<'_>], Option<Value>), frames: &mut BytesMut) {
@@ -104,6 +115,13 @@ impl Writer {
 
     fn call(&mut self, call: Call<'_>, frames: &mut BytesMut) {
         self.say(Said { tool_calls: Some([call]), ..Said::default() }, frames);
+    }
+
+    /// Adds `detail` to the thought under way; its `words` stand in the plain field, too.
+    fn think(&mut self, (words, detail): (Option<&str>, Detail), frames: &mut BytesMut) {
+        self.has_thought = true;
+        let reasoning_details = Some([detail.at(self.n_thoughts)]);
+        self.say(Said { reasoning_content: words, reasoning_details, ..Said::default() }, frames);
     }
 
     fn end(&mut self, ending: &Ending, frames: &mut BytesMut) {
@@ -130,17 +148,16 @@ impl EventWriter for Writer {
                             Call { index: self.n_calls, id: Some(id), kind: Some("function"), function };
                         self.call(call, frames);
                     }
-                    Block::SealedThought(data) => {
-                        let reasoning_details = Some([Detail::sealed(data)]);
-                        self.say(Said { reasoning_details, ..Said::default() }, frames);
-                    }
+                    Block::SealedThought(data) => self.think((None, Detail::sealed(data)), frames),
                     Block::Text | Block::Thought | Block::Refusal => {}
                 }
                 self.block = Some(block.clone());
             }
+            Event::Delta { delta: Delta::Text(text), .. } if self.block == Some(Block::Thought) => {
+                self.think((Some(text), Detail::text(Some(text.clone()), None)), frames);
+            }
             Event::Delta { delta: Delta::Text(text), .. } => {
                 let delta = match self.block {
-                    Some(Block::Thought) => Said { reasoning_content: Some(text), ..Said::default() },
                     Some(Block::Refusal) => Said { refusal: Some(text), ..Said::default() },
                     _ => Said { content: Some(text), ..Said::default() },
                 };
@@ -150,16 +167,14 @@ impl EventWriter for Writer {
                 let function = Function { name: None, arguments };
                 self.call(Call { index: self.n_calls, id: None, kind: None, function }, frames);
             }
-            Event::Delta { delta: Delta::Proof(proof), .. } => self.proof.push_str(proof),
-            Event::Closed { .. } => {
-                if let Some(Block::Call { .. }) = self.block.take() {
-                    self.n_calls += 1;
-                }
-                if !self.proof.is_empty() {
-                    let details = Detail::text(None, Some(std::mem::take(&mut self.proof)));
-                    self.say(Said { reasoning_details: Some([details]), ..Said::default() }, frames);
-                }
+            Event::Delta { delta: Delta::Proof(proof), .. } => {
+                self.think((None, Detail::text(None, Some(proof.clone()))), frames);
             }
+            Event::Closed { .. } => match self.block.take() {
+                Some(Block::Call { .. }) => self.n_calls += 1,
+                // OpenAI's SDK takes no number that leaves one out.
+                _ => self.n_thoughts += u64::from(std::mem::take(&mut self.has_thought)),
+            },
             Event::Ended(ending) => self.end(ending, frames),
         }
     }
