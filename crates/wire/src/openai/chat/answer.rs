@@ -37,8 +37,11 @@ impl Body<'_> {
 pub(super) struct Choice<'a> {
     #[serde(default)]
     pub(super) index: u64,
-    #[serde(default, borrow, alias = "delta")]
+    // A field of its own each: some servers send both of a pair, one of them empty.
+    #[serde(default, borrow)]
     pub(super) message: Option<Message<'a>>,
+    #[serde(default, borrow)]
+    pub(super) delta: Option<Message<'a>>,
     #[serde(default)]
     pub(super) finish_reason: Option<String>,
 }
@@ -50,8 +53,11 @@ pub(super) struct Message<'a> {
     content: Option<&'a RawValue>,
     #[serde(default)]
     pub(super) refusal: Option<String>,
-    #[serde(default, alias = "reasoning")]
-    pub(super) reasoning_content: Option<String>,
+    #[serde(default)]
+    reasoning_content: Option<String>,
+    /// The same in some servers' words.
+    #[serde(default)]
+    reasoning: Option<String>,
     #[serde(default)]
     pub(super) reasoning_details: Option<Vec<Detail>>,
     #[serde(default)]
@@ -90,6 +96,12 @@ struct TextPart {
 }
 
 impl Message<'_> {
+    /// The words of its thoughts, in either field.
+    pub(super) fn thoughts(&mut self) -> Option<String> {
+        let (first, second) = (self.reasoning_content.take(), self.reasoning.take());
+        first.filter(|words| !words.is_empty()).or(second)
+    }
+
     /// Its text: in one piece, or in parts as some servers send it.
     pub(super) fn text(&self) -> Result<String, Unreadable> {
         match self.content.map(|raw| serde_json::from_str(raw.get())) {
@@ -109,9 +121,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Option<Answer>, Unreadable> {
     }
     let used = body.usage.and_then(usage);
     let choice = body.choices.into_iter().find(|choice| choice.index == 0).ok_or(Unreadable)?;
-    let message = choice.message.unwrap_or_default();
+    let mut message = choice.message.or(choice.delta).unwrap_or_default();
     let text = message.text()?;
-    let mut parts = reasoning::read(message.reasoning_content, message.reasoning_details.unwrap_or_default());
+    let mut parts = reasoning::read(message.thoughts(), message.reasoning_details.unwrap_or_default());
     if !text.is_empty() {
         parts.push(Part::Text(text));
     }

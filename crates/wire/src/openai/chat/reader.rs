@@ -99,7 +99,7 @@ impl Chunks {
         }
         self.usage = body.usage.and_then(usage).or(self.usage);
         let Some(choice) = body.choices.into_iter().find(|choice| choice.index == 0) else { return Ok(()) };
-        if let Some(message) = choice.message {
+        if let Some(message) = choice.delta.or(choice.message) {
             self.add(message, events)?;
         }
         let reason = choice.finish_reason.filter(|reason| !reason.is_empty());
@@ -107,11 +107,11 @@ impl Chunks {
         Ok(())
     }
 
-    fn add(&mut self, message: Message<'_>, events: &mut Vec<Event>) -> Result<(), Unreadable> {
+    fn add(&mut self, mut message: Message<'_>, events: &mut Vec<Event>) -> Result<(), Unreadable> {
         let text = message.text()?;
         let before = events.len();
         let thoughts =
-            (message.reasoning_content.unwrap_or_default(), message.reasoning_details.unwrap_or_default());
+            (message.thoughts().unwrap_or_default(), message.reasoning_details.unwrap_or_default());
         self.thoughts.add(thoughts, &mut self.blocks, events);
         self.blocks.add(Block::Text, Delta::Text(text), events);
         self.blocks.add(Block::Refusal, Delta::Text(message.refusal.unwrap_or_default()), events);

@@ -23,8 +23,11 @@ struct Body<'a> {
 
 #[derive(Deserialize)]
 struct Choice<'a> {
-    #[serde(default, alias = "delta")]
+    #[serde(default)]
     message: Option<Content>,
+    /// Some servers send both, one of them empty.
+    #[serde(default)]
+    delta: Option<Content>,
     /// What completions of a prompt have in place of a message.
     #[serde(default, borrow)]
     text: Option<&'a RawValue>,
@@ -97,7 +100,8 @@ pub(super) fn frame(data: &[u8]) -> Result<Option<Meaning>, Unreadable> {
     let kind = if is_usage { Kind::Unwanted } else { Kind::Part };
     let mut meaning = Meaning { kind, usage, ..Meaning::default() };
     for choice in body.choices {
-        meaning.said = meaning.said.saturating_add(choice.message.map_or(0, |Content(said)| said));
+        let said = |content: Option<Content>| content.map_or(0, |Content(said)| said);
+        meaning.said = meaning.said.saturating_add(said(choice.message).max(said(choice.delta)));
         let text = choice.text.map_or(Ok(0), |raw| size(raw.get())).map_err(|_| Unreadable)?;
         meaning.said = meaning.said.saturating_add(text);
         let reason = choice.finish_reason.map(|raw| serde_json::from_str::<String>(raw.get()));
@@ -143,6 +147,19 @@ mod tests {
             let data = format!(r#"{{"choices":[{{"index":0,"delta":{delta}}}]}}"#);
             let meaning = frame(data.as_bytes()).expect("readable").expect("no error");
             assert_eq!(meaning.said, want, "{delta}");
+        }
+    }
+
+    #[test]
+    fn a_choice_may_have_both_fields_of_a_pair() {
+        for (choice, want) in [
+            (r#"{"delta":{"content":"four"},"message":null}"#, 4),
+            (r#"{"message":{"content":"four"},"delta":null}"#, 4),
+            (r#"{"message":{"content":"four"},"delta":{"content":"four"}}"#, 4),
+            (r#"{"delta":{"reasoning":"a","reasoning_content":"a"}}"#, 2),
+        ] {
+            let meaning = frame(format!(r#"{{"choices":[{choice}]}}"#).as_bytes());
+            assert_eq!(meaning.expect("readable").expect("no error").said, want, "{choice}");
         }
     }
 

@@ -104,6 +104,29 @@ fn a_callers_sdk_sends_streamed_thoughts_back_as_they_went() {
 }
 
 #[test]
+fn a_provider_may_use_both_fields_of_a_pair() {
+    let said = |message: &str| format!(r#"{{"content":"Both.",{message}}}"#);
+    for message in [
+        said(r#""reasoning":"Hm.","reasoning_content":"Hm.""#),
+        said(r#""reasoning":"Hm.","reasoning_content":null"#),
+        said(r#""reasoning":"Hm.","reasoning_content":"""#),
+        said(r#""reasoning":null,"reasoning_content":"Hm.""#),
+    ] {
+        let want = [thought("Hm.", ""), Part::Text("Both.".to_owned())];
+        for choice in [
+            format!(r#""message":{message},"delta":null"#),
+            format!(r#""message":{message},"delta":{message}"#),
+            format!(r#""delta":{message}"#),
+        ] {
+            let body = format!(r#"{{"choices":[{{{choice},"finish_reason":"stop"}}]}}"#);
+            assert_eq!(OLDER.answer(body.as_bytes()).expect(&body).parts, want);
+            let (events, outcome) = told::read(OLDER.reader(), &[format!("data: {body}\n\n").as_bytes()]);
+            assert_eq!((told::answer(&events).parts.as_slice(), outcome), (&want[..], Ok(())), "{body}");
+        }
+    }
+}
+
+#[test]
 fn a_providers_streamed_thoughts_keep_words_and_proofs() {
     let text = |words: &str| {
         format!(
