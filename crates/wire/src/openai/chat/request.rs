@@ -272,8 +272,14 @@ fn push<'a>(turn: &'a Turn, messages: &mut Vec<Message<'a>>) -> Result<(), Untra
     };
     let mut rest = turn.parts.as_slice();
     while let [first, after @ ..] = rest {
-        let Part::Result { id, parts, .. } = first else { break };
-        messages.push(Message { tool_call_id: Some(id), ..message("tool", parts)? });
+        match first {
+            Part::Result { id, parts, .. } => {
+                messages.push(Message { tool_call_id: Some(id), ..message("tool", parts)? });
+            }
+            // A hint, wherever it stands.
+            Part::CachePoint(_) => {}
+            _ => break,
+        }
         rest = after;
     }
     if rest.iter().any(|part| matches!(part, Part::Result { .. })) {

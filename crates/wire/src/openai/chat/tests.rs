@@ -149,6 +149,33 @@ fn what_chat_completions_cannot_say_is_refused() {
     assert!(OLDER.request(&asked, STREAMED).is_err());
 }
 
+/// The messages that a turn of the user with `parts` makes.
+fn messages(parts: Vec<Part>) -> serde_json::Value {
+    let turns = vec![Turn { by: Speaker::User, parts }];
+    let asked = Conversation { turns, ..Conversation::default() };
+    let body = OLDER.request(&asked, WHOLE_CALL).expect("all of it can be said");
+    let mut body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+    body["messages"].take()
+}
+
+fn result(id: &str, parts: Vec<Part>) -> Part {
+    Part::Result { id: id.to_owned(), parts, is_error: false }
+}
+
+#[test]
+fn a_cache_point_changes_no_message() {
+    let point = || Part::CachePoint(domain::conversation::CacheTime::Usual);
+    let text = |text: &str| Part::Text(text.to_owned());
+    let results = [result("a", vec![text("1")]), result("b", vec![text("2")])];
+    for after in [vec![], vec![text("And now?")]] {
+        let plain: Vec<Part> = results.iter().cloned().chain(after).collect();
+        let marked = plain.iter().flat_map(|part| [part.clone(), point()]).collect();
+        let want = messages(plain);
+        assert_eq!(messages(marked), want);
+        assert_eq!(want[1]["tool_call_id"], "b", "{want}");
+    }
+}
+
 #[test]
 fn whole_answers_are_read() {
     let usage = |input, output, cached| {
