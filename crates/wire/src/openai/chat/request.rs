@@ -185,18 +185,19 @@ pub(super) fn write(
     if sampling.top_k.is_some() {
         return Err(Untranslatable::new("top_k", "chat completions have no such parameter"));
     }
-    let mut messages = Vec::with_capacity(conversation.turns.len() + 1);
+    let mut messages =
+        Messages { list: Vec::with_capacity(conversation.turns.len() + 1), pictures: Vec::new() };
     if !conversation.instructions.is_empty() {
-        messages.push(message("system", &conversation.instructions)?);
+        messages.say("system", &conversation.instructions)?;
     }
     for turn in &conversation.turns {
-        push(turn, &mut messages)?;
+        messages.push(turn)?;
     }
     let limit = |field| sampling.max_tokens.filter(|_| limit_field == field);
     let is_streamed = call.delivery == Delivery::Streamed;
     let body = Body {
         model: call.model,
-        messages,
+        messages: messages.all(),
         max_tokens: limit(LimitField::MaxTokens),
         max_completion_tokens: limit(LimitField::MaxCompletionTokens),
         temperature: sampling.temperature,
@@ -263,51 +264,93 @@ fn tool(tool: &Tool) -> Result<ToolBody<'_>, Untranslatable> {
     Ok(ToolBody { kind: "function", function })
 }
 
-/// The messages that a turn makes: results of calls each have their own.
-fn push<'a>(turn: &'a Turn, messages: &mut Vec<Message<'a>>) -> Result<(), Untranslatable> {
-    let role = match turn.by {
-        Speaker::System => "system",
-        Speaker::User => "user",
-        Speaker::Assistant => "assistant",
-    };
-    let mut rest = turn.parts.as_slice();
-    while let [first, after @ ..] = rest {
-        match first {
-            Part::Result { id, parts, .. } => {
-                messages.push(Message { tool_call_id: Some(id), ..message("tool", parts)? });
-            }
-            // A hint, wherever it stands.
-            Part::CachePoint(_) => {}
-            _ => break,
-        }
-        rest = after;
-    }
-    if rest.iter().any(|part| matches!(part, Part::Result { .. })) {
-        let reason = "chat completions have the results of calls before other words";
-        return Err(Untranslatable::new("a result between other parts of a turn", reason));
-    }
-    if !rest.is_empty() || turn.parts.is_empty() {
-        messages.push(message(role, rest)?);
-    }
-    Ok(())
+/// The messages so far.
+struct Messages<'a> {
+    list: Vec<Message<'a>>,
+    /// Of results: only the user's messages show pictures, and none may come between results.
+    pictures: Vec<ContentPart<'a>>,
 }
 
-fn message<'a>(role: &'static str, parts: &'a [Part]) -> Result<Message<'a>, Untranslatable> {
+/// What a result says whose pictures are all there is of it.
+const PICTURED: &str = "The image follows in the user's next message.";
+
+impl<'a> Messages<'a> {
+    /// Adds the messages that a turn makes: results of calls each have their own.
+    fn push(&mut self, turn: &'a Turn) -> Result<(), Untranslatable> {
+        let role = match turn.by {
+            Speaker::System => "system",
+            Speaker::User => "user",
+            Speaker::Assistant => "assistant",
+        };
+        let mut rest = turn.parts.as_slice();
+        while let [first, after @ ..] = rest {
+            match first {
+                Part::Result { id, parts, .. } => {
+                    let n_pictures = self.pictures.len();
+                    let mut result = message("tool", parts, &mut self.pictures)?;
+                    result.tool_call_id = Some(id);
+                    if let Some(Content::Text("")) = result.content
+                        && self.pictures.len() > n_pictures
+                    {
+                        result.content = Some(Content::Text(PICTURED));
+                    }
+                    self.list.push(result);
+                }
+                // A hint, wherever it stands.
+                Part::CachePoint(_) => {}
+                _ => break,
+            }
+            rest = after;
+        }
+        if rest.iter().any(|part| matches!(part, Part::Result { .. })) {
+            let reason = "chat completions have the results of calls before other words";
+            return Err(Untranslatable::new("a result between other parts of a turn", reason));
+        }
+        if !rest.is_empty() || turn.parts.is_empty() {
+            self.say(role, rest)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a message of `parts`. Pictures that wait are shown before it, or in it where the user speaks.
+    fn say(&mut self, role: &'static str, parts: &'a [Part]) -> Result<(), Untranslatable> {
+        if role != "user" {
+            self.show();
+        }
+        let message = message(role, parts, &mut self.pictures)?;
+        self.list.push(message);
+        Ok(())
+    }
+
+    /// The pictures that wait, in a message of the user's.
+    fn show(&mut self) {
+        if !self.pictures.is_empty() {
+            let content = Some(Content::Parts(std::mem::take(&mut self.pictures)));
+            self.list.push(Message { role: "user", content, ..Message::default() });
+        }
+    }
+
+    fn all(mut self) -> Vec<Message<'a>> {
+        self.show();
+        self.list
+    }
+}
+
+/// A message of `parts`. A result leaves its `pictures` there, and the user's message takes them.
+fn message<'a>(
+    role: &'static str,
+    parts: &'a [Part],
+    pictures: &mut Vec<ContentPart<'a>>,
+) -> Result<Message<'a>, Untranslatable> {
     let (reasoning_content, reasoning_details) = reasoning::write(parts);
     let mut message = Message { role, reasoning_content, reasoning_details, ..Message::default() };
-    let mut content = Vec::new();
+    let mut content = if role == "user" { std::mem::take(pictures) } else { Vec::new() };
     for part in parts {
         match part {
             Part::Text(text) => content.push(ContentPart::Text { text }),
             Part::Image { media, detail } if role != "assistant" => {
-                let url = address(media).ok_or_else(|| {
-                    Untranslatable::new(
-                        "an image by a provider's id",
-                        "chat completions take addresses and bytes",
-                    )
-                })?;
-                content
-                    .push(ContentPart::ImageUrl { image_url: ImageUrl { url, detail: detail.as_deref() } });
+                let picture = picture(media, detail.as_deref())?;
+                if role == "tool" { pictures.push(picture) } else { content.push(picture) }
             }
             Part::Document { media, name } if role == "user" => {
                 content.push(ContentPart::File { file: file(media, name)? })
@@ -336,6 +379,12 @@ fn message<'a>(role: &'static str, parts: &'a [Part]) -> Result<Message<'a>, Unt
         _ => Some(Content::Parts(content)),
     };
     Ok(message)
+}
+
+fn picture<'a>(media: &'a Media, detail: Option<&'a str>) -> Result<ContentPart<'a>, Untranslatable> {
+    let reason = "chat completions take addresses and bytes";
+    let url = address(media).ok_or_else(|| Untranslatable::new("an image by a provider's id", reason))?;
+    Ok(ContentPart::ImageUrl { image_url: ImageUrl { url, detail } })
 }
 
 fn address(media: &Media) -> Option<String> {

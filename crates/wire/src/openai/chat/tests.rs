@@ -6,7 +6,7 @@ mod streams;
 use std::time::Duration;
 
 use domain::chat::{ChatRequest, Message, Parameters, Role};
-use domain::conversation::{Ending, Format, Part, Speaker, Thinking, Turn, Which};
+use domain::conversation::{Ending, Format, Media, Part, Speaker, Thinking, Turn, Which};
 use domain::model::Overrides;
 
 use super::*;
@@ -174,6 +174,28 @@ fn a_cache_point_changes_no_message() {
         assert_eq!(messages(marked), want);
         assert_eq!(want[1]["tool_call_id"], "b", "{want}");
     }
+}
+
+#[test]
+fn the_user_shows_the_pictures_of_results() {
+    let text = |text: &str| Part::Text(text.to_owned());
+    let picture = |name: &str| Part::Image { media: Media::Url(format!("https://{name}")), detail: None };
+    let shown =
+        |name: &str| serde_json::json!({"type":"image_url","image_url":{"url":format!("https://{name}")}});
+    let results =
+        [result("a", vec![text("1"), picture("x")]), result("b", vec![picture("y")]), result("c", vec![])];
+    let found = messages(results.to_vec());
+    assert_eq!(found.as_array().map(Vec::len), Some(4), "{found}");
+    let contents: Vec<_> = (0..3).map(|n| (&found[n]["role"], &found[n]["content"])).collect();
+    let tool = &serde_json::json!("tool");
+    let follows = "The image follows in the user's next message.".into();
+    assert_eq!(contents, [(tool, &"1".into()), (tool, &follows), (tool, &"".into())]);
+    assert_eq!(found[3], serde_json::json!({ "role": "user", "content": [shown("x"), shown("y")] }));
+    // One message where the user has more to say, as some models' templates let sides only alternate.
+    let found = messages(results.into_iter().chain([text("And?")]).collect());
+    assert_eq!(found.as_array().map(Vec::len), Some(4), "{found}");
+    let said = serde_json::json!({ "type": "text", "text": "And?" });
+    assert_eq!(found[3]["content"], serde_json::json!([shown("x"), shown("y"), said]));
 }
 
 #[test]
