@@ -14,7 +14,6 @@ use wire::bedrock::invoke::embedding::Embeddings as BedrockEmbeddings;
 use wire::bedrock::protocol::Bedrock;
 use wire::gemini::Gemini;
 use wire::gemini::embedding::Embeddings;
-use wire::openai::chat::ChatCompletions;
 use wire::protocol::Protocol;
 use wire::{bedrock, gemini};
 
@@ -121,7 +120,7 @@ fn build_one(
     };
     let origin = ports.client.origin(&origin);
     let origin = origin.map_err(|source| BuildError::Address { provider: provider.clone(), source })?;
-    let chat = ChatCompletions { limit_field: config.limit_field(), responses: config.responses() };
+    let chat = config.chat();
     let protocol: Arc<dyn Protocol> = match config.kind {
         Kind::Openai => Arc::new(chat),
         Kind::Anthropic => Arc::new(Messages),

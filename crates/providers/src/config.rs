@@ -5,6 +5,7 @@ use std::fmt;
 
 use domain::secret::SecretRef;
 use serde::Deserialize;
+use wire::openai::chat::{ChatCompletions, Thoughts};
 
 use crate::aws::config::AwsConfig;
 
@@ -284,7 +285,13 @@ impl Config {
         }
     }
 
-    pub(crate) fn responses(&self) -> wire::openai::chat::Endpoint {
+    /// OpenAI's format as this provider speaks it.
+    pub(crate) fn chat(&self) -> ChatCompletions {
+        let thoughts = if self.is_vendor() { Thoughts::Refused } else { Thoughts::Taken };
+        ChatCompletions { limit_field: self.limit_field(), responses: self.responses(), thoughts }
+    }
+
+    fn responses(&self) -> wire::openai::chat::Endpoint {
         use wire::openai::chat::Endpoint;
         match self.responses.unwrap_or_else(|| self.is_openai()) {
             true => Endpoint::There,
@@ -296,10 +303,14 @@ impl Config {
         self.base_url().is_ok_and(|url| url.starts_with("https://api.openai.com/"))
     }
 
-    pub(crate) fn limit_field(&self) -> wire::openai::chat::LimitField {
+    /// Whether OpenAI's own servers answer, its or Azure's, which take what it documents and nothing else.
+    fn is_vendor(&self) -> bool {
+        self.is_openai() || self.kind == Kind::Azure
+    }
+
+    fn limit_field(&self) -> wire::openai::chat::LimitField {
         use wire::openai::chat::LimitField;
-        let is_newer = self.is_openai() || self.kind == Kind::Azure;
-        let default = if is_newer { LimitField::MaxCompletionTokens } else { LimitField::MaxTokens };
+        let default = if self.is_vendor() { LimitField::MaxCompletionTokens } else { LimitField::MaxTokens };
         self.token_limit_field.unwrap_or(default)
     }
 }
@@ -320,9 +331,11 @@ mod tests {
         assert_eq!((config.base_url(), config.allow_private), (Ok(OPENAI_URL), false));
         assert_eq!(config.validate(), Ok(()));
         assert_eq!(config.limit_field(), LimitField::MaxCompletionTokens);
+        assert_eq!(config.chat().thoughts, Thoughts::Refused);
         let own = read("kind = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\nallow_private = true")
             .expect("readable");
         assert_eq!((own.validate(), own.limit_field()), (Ok(()), LimitField::MaxTokens));
+        assert_eq!(own.chat().thoughts, Thoughts::Taken);
         for (url, want) in [
             ("", ANTHROPIC_URL),
             ("base_url = \"https://api.anthropic.com/v1/\"", ANTHROPIC_URL),
@@ -344,6 +357,7 @@ mod tests {
             let azure = azure.expect("readable");
             assert_eq!((azure.validate(), azure.base_url()), (Ok(()), Ok(want)));
             assert_eq!(azure.limit_field(), LimitField::MaxCompletionTokens);
+            assert_eq!(azure.chat().thoughts, Thoughts::Refused);
         }
         assert_eq!(read("kind = \"azure\"").expect("readable").validate(), Err(ConfigError::NoAddress));
         let odd = read("kind = \"gemini\"\napi_version = \"2024-10-21\"").expect("readable");

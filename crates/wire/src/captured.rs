@@ -13,15 +13,18 @@ use domain::model::Overrides;
 use crate::anthropic::messages::Messages;
 use crate::bedrock::protocol::Bedrock;
 use crate::json::fields;
-use crate::openai::chat::{ChatCompletions, Endpoint, LimitField};
+use crate::openai::chat::{ChatCompletions, Endpoint, LimitField, Thoughts};
 use crate::openai::{completions, embeddings, responses};
 use crate::protocol::{Call, Protocol};
 use crate::request::LIMITS;
 use crate::{anthropic, bedrock, faces, openai, relay};
 
 const CLAUDE: &str = "anthropic.claude-3-haiku-20240307-v1:0";
-const OPENAI: ChatCompletions =
-    ChatCompletions { limit_field: LimitField::MaxCompletionTokens, responses: Endpoint::There };
+const OPENAI: ChatCompletions = ChatCompletions {
+    limit_field: LimitField::MaxCompletionTokens,
+    responses: Endpoint::There,
+    thoughts: Thoughts::Refused,
+};
 
 struct Captured {
     body: &'static str,

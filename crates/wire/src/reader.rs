@@ -134,7 +134,7 @@ impl<U: Understand> EventReader for Reader<U> {
 mod tests {
     use crate::anthropic::messages::Messages;
     use crate::gemini::Gemini;
-    use crate::openai::chat::{ChatCompletions, Endpoint, LimitField};
+    use crate::openai::chat::{ChatCompletions, Endpoint, LimitField, Thoughts};
     use crate::protocol::Protocol;
     use crate::stream::StreamError;
     use crate::told;
@@ -142,7 +142,11 @@ mod tests {
     /// Found by fuzzing: a tab in a portion of its own was dropped, one before a line made it a field that nobody knows.
     #[test]
     fn white_space_before_a_body_is_no_part_of_it_however_it_is_cut() {
-        let openai = ChatCompletions { limit_field: LimitField::MaxTokens, responses: Endpoint::Missing };
+        let openai = ChatCompletions {
+            limit_field: LimitField::MaxTokens,
+            responses: Endpoint::Missing,
+            thoughts: Thoughts::Taken,
+        };
         let protocols: [(&dyn Protocol, &str); 3] = [
             (&openai, r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}"#),
             (&Messages, r#"{"type":"error","error":{"type":"overloaded_error","message":"no"}}"#),

@@ -11,12 +11,15 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::anthropic::messages::Messages;
-use crate::openai::chat::{ChatCompletions, Endpoint, LimitField};
+use crate::openai::chat::{ChatCompletions, Endpoint, LimitField, Thoughts};
 use crate::protocol::{Call, Protocol};
 use crate::{bedrock, faces, sampled};
 
-const CHAT: ChatCompletions =
-    ChatCompletions { limit_field: LimitField::MaxCompletionTokens, responses: Endpoint::Missing };
+const CHAT: ChatCompletions = ChatCompletions {
+    limit_field: LimitField::MaxCompletionTokens,
+    responses: Endpoint::Missing,
+    thoughts: Thoughts::Taken,
+};
 
 const CALL: Call<'_> = Call {
     model: "claude-opus-4-6",

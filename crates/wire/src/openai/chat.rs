@@ -55,6 +55,18 @@ pub struct ChatCompletions {
     pub limit_field: LimitField,
     /// Whether the provider takes responses, too.
     pub responses: Endpoint,
+    /// Whether it knows the fields in which thoughts come back.
+    pub thoughts: Thoughts,
+}
+
+/// What a provider makes of `reasoning_content` and `reasoning_details` in the messages of a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Thoughts {
+    /// It takes them, or passes over them.
+    #[default]
+    Taken,
+    /// It refuses the request: OpenAI itself, and Azure.
+    Refused,
 }
 
 /// Whether a provider has an endpoint beside chat completions.
@@ -73,7 +85,7 @@ impl Protocol for ChatCompletions {
     }
 
     fn request(&self, conversation: &Conversation, call: Call<'_>) -> Result<Bytes, Untranslatable> {
-        request::write(conversation, (call, self.limit_field))
+        request::write(conversation, call, *self)
     }
 
     fn answer(&self, body: &[u8]) -> Result<Answer, StreamError> {

@@ -5,8 +5,8 @@ use domain::chat::Delivery;
 use domain::conversation::{Conversation, Format, Json, Media, Part, Speaker, Thinking, Tool, Turn, Which};
 use serde_json::value::RawValue;
 
-use super::LimitField;
 use super::reasoning;
+use super::{ChatCompletions, LimitField, Thoughts};
 use crate::protocol::Call;
 use crate::translation::Untranslatable;
 use crate::written;
@@ -22,7 +22,8 @@ use body::{
 /// The body of a request.
 pub(super) fn write(
     conversation: &Conversation,
-    (call, limit_field): (Call<'_>, LimitField),
+    call: Call<'_>,
+    provider: ChatCompletions,
 ) -> Result<Bytes, Untranslatable> {
     let sampling = &conversation.sampling;
     if sampling.top_k.is_some() {
@@ -36,11 +37,17 @@ pub(super) fn write(
     for turn in &conversation.turns {
         messages.push(turn)?;
     }
-    let limit = |field| sampling.max_tokens.filter(|_| limit_field == field);
+    let limit = |field| sampling.max_tokens.filter(|_| provider.limit_field == field);
     let is_streamed = call.delivery == Delivery::Streamed;
+    let mut messages = messages.all();
+    if provider.thoughts == Thoughts::Refused {
+        for message in &mut messages {
+            (message.reasoning_content, message.reasoning_details) = (None, Vec::new());
+        }
+    }
     let body = Body {
         model: call.model,
-        messages: messages.all(),
+        messages,
         max_tokens: limit(LimitField::MaxTokens),
         max_completion_tokens: limit(LimitField::MaxCompletionTokens),
         temperature: sampling.temperature,

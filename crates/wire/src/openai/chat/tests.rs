@@ -33,10 +33,16 @@ const STREAMED: Call<'_> = Call {
     max_tokens: 400,
 };
 const WHOLE_CALL: Call<'_> = Call { delivery: Delivery::Whole, ..STREAMED };
-const OLDER: ChatCompletions =
-    ChatCompletions { limit_field: LimitField::MaxTokens, responses: Endpoint::Missing };
-const NEWER: ChatCompletions =
-    ChatCompletions { limit_field: LimitField::MaxCompletionTokens, responses: Endpoint::Missing };
+const OLDER: ChatCompletions = ChatCompletions {
+    limit_field: LimitField::MaxTokens,
+    responses: Endpoint::Missing,
+    thoughts: Thoughts::Taken,
+};
+const NEWER: ChatCompletions = ChatCompletions {
+    limit_field: LimitField::MaxCompletionTokens,
+    responses: Endpoint::Missing,
+    thoughts: Thoughts::Taken,
+};
 
 fn conversation(body: &[u8]) -> Result<Conversation, ReadError> {
     ChatFace.conversation(&sampled::relayed(Dialect::OpenAiChat, Bytes::copy_from_slice(body)))

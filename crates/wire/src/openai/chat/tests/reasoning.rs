@@ -104,6 +104,19 @@ fn a_callers_sdk_sends_streamed_thoughts_back_as_they_went() {
 }
 
 #[test]
+fn who_refuses_thoughts_is_sent_none() {
+    let parts =
+        vec![thought("Two.", "a"), Part::SealedThought("b".to_owned()), Part::Text("Both.".to_owned())];
+    let turns = vec![Turn { by: Speaker::Assistant, parts }];
+    let asked = Conversation { turns, ..Conversation::default() };
+    for (thoughts, want) in [(Thoughts::Taken, true), (Thoughts::Refused, false)] {
+        let body = ChatCompletions { thoughts, ..OLDER }.request(&asked, WHOLE_CALL).expect("it can be said");
+        let body = String::from_utf8_lossy(&body);
+        assert_eq!((body.contains("reasoning"), body.contains("Both.")), (want, true), "{body}");
+    }
+}
+
+#[test]
 fn a_provider_may_use_both_fields_of_a_pair() {
     let said = |message: &str| format!(r#"{{"content":"Both.",{message}}}"#);
     for message in [
