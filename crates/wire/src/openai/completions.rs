@@ -7,7 +7,7 @@ use domain::chat::{Delivery, Dialect, Done, Relayed, UsageFrame};
 use domain::conversation::{Answer, Block, Conversation, Delta, Event, Part, Sampling, Speaker, Turn};
 use serde::Serialize;
 
-use super::chat::{LimitField, reason, usage_body};
+use super::chat::{ChatCompletions, reason, usage_body};
 use super::relay::{self, meaning, stream};
 use crate::face::{About, Face};
 use crate::object::{Object, Value};
@@ -215,7 +215,7 @@ impl OwnDialect for Completions {
     }
 
     fn patch(&self, relayed: &Relayed, call: Call<'_>) -> Bytes {
-        relay::patch(relayed, (call, LimitField::MaxTokens))
+        relay::patch(relayed, call, ChatCompletions::default())
     }
 
     fn portions(&self, relayed: &Relayed) -> Box<dyn Portions> {

@@ -1,14 +1,14 @@
 //! A caller's own request to be passed on byte for byte, with only what must change patched in place.
 //!
 //! Reading order: this file (the request), `meaning` (what a frame or a whole body says), `stream` (a streamed
-//! answer in whole frames).
+//! answer in whole frames), `thoughts` (which some providers refuse).
 
 use std::ops::Range;
 
 use bytes::Bytes;
 use domain::chat::{Delivery, Dialect, Done, Relayed, UsageFrame};
 
-use super::chat::{self, ChatCompletions, LimitField};
+use super::chat::{self, ChatCompletions, LimitField, Thoughts};
 use crate::json;
 use crate::patch::{Edit, Patch, apply, slice};
 use crate::protocol::{Call, OwnDialect, Place, Protocol};
@@ -17,6 +17,7 @@ use crate::stream::{EventReader, Portions, StreamError};
 
 pub(super) mod meaning;
 pub(super) mod stream;
+mod thoughts;
 
 const STREAM_OPTIONS: &str = "stream_options";
 const INCLUDE_USAGE: &str = "include_usage";
@@ -25,6 +26,7 @@ const MAX_COMPLETION_TOKENS: &str = "max_completion_tokens";
 const TEMPERATURE: &str = "temperature";
 /// Names whoever asks, at the caller's.
 pub const USER: &str = "user";
+const MESSAGES: &str = "messages";
 const N_ANSWERS: &str = "n";
 /// Only of the older completions: answers that are made and not shown, and what may be several prompts.
 const BEST_OF: &str = "best_of";
@@ -34,6 +36,7 @@ const NAMES: Names = Names {
         MODEL,
         STREAM,
         STREAM_OPTIONS,
+        MESSAGES,
         MAX_TOKENS,
         MAX_COMPLETION_TOKENS,
         TEMPERATURE,
@@ -93,7 +96,7 @@ impl OwnDialect for ChatCompletions {
     }
 
     fn patch(&self, relayed: &Relayed, call: Call<'_>) -> Bytes {
-        patch(relayed, (call, self.limit_field))
+        patch(relayed, call, *self)
     }
 
     fn portions(&self, relayed: &Relayed) -> Box<dyn Portions> {
@@ -111,7 +114,7 @@ impl OwnDialect for ChatCompletions {
 
 /// The body with what `call` says set; every other byte stays as it is. A stream is always asked for its usage.
 #[must_use]
-pub(super) fn patch(relayed: &Relayed, (call, limit_field): (Call<'_>, LimitField)) -> Bytes {
+pub(super) fn patch(relayed: &Relayed, call: Call<'_>, provider: ChatCompletions) -> Bytes {
     let mut patch = Patch::of(relayed, call.model);
     if relayed.delivery == Delivery::Streamed && relayed.usage == UsageFrame::Unwanted {
         match patch.field(STREAM_OPTIONS) {
@@ -128,7 +131,7 @@ pub(super) fn patch(relayed: &Relayed, (call, limit_field): (Call<'_>, LimitFiel
                 patch.set(name, most);
             }
         }
-        match limit_field {
+        match provider.limit_field {
             _ if is_limited => {}
             LimitField::MaxTokens => patch.set(MAX_TOKENS, most),
             LimitField::MaxCompletionTokens => patch.set(MAX_COMPLETION_TOKENS, most),
@@ -136,6 +139,12 @@ pub(super) fn patch(relayed: &Relayed, (call, limit_field): (Call<'_>, LimitFiel
     }
     if let Some(temperature) = call.overrides.temperature {
         patch.set(TEMPERATURE, temperature);
+    }
+    if provider.thoughts == Thoughts::Refused
+        && let Some(field) = patch.field(MESSAGES)
+        && let Some(messages) = thoughts::without(slice(&relayed.body, &field.value))
+    {
+        patch.set(MESSAGES, messages);
     }
     patch.apply()
 }
@@ -172,7 +181,7 @@ mod tests {
 
     fn patched(body: &str, call: Call<'_>) -> String {
         let asked = read(Bytes::copy_from_slice(body.as_bytes())).expect(body);
-        String::from_utf8(super::patch(&asked, (call, LimitField::MaxTokens)).to_vec()).expect("text")
+        String::from_utf8(super::patch(&asked, call, ChatCompletions::default()).to_vec()).expect("text")
     }
 
     #[test]
@@ -242,7 +251,7 @@ mod tests {
     fn a_body_that_needs_no_change_is_not_even_copied() {
         let body = Bytes::from_static(br#"{"model":"m","messages":[]}"#);
         let asked = read(body.clone()).expect("valid");
-        assert_eq!(super::patch(&asked, (PLAIN, LimitField::MaxTokens)).as_ptr(), body.as_ptr());
+        assert_eq!(super::patch(&asked, PLAIN, ChatCompletions::default()).as_ptr(), body.as_ptr());
     }
 
     #[test]
@@ -272,6 +281,19 @@ mod tests {
             newer.patch(&asked, TAMED),
             r#"{"model":"m","max_completion_tokens":300,"temperature":0.5}"#
         );
+    }
+
+    #[test]
+    fn an_answer_sent_back_loses_its_thoughts_where_they_are_refused() {
+        let said = |thoughts: &str| {
+            format!(r#"{{"model":"m","messages":[{{"role":"assistant","content":"a"{thoughts}}}],"z":1.50}}"#)
+        };
+        let body = said(r#","reasoning_content":"Hm.","reasoning_details":[{"type":"reasoning.text"}]"#);
+        let asked = read(Bytes::from(body.clone())).expect("valid");
+        for (thoughts, want) in [(Thoughts::Taken, &body), (Thoughts::Refused, &said(""))] {
+            let provider = ChatCompletions { thoughts, ..ChatCompletions::default() };
+            assert_eq!(provider.patch(&asked, PLAIN), want.as_str());
+        }
     }
 
     #[test]
@@ -320,7 +342,7 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
             if let Ok(asked) = read(Bytes::from(bytes)) {
-                let _ = super::patch(&asked, (TAMED, LimitField::MaxTokens));
+                let _ = super::patch(&asked, TAMED, ChatCompletions::default());
             }
         }
     }
