@@ -6,7 +6,7 @@
 //! [`azure`], [`anthropic`], [`bedrock`], [`gemini`]; and what they are made with: [`json`] (a scan of untrusted JSON before it is
 //! parsed), [`object`] (its fields one by one), [`request`] (a caller's own, as far as passing it on
 //! needs it), [`patch`], [`sse`] and `reader` (event streams, and answers in them), [`frames`] and `relay` (event streams that
-//! are passed on), [`blocks`], [`retry_after`] (how long to wait), [`words`] (what a provider said), `written` (what is written
+//! are passed on), [`blocks`], `proof` (whose a thought is), [`retry_after`] (how long to wait), [`words`] (what a provider said), `written` (what is written
 //! here as JSON).
 #![deny(missing_docs)]
 
@@ -28,6 +28,7 @@ mod missing;
 pub mod object;
 pub mod openai;
 pub mod patch;
+mod proof;
 pub mod protocol;
 mod reader;
 mod relay;

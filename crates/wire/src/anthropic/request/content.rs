@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::{at, model};
-use crate::gemini::proof::is_marked;
+use crate::proof::is_foreign;
 use crate::translation::Untranslatable;
 
 /// The pictures that Claude models read (platform.claude.com/docs/en/build-with-claude/vision, read 2026-11).
@@ -160,11 +160,12 @@ fn add<'a>(
                 add(parts, &mut content, place)?;
                 Block::ToolResult { tool_use_id: call_id(id), content, is_error: *is_error }
             }
-            Part::Thought { text, proof: Some(proof) } if !is_marked(proof) => {
+            Part::Thought { text, proof: Some(proof) } if !is_foreign(proof) => {
                 Block::Thinking { thinking: text, signature: proof }
             }
             // What another model thought is no part of what was said, and would be refused without a proof of its own.
             Part::Thought { .. } => continue,
+            Part::SealedThought(data) if is_foreign(data) => continue,
             Part::SealedThought(data) => Block::RedactedThinking { data },
             Part::CachePoint(time) => {
                 // Thoughts cannot be marked.

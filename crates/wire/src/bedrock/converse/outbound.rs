@@ -17,7 +17,7 @@ use super::body::{
 use super::media::{self, Sort};
 use crate::bedrock::call_id::to_bedrock;
 use crate::bedrock::model::{Maker, maker};
-use crate::gemini::proof::is_marked;
+use crate::proof::is_foreign;
 use crate::translation::Untranslatable;
 use crate::written;
 
@@ -137,7 +137,7 @@ impl<'a> Writer<'a> {
                 Block::ToolResult(ToolResult { tool_use_id: to_bedrock(id), content, status })
             }
             Part::Thought { text, proof } => {
-                let signature = proof.as_deref().filter(|proof| !is_marked(proof)).map(Cow::Borrowed);
+                let signature = proof.as_deref().filter(|proof| !is_foreign(proof)).map(Cow::Borrowed);
                 // Claude takes its own thoughts back with their proof only, and does without them otherwise.
                 if signature.is_none() && (self.maker == Maker::Claude || text.is_empty()) {
                     return Ok(None);
@@ -145,6 +145,7 @@ impl<'a> Writer<'a> {
                 let text = ReasoningText { text: Cow::Borrowed(text), signature };
                 Block::ReasoningContent(Reasoning::ReasoningText(text))
             }
+            Part::SealedThought(sealed) if is_foreign(sealed) => return Ok(None),
             Part::SealedThought(sealed) => {
                 Block::ReasoningContent(Reasoning::RedactedContent(Cow::Borrowed(sealed)))
             }
