@@ -4,13 +4,13 @@
 
 use bytes::Bytes;
 use domain::chat::Delivery;
-use domain::conversation::{Conversation, Format, Json, Part, Sampling, Thinking, Tool, ToolChoice, Which};
+use domain::conversation::{Conversation, Format, Json, Part, Sampling, Thinking, Tool, Which};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::model;
 use crate::protocol::Call;
-use crate::translation::Untranslatable;
+use crate::translation::{self, Untranslatable};
 use crate::written;
 
 mod content;
@@ -122,7 +122,7 @@ pub(super) fn write(conversation: &Conversation, call: Call<'_>) -> Result<Bytes
         system: content::instructions(&conversation.instructions)?,
         messages: content::messages(&conversation.turns, version)?,
         tools: conversation.tools.iter().map(tool).collect::<Result<_, _>>()?,
-        tool_choice: choice(&conversation.choice, &conversation.tools),
+        tool_choice: choice(conversation)?,
         thinking,
         output_config: OutputConfig { effort, format: format(&conversation.format)? },
         temperature: sampled.and_then(|sampling| sampling.temperature),
@@ -163,17 +163,18 @@ fn tool(tool: &Tool) -> Result<ToolBody<'_>, Untranslatable> {
     })
 }
 
-fn choice<'a>(choice: &'a ToolChoice, tools: &[Tool]) -> Option<Choice<'a>> {
-    let disable_parallel_tool_use = choice.parallel.map(|parallel| !parallel);
+fn choice(conversation: &Conversation) -> Result<Option<Choice<'_>>, Untranslatable> {
+    let which = translation::choice(conversation)?;
+    let parallel = conversation.choice.parallel.filter(|_| !conversation.tools.is_empty());
+    let disable_parallel_tool_use = parallel.map(|parallel| !parallel);
     let of = |kind, name| Some(Choice { kind, name, disable_parallel_tool_use });
-    match &choice.which {
-        // Without tools there is nothing to choose.
-        Which::Unsaid if choice.parallel.is_none() || tools.is_empty() => None,
+    Ok(match which {
+        Which::Unsaid if parallel.is_none() => None,
         Which::Unsaid | Which::Auto => of("auto", None),
         Which::Any => of("any", None),
         Which::This(name) => of("tool", Some(name)),
         Which::Never => Some(Choice { kind: "none", name: None, disable_parallel_tool_use: None }),
-    }
+    })
 }
 
 /// What is said about thinking, and the word for effort.

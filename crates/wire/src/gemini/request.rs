@@ -1,14 +1,14 @@
 //! A conversation as the body of a request.
 
 use bytes::Bytes;
-use domain::conversation::{Conversation, Format, Part, Sampling, Thinking, Tool, ToolChoice, Which};
+use domain::conversation::{Conversation, Format, Part, Sampling, Thinking, Tool, Which};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::Generation;
 use super::schema::{self, Keeping};
 use super::turns::{self, Content, PartBody};
-use crate::translation::Untranslatable;
+use crate::translation::{self, Untranslatable};
 use crate::written;
 
 #[derive(Serialize)]
@@ -96,7 +96,7 @@ struct ThinkingConfig {
 const STOPS_MAX: usize = 5;
 
 pub(super) fn body(conversation: &Conversation, generation: Generation) -> Result<Bytes, Untranslatable> {
-    let Conversation { instructions, turns, tools, choice, format, sampling, thinking, user: _ } =
+    let Conversation { instructions, turns, tools, choice: _, format, sampling, thinking, user: _ } =
         conversation;
     if !tools.is_empty() && *format != Format::Text && generation == Generation::Second {
         let reason = "this model answers either in JSON or with calls; Gemini 3 and later do both";
@@ -106,7 +106,7 @@ pub(super) fn body(conversation: &Conversation, generation: Generation) -> Resul
         contents: turns::contents(turns, generation)?,
         system_instruction: instruction(instructions)?,
         tools: declarations(tools)?,
-        tool_config: tool_config(tools, choice),
+        tool_config: tool_config(tools, translation::choice(conversation)?),
         generation_config: GenerationConfig {
             thinking_config: thinking_config(thinking, generation)?,
             ..generation_config(sampling, format)?
@@ -148,12 +148,12 @@ fn declarations(tools: &[Tool]) -> Result<Option<[Tools<'_>; 1]>, Untranslatable
 }
 
 /// Google has no word for one call at a time: [`crate::single`] keeps to that.
-fn tool_config<'a>(tools: &[Tool], choice: &'a ToolChoice) -> Option<ToolConfig<'a>> {
+fn tool_config<'a>(tools: &[Tool], which: &'a Which) -> Option<ToolConfig<'a>> {
     if tools.is_empty() {
         return None;
     }
     let is_strict = tools.iter().any(|tool| tool.strict == Some(true));
-    let (mode, name) = match &choice.which {
+    let (mode, name) = match which {
         // Calls keep to their schemas in this mode; in `ANY` they always do.
         Which::Unsaid | Which::Auto if is_strict => ("VALIDATED", None),
         Which::Unsaid => return None,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use domain::conversation::{
-    CacheTime, Conversation, Format, Json, Media, Part, Speaker, Thinking, Tool, ToolChoice, Turn, Which,
+    CacheTime, Conversation, Format, Json, Media, Part, Speaker, Thinking, Tool, Turn, Which,
 };
 use serde_json::value::RawValue;
 
@@ -18,7 +18,7 @@ use super::media::{self, Sort};
 use crate::bedrock::call_id::to_bedrock;
 use crate::bedrock::model::{Maker, maker};
 use crate::proof::is_foreign;
-use crate::translation::Untranslatable;
+use crate::translation::{self, Untranslatable};
 use crate::written;
 
 /// The body of a request for `model`.
@@ -201,7 +201,7 @@ impl<'a> Writer<'a> {
         conversation: &'a Conversation,
         additional: &mut Additional<'a>,
     ) -> Result<Option<ToolConfig<'a>>, Untranslatable> {
-        let ToolChoice { which, parallel } = &conversation.choice;
+        let (which, parallel) = (translation::choice(conversation)?, &conversation.choice.parallel);
         let is_called = conversation.turns.iter().flat_map(|turn| &turn.parts);
         let is_called =
             is_called.into_iter().any(|part| matches!(part, Part::Call { .. } | Part::Result { .. }));

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::reasoning;
 use super::{ChatCompletions, LimitField, Thoughts};
 use crate::protocol::Call;
-use crate::translation::Untranslatable;
+use crate::translation::{self, Untranslatable};
 use crate::written;
 
 mod body;
@@ -57,7 +57,7 @@ pub(super) fn write(
         presence_penalty: sampling.presence_penalty,
         stop: &sampling.stop,
         tools: conversation.tools.iter().map(tool).collect::<Result<_, _>>()?,
-        tool_choice: match &conversation.choice.which {
+        tool_choice: match translation::choice(conversation)? {
             Which::Unsaid => None,
             Which::Auto => Some(Choice::Word("auto")),
             Which::Never => Some(Choice::Word("none")),

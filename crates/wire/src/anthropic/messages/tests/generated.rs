@@ -247,6 +247,8 @@ prop_compose! {
                 thinking = Thinking::Adaptive;
             }
         }
+        // Without tools there is nothing to choose.
+        let choice = if tools.is_empty() { ToolChoice::default() } else { choice };
         Conversation { instructions, turns, tools, choice, format, sampling, thinking, user }
     }
 }
