@@ -1,10 +1,12 @@
 //! Chat completions: as a provider's format and as a dialect of callers.
 //!
 //! Reading order: this file (both sides), `inbound` and `request` (a request, read and written), `answer` (a whole
-//! one, read and written), `reader` and `writer` (a stream), `reasoning` (thoughts, which OpenAI has no field for).
+//! one, read and written), `reader` and `writer` (a stream), `reasoning` (thoughts, which OpenAI has no field for), `names`
+//! (not too long).
 
 mod answer;
 mod inbound;
+mod names;
 mod reader;
 mod reasoning;
 mod request;

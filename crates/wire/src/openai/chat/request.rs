@@ -1,12 +1,14 @@
 //! A conversation as the body of a chat completions request.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use domain::chat::Delivery;
 use domain::conversation::{Conversation, Format, Json, Media, Part, Speaker, Thinking, Tool, Turn, Which};
 use serde_json::value::RawValue;
 
-use super::reasoning;
 use super::{ChatCompletions, LimitField, Thoughts};
+use super::{names, reasoning};
 use crate::protocol::Call;
 use crate::translation::{self, Untranslatable};
 use crate::written;
@@ -69,7 +71,7 @@ pub(super) fn write(
         stream: is_streamed,
         stream_options: is_streamed.then_some(StreamOptions { include_usage: true }),
         response_format: format(&conversation.format)?,
-        user: conversation.user.as_deref(),
+        user: conversation.user.as_deref().map(names::user),
     };
     Ok(written::body(&body))
 }
@@ -138,7 +140,7 @@ impl<'a> Messages<'a> {
                 Part::Result { id, parts, .. } => {
                     let n_pictures = self.pictures.len();
                     let mut result = message("tool", parts, &mut self.pictures)?;
-                    result.tool_call_id = Some(id);
+                    result.tool_call_id = Some(names::call(id));
                     if let Some(Content::Text("")) = result.content
                         && self.pictures.len() > n_pictures
                     {
@@ -212,7 +214,7 @@ fn message<'a>(
             Part::Call { id, name, arguments } => {
                 let arguments = if arguments.is_empty() { "{}" } else { arguments };
                 let function = CalledFunction { name, arguments };
-                message.tool_calls.push(CallBody { id, kind: "function", function });
+                message.tool_calls.push(CallBody { id: names::call(id), kind: "function", function });
             }
             Part::Refusal(text) => message.refusal = Some(text),
             Part::Thought { .. } | Part::SealedThought(_) | Part::CachePoint(_) => {}
@@ -262,7 +264,11 @@ pub(super) fn calls(parts: &[Part]) -> Vec<CallBody<'_>> {
         match part {
             Part::Call { id, name, arguments } => {
                 let arguments = if arguments.is_empty() { "{}" } else { arguments.as_str() };
-                Some(CallBody { id, kind: "function", function: CalledFunction { name, arguments } })
+                Some(CallBody {
+                    id: Cow::Borrowed(id),
+                    kind: "function",
+                    function: CalledFunction { name, arguments },
+                })
             }
             _ => None,
         }

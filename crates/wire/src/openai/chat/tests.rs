@@ -205,6 +205,22 @@ fn the_user_shows_the_pictures_of_results() {
 }
 
 #[test]
+fn names_that_are_too_long_for_openai_are_digested() {
+    let (id, user) = ("toolu_".repeat(9), "user_".repeat(28));
+    let call = Part::Call { id: id.clone(), name: "rate".to_owned(), arguments: String::new() };
+    let turns = vec![
+        Turn { by: Speaker::Assistant, parts: vec![call] },
+        Turn { by: Speaker::User, parts: vec![result(&id, vec![])] },
+    ];
+    let asked = Conversation { turns, user: Some(user), ..Conversation::default() };
+    let body = OLDER.request(&asked, WHOLE_CALL).expect("all of it can be said");
+    let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+    let called = body["messages"][0]["tool_calls"][0]["id"].as_str().expect("an id");
+    assert!(called.len() <= 40 && called == body["messages"][1]["tool_call_id"], "{body}");
+    assert_eq!(body["user"].as_str().map(str::len), Some(64));
+}
+
+#[test]
 fn whole_answers_are_read() {
     let usage = |input, output, cached| {
         Some(Usage { cached_input: TokenCount(cached), ..Usage::of(TokenCount(input), TokenCount(output)) })
