@@ -2,9 +2,10 @@
 //!
 //! Reading order: this file (both sides), `inbound` and `request` (a request, read and written), `answer` (a whole
 //! one, read and written), `reader` and `writer` (a stream), `reasoning` (thoughts, which OpenAI has no field for), `names`
-//! (not too long).
+//! (not too long), `calls` (of a stream, one after the other).
 
 mod answer;
+mod calls;
 mod inbound;
 mod names;
 mod reader;

@@ -4,7 +4,8 @@ use domain::chat::Finish;
 use domain::conversation::{Block, Delta, Ending, Event, Part};
 use domain::token::Usage;
 
-use super::answer::{self, Body, Function, Message};
+use super::answer::{self, Body, Message};
+use super::calls::Calls;
 use super::reasoning::Thoughts;
 use super::{Unreadable, finish, usage};
 use crate::blocks::Blocks;
@@ -18,8 +19,7 @@ use crate::stream::{Before, Progress, StreamError};
 pub(super) struct Chunks {
     blocks: Blocks,
     thoughts: Thoughts,
-    /// The provider's number of the call that is open.
-    call_index: Option<u64>,
+    calls: Calls,
     has_begun: bool,
     has_answer: bool,
     has_calls: bool,
@@ -112,30 +112,15 @@ impl Chunks {
         let before = events.len();
         let thoughts =
             (message.thoughts().unwrap_or_default(), message.reasoning_details.unwrap_or_default());
+        let refusal = message.refusal.unwrap_or_default();
+        if !(thoughts.0.is_empty() && thoughts.1.is_empty() && text.is_empty() && refusal.is_empty()) {
+            self.calls.finish(&mut self.blocks, events);
+        }
         self.thoughts.add(thoughts, &mut self.blocks, events);
         self.blocks.add(Block::Text, Delta::Text(text), events);
-        self.blocks.add(Block::Refusal, Delta::Text(message.refusal.unwrap_or_default()), events);
+        self.blocks.add(Block::Refusal, Delta::Text(refusal), events);
         for call in message.tool_calls.unwrap_or_default() {
-            let Function { name, arguments } =
-                call.function.unwrap_or(Function { name: None, arguments: None });
-            let is_new = match (&call.id, call.index) {
-                // Some servers number no calls, and others repeat the id in each frame.
-                (_, Some(index)) => self.call_index != Some(index),
-                (Some(id), None) => {
-                    !matches!(self.blocks.current(), Some(Block::Call { id: open, .. }) if open == id)
-                }
-                (None, None) => false,
-            };
-            if is_new {
-                let (Some(id), Some(name)) = (call.id, name) else { return Err(Unreadable) };
-                self.blocks.open(Block::Call { id, name }, events);
-                self.call_index = call.index;
-                self.has_calls = true;
-            }
-            let Some(open @ Block::Call { .. }) = self.blocks.current().cloned() else {
-                return Err(Unreadable);
-            };
-            self.blocks.add(open, Delta::Arguments(arguments.unwrap_or_default()), events);
+            self.calls.add(call, &mut self.blocks, events)?;
         }
         self.has_answer |= events.len() > before;
         Ok(())
@@ -146,8 +131,10 @@ impl Chunks {
         if !self.has_begun {
             events.push(Event::Begun { id: String::new(), model: String::new(), usage: None });
         }
+        self.calls.finish(&mut self.blocks, events);
         self.blocks.close(events);
-        let finish = if finish == Finish::Stop && self.has_calls { Finish::ToolUse } else { finish };
+        let has_calls = self.has_calls || !self.calls.is_empty();
+        let finish = if finish == Finish::Stop && has_calls { Finish::ToolUse } else { finish };
         events.push(Event::Ended(Ending { finish, stop: None, usage: self.usage }));
     }
 }

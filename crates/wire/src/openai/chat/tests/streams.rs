@@ -31,6 +31,73 @@ fn calls_are_read_block_by_block() {
 }
 
 #[test]
+fn calls_that_are_told_in_turns_are_read_one_after_the_other() {
+    let piece =
+        |call: &str| format!(r#"data: {{"choices":[{{"index":0,"delta":{{"tool_calls":[{call}]}}}}]}}"#);
+    let begun = |index: u32, id: &str| {
+        piece(&format!(r#"{{"index":{index},"id":"{id}","function":{{"name":"f","arguments":""}}}}"#))
+    };
+    let more = |index: u32, arguments: &str| {
+        let arguments = serde_json::Value::from(arguments);
+        piece(&format!(r#"{{"index":{index},"function":{{"arguments":{arguments}}}}}"#))
+    };
+    let text = r#"data: {"choices":[{"index":0,"delta":{"content":"Hm."}}]}"#.to_owned();
+    let call = |id: &str, arguments: &str| Part::Call {
+        id: id.to_owned(),
+        name: "f".to_owned(),
+        arguments: arguments.to_owned(),
+    };
+    let (brackets, whole) = (r#"{"x":"\\\"}"#, r#"{"x":"\\\"}"}"#);
+    for (frames, want) in [
+        (
+            vec![begun(0, "a"), begun(1, "b"), more(0, "{\"x\":"), more(1, "{"), more(0, "1}"), more(1, "}")],
+            vec![call("a", "{\"x\":1}"), call("b", "{}")],
+        ),
+        (
+            vec![begun(0, "a"), more(0, brackets), begun(1, "b"), more(1, "{}"), more(0, "\"}")],
+            vec![call("a", whole), call("b", "{}")],
+        ),
+        // None has any arguments, or ends what it began.
+        (
+            vec![begun(0, "a"), begun(1, "b"), begun(2, "c")],
+            vec![call("a", ""), call("b", ""), call("c", "")],
+        ),
+        (
+            vec![begun(0, "a"), more(0, "{"), begun(1, "b"), more(1, "7")],
+            vec![call("a", "{"), call("b", "7")],
+        ),
+        (
+            vec![begun(0, "a"), begun(1, "b"), more(1, "{}"), text.clone(), begun(2, "c")],
+            vec![call("a", ""), call("b", "{}"), Part::Text("Hm.".to_owned()), call("c", "")],
+        ),
+        // The end of one is told again.
+        (
+            vec![begun(0, "a"), more(0, "{}"), begun(1, "b"), more(0, ""), more(1, "{}")],
+            vec![call("a", "{}"), call("b", "{}")],
+        ),
+    ] {
+        let body = frames.join("\n\n") + "\n\ndata: [DONE]\n\n";
+        let (events, outcome) = read(&[body.as_bytes()]);
+        assert_eq!(outcome, Ok(()), "{body}");
+        assert_eq!(told::answer(&events).parts, want, "{body}");
+    }
+    // A call that is whole is told as soon as there is another, and each piece of the open one at once.
+    let (mut reader, mut events) = (OLDER.reader(), Vec::new());
+    for (frame, n_events) in
+        [(begun(0, "a"), 2), (more(0, "{"), 3), (more(0, "}"), 4), (begun(1, "b"), 6), (more(1, "{"), 7)]
+    {
+        reader.push(format!("{frame}\n\n").as_bytes(), &mut events).expect("readable");
+        assert_eq!(events.len(), n_events, "{frame}");
+    }
+    // What comes after a call's end belongs to none, and more than may wait is refused.
+    let late = [begun(0, "a"), more(0, "{}"), begun(1, "b"), more(0, "{}")].join("\n\n") + "\n\n";
+    assert!(read(&[late.as_bytes()]).1.is_err());
+    let many = [begun(0, "a"), begun(1, "b")].into_iter();
+    let many: Vec<String> = many.chain((0..9).map(|_| more(1, &"x".repeat(600_000)))).collect();
+    assert!(read(&[(many.join("\n\n") + "\n\n").as_bytes()]).1.is_err());
+}
+
+#[test]
 fn what_is_written_is_read_back() {
     let about =
         || About { id: "1".to_owned(), created: 7, model: "agent:general".to_owned(), took: Duration::ZERO };
