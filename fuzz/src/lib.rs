@@ -7,7 +7,7 @@ use wire::anthropic::messages::Messages;
 use wire::bedrock::protocol::Bedrock;
 use wire::bedrock::{converse, invoke};
 use wire::gemini::Gemini;
-use wire::openai::chat::{ChatCompletions, Endpoint};
+use wire::openai::chat::{ChatCompletions, Endpoint, Thoughts};
 use wire::openai::{completions, embeddings, relay, responses};
 use wire::protocol::{Call, OwnDialect, Protocol};
 
@@ -57,6 +57,7 @@ pub fn relayed(body: &[u8]) -> Vec<Relayed> {
 const OPENAI: ChatCompletions = ChatCompletions {
     limit_field: wire::openai::chat::LimitField::MaxCompletionTokens,
     responses: Endpoint::There,
+    thoughts: Thoughts::Refused,
 };
 
 /// Every provider's format; Azure's is OpenAI's at other addresses.
