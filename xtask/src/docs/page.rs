@@ -37,7 +37,10 @@ A *duration* is a whole number with its unit: `\"250ms\"`, `\"30s\"`, `\"5m\"`, 
 is *required*; one that is *not set* has no effect until it is.
 
 While the server runs on a folder it watches it: a good change is served from the next request on, a bad one is
-refused and logged, and the last good configuration goes on serving. Changes of `[server]`, `[auth]`, `[storage]`,
+refused and logged, `/health/deep` names it, and the last good configuration goes on serving. A change that could not be
+served for what was not there, as a file with a key, is tried again every ten seconds. A file with a key of a provider is
+read again when its content changes, and a folder that takes the place of the first one (a rename, a link that points
+elsewhere) within seconds. Changes of `[server]`, `[auth]`, `[storage]`,
 `[records]`, `[cache]`, `[resilience]`, `[telemetry]` and `[embedded]` wait for a restart, and the log names those that do. A
 provider that is new or changed is called at once, and named in the log; when its key cannot be found the change is
 refused (a new variable of the environment needs a restart). Under changed `[limits]` what was used stays used; a tenant
