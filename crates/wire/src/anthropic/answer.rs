@@ -47,7 +47,7 @@ pub(super) fn owned(text: Option<Text<'_>>) -> String {
 
 /// What was counted so far. The events of a stream bring more of it, each number in place of what it was.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
-pub(super) struct Counted {
+pub(crate) struct Counted {
     #[serde(default)]
     input_tokens: Option<u64>,
     #[serde(default)]
@@ -76,7 +76,7 @@ struct OutputDetails {
 
 impl Counted {
     /// Takes what `raw` brings; what cannot be read is not counted.
-    pub(super) fn take(&mut self, raw: Option<&RawValue>) {
+    pub(crate) fn take(&mut self, raw: Option<&RawValue>) {
         let Some(more) = raw.and_then(|raw| serde_json::from_str::<Self>(raw.get()).ok()) else { return };
         self.input_tokens = more.input_tokens.or(self.input_tokens);
         self.output_tokens = more.output_tokens.or(self.output_tokens);
@@ -88,7 +88,7 @@ impl Counted {
     }
 
     /// The whole, if anything was counted. What was read from or written to a cache is counted beside the input there.
-    pub(super) fn usage(self) -> Option<Usage> {
+    pub(crate) fn usage(self) -> Option<Usage> {
         if self.input_tokens.is_none() && self.output_tokens.is_none() {
             return None;
         }

@@ -10,7 +10,7 @@ use domain::token::{TokenCount, Usage};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::anthropic::answer::finish;
+use crate::anthropic::answer::{Counted, finish};
 use crate::anthropic::messages::Messages;
 use crate::bedrock::converse::answer;
 use crate::bedrock::converse::relay::event;
@@ -70,12 +70,14 @@ pub(super) fn bytes(payload: &[u8]) -> Result<Vec<u8>, StreamError> {
 #[derive(Debug)]
 pub(super) struct Chunks {
     maker: Maker,
+    /// What Claude's events have counted.
+    counted: Counted,
 }
 
 impl Chunks {
     /// To a request with the body of `maker`.
     pub(super) fn new(maker: Maker) -> Self {
-        Self { maker }
+        Self { maker, counted: Counted::default() }
     }
 }
 
@@ -89,7 +91,7 @@ impl Understand for Chunks {
             serde_json::from_slice(&bytes).map_err(|_| StreamError::Malformed)?;
         let metrics = fields.get(METRICS).and_then(|raw| serde_json::from_str::<Metrics>(raw.get()).ok());
         let mut meaning = match self.maker {
-            Maker::Claude => claude(&bytes)?,
+            Maker::Claude => claude(&bytes, &mut self.counted)?,
             Maker::Nova => nova(&fields)?,
             Maker::Titan => titan(&bytes)?,
             // Whatever it is, it is a part of the answer.
@@ -100,7 +102,9 @@ impl Understand for Chunks {
             },
         };
         if let Some(metrics) = metrics {
-            meaning.usage = Some(metrics.usage());
+            // They know nothing of how long a cache was asked to keep what was written, which has a price of its own.
+            let counted = self.counted.usage().filter(|usage| usage.input > TokenCount(0));
+            meaning.usage = counted.or_else(|| Some(metrics.usage()));
             meaning.kind = Kind::Last;
         }
         Ok(meaning)
@@ -113,6 +117,17 @@ struct Event<'a> {
     kind: Cow<'a, str>,
     #[serde(borrow, default)]
     delta: Option<Delta<'a>>,
+    #[serde(borrow, default)]
+    message: Option<Begun<'a>>,
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+}
+
+/// The message as the first event has it.
+#[derive(Deserialize)]
+struct Begun<'a> {
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -126,13 +141,16 @@ struct Delta<'a> {
 }
 
 /// An event of Anthropic's stream.
-fn claude(bytes: &[u8]) -> Result<Meaning, StreamError> {
+fn claude(bytes: &[u8], counted: &mut Counted) -> Result<Meaning, StreamError> {
     let event: Event<'_> = serde_json::from_slice(bytes).map_err(|_| StreamError::Malformed)?;
     let is = |kind: &str| event.kind == kind;
     if is("error") {
         return Err(StreamError::Refused(failure::exception("modelStreamErrorException", bytes)));
     }
+    counted.take(event.message.and_then(|message| message.usage));
+    counted.take(event.usage);
     let mut meaning = Meaning {
+        usage: counted.usage(),
         has_answer: is("content_block_start") || is("content_block_delta"),
         kind: if is("message_stop") { Kind::Last } else { Kind::Part },
         ..Meaning::default()

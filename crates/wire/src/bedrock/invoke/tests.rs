@@ -169,6 +169,29 @@ fn streams_are_understood_and_passed_on_and_a_cut_is_never_a_clean_end() {
     }
 }
 
+#[test]
+fn what_the_events_count_goes_before_the_metrics() {
+    let start = r#"{"type":"message_start","message":{"usage":{"input_tokens":10,"cache_creation_input_tokens":90,
+        "cache_creation":{"ephemeral_1h_input_tokens":90},"output_tokens":1}}}"#;
+    let bare = r#"{"type":"message_start","message":{}}"#;
+    let delta = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":7}}"#;
+    let stop = r#"{"type":"message_stop"}"#;
+    let measured = r#"{"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":10,
+        "outputTokenCount":7,"cacheWriteInputTokenCount":90}}"#;
+    let relayed = asked(GOLDEN[0].request);
+    for (events, want) in
+        [([start, delta, stop], 90), ([start, delta, measured], 90), ([bare, delta, measured], 0)]
+    {
+        let mut frames = BytesMut::new();
+        events.iter().for_each(|event| super::face::chunk(event.as_bytes(), None, &mut frames));
+        let mut portions = Invoke.portions(&relayed);
+        portions.push(&frames).expect("frames");
+        let usage = portions.give_out().and_then(|out| out.done?.usage).expect("told");
+        let written = (usage.cache_write_input.0, usage.cache_write_hour_input.0);
+        assert_eq!((usage.input.0, usage.output.0, written), (100, 7, (90, want)), "{events:?}");
+    }
+}
+
 fn frames(stream: &[u8]) -> Vec<Bytes> {
     let mut cutter = frame::Cutter::default();
     cutter.push(stream);
