@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::chat::{ChatCall, ConverseCall, Delivery, Dialect, RelayCall, RelayedPortion};
+use domain::chat::{ChatCall, ConverseCall, Delivery, Dialect, Done, RelayCall, RelayedPortion};
 use domain::conversation::{Answer, Conversation, Part};
 use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::hex;
@@ -27,10 +27,12 @@ use domain::ports::{
     BoxFuture, ChatModel, ChatStream, Clock, Ids, ModelError, RelayError, RelayedStream, SayingStream,
 };
 use domain::time::Moment;
+use domain::token::Usage;
 use futures_util::stream;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 use outbound::{BodyStream, Request, Response};
+use wire::bedrock::invoke::others::counted;
 use wire::between::Between;
 use wire::counting::CountProtocol;
 use wire::embedding::EmbeddingProtocol;
@@ -126,6 +128,8 @@ pub struct Remote {
 /// An accepted call.
 struct Accepted {
     body: BodyStream,
+    /// What its header fields say that it used.
+    counted: Option<Usage>,
     timing: Timing,
 }
 
@@ -180,14 +184,18 @@ impl Remote {
             }
             Delivery::Whole => {
                 let (protocol, relayed) = (Arc::clone(&self.parts.protocol), Arc::clone(&call.relayed));
-                let model = call.model.clone();
+                let (model, counted) = (call.model.clone(), accepted.counted);
                 Ok(self.whole((accepted, call.deadline), move |bytes| {
                     let own = protocol.own_dialect(&relayed, model.name_at_provider());
-                    let done = own.ok_or(StreamError::Malformed)?.whole(&bytes)?;
+                    let own = own.ok_or(StreamError::Malformed)?;
+                    let done = own.whole(&bytes)?;
+                    let done = Done { usage: done.usage.or(counted), ..done };
                     // What is estimated of an answer that does not say what it used.
                     let said = match done.usage {
                         Some(_) => 0,
-                        None => protocol.answer(&bytes).map_or(0, |answer| said(&answer)),
+                        None => own
+                            .said(&bytes)
+                            .unwrap_or_else(|| protocol.answer(&bytes).map_or(0, |answer| said(&answer))),
                     };
                     Ok(RelayedPortion { bytes, said, done: Some(done) })
                 }))
@@ -277,7 +285,8 @@ impl Remote {
             quiet_until: first,
             heard: clock.now(),
         };
-        Ok(Accepted { body: response.body, timing })
+        let header = |name: &str| response.headers.get(name).and_then(|value| value.to_str().ok());
+        Ok(Accepted { counted: counted(header), body: response.body, timing })
     }
 
     fn unstreamed(&self, call: &RelayCall) -> Unstreamed {

@@ -134,4 +134,9 @@ pub trait OwnDialect: Send + Sync {
     /// # Errors
     /// [`StreamError`] when it is none, or not whole.
     fn whole(&self, body: &[u8]) -> Result<Done, StreamError>;
+
+    /// Bytes of what a whole answer says, in formats that are not the provider's own.
+    fn said(&self, _body: &[u8]) -> Option<u32> {
+        None
+    }
 }

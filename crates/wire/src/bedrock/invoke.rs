@@ -1,12 +1,13 @@
 //! InvokeModel and InvokeModelWithResponseStream: bodies of the makers of the models, as they are.
 //!
-//! Reading order: this file (a caller's request), [`relay`] (passing on), `meaning` (what answers say), [`face`] (their
+//! Reading order: this file (a caller's request), [`relay`] (passing on), `meaning` (what answers say), [`others`] (those of other makers), [`face`] (their
 //! requests and answers in no dialect's words), `claude`, `titan` and Nova's (which is Converse's), [`embedding`].
 
 mod claude;
 pub mod embedding;
 pub mod face;
 mod meaning;
+pub mod others;
 pub mod relay;
 #[cfg(test)]
 mod tests;

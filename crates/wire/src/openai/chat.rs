@@ -186,7 +186,7 @@ pub(super) fn finish(reason: &str) -> Result<Finish, Unreadable> {
 }
 
 /// Usage that cannot be read is usage not stated; the answer itself is still good.
-pub(super) fn usage(raw: &RawValue) -> Option<Usage> {
+pub(crate) fn usage(raw: &RawValue) -> Option<Usage> {
     let body: UsageBody = serde_json::from_str(raw.get()).ok()?;
     let count = |n: u64| TokenCount(u32::try_from(n).unwrap_or(u32::MAX));
     let cached = body.prompt_tokens_details.and_then(|details| details.cached_tokens);

@@ -112,6 +112,29 @@ async fn what_a_whole_answer_without_usage_says_is_counted() {
 }
 
 #[tokio::test]
+async fn answers_of_makers_whose_format_is_not_known_are_counted() {
+    let body = Bytes::from_static(br#"{"prompt":"Is it?","max_gen_len":9}"#);
+    let asked = ("x".to_owned(), Delivery::Whole);
+    let relayed = Arc::new(wire::bedrock::invoke::read(body, asked, Vec::new()).expect("valid"));
+    let stated = r#"{"generation":"Yes, it is.","prompt_token_count":2,"generation_token_count":5}"#;
+    let (silent, headers) = (r#"{"outputs":[{"text":"Yes, it is."}]}"#, ["input", "output"]);
+    let headers = headers.map(|what| format!("x-amzn-bedrock-{what}-token-count: 8"));
+    let in_headers = RetryAfter::Date(format!("0\r\n{}", headers.join("\r\n")));
+    for (body, head, said, usage) in [
+        (stated, RetryAfter::Absent, 0, counted(2, 5)),
+        (silent, RetryAfter::Absent, 11, None),
+        (silent, in_headers, 0, counted(8, 8)),
+    ] {
+        let behaviour = Behaviour::Status { status: 200, body: body.to_owned(), retry_after: head };
+        let bench = Bench::speaking(behaviour, Arc::new(wire::bedrock::protocol::Bedrock));
+        let call = RelayCall { relayed: Arc::clone(&relayed), ..relay_call(STREAMED) };
+        let mut stream = bench.model.relay(call).await.expect("a stream");
+        let portion = stream.next().await.expect("a portion").expect("an answer");
+        assert_eq!((portion.said, portion.done.map(|done| done.usage)), (said, Some(usage)), "{body}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_in_one_piece_is_told_again_as_the_stream_that_was_asked_for() {
     let bench = Bench::new(Behaviour::WholeJson);
     let (passed, end) = relay(&bench, &STREAMED.replace(r#", "future":[1.50]"#, "")).await;

@@ -10,6 +10,7 @@ use domain::token::{TokenCount, Usage};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::others::{self, Counts};
 use crate::anthropic::answer::{Counted, finish};
 use crate::anthropic::messages::Messages;
 use crate::bedrock::converse::answer;
@@ -72,12 +73,14 @@ pub(super) struct Chunks {
     maker: Maker,
     /// What Claude's events have counted.
     counted: Counted,
+    /// What others' chunks have.
+    counts: Counts,
 }
 
 impl Chunks {
     /// To a request with the body of `maker`.
     pub(super) fn new(maker: Maker) -> Self {
-        Self { maker, counted: Counted::default() }
+        Self { maker, counted: Counted::default(), counts: Counts::default() }
     }
 }
 
@@ -97,6 +100,8 @@ impl Understand for Chunks {
             // Whatever it is, it is a part of the answer.
             Maker::Gpt | Maker::Other => Meaning {
                 has_answer: true,
+                said: others::said(&bytes),
+                usage: self.counts.take(&bytes),
                 finish: metrics.is_some().then_some(Finish::Stop),
                 ..Meaning::default()
             },
@@ -261,10 +266,10 @@ pub(super) fn whole(body: &[u8]) -> Result<Done, StreamError> {
         Whole { output: Some(_), .. } => answer::done(body)?,
         Whole { content: Some(_), .. } => Messages.whole(body)?,
         Whole { message: Some(_), .. } => return Err(StreamError::Malformed),
-        // Vectors, or the format of another maker.
-        Whole { input_text_token_count, .. } => {
-            let usage = input_text_token_count.map(|_| Usage::of(input, TokenCount(0)));
-            Done { finish: Finish::Stop, usage }
+        // Vectors.
+        Whole { input_text_token_count: Some(_), .. } => {
+            Done { finish: Finish::Stop, usage: Some(Usage::of(input, TokenCount(0))) }
         }
+        Whole { .. } => Done { finish: Finish::Stop, usage: Counts::default().take(body) },
     })
 }

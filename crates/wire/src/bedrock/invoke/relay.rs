@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use domain::chat::{Delivery, Dialect, Done, Relayed};
 
-use super::{body_of, meaning};
+use super::{body_of, meaning, others};
 use crate::bedrock::model::Maker;
 use crate::bedrock::protocol::path;
 use crate::bedrock::relay::{Limit, Missing, Portions, limited};
@@ -76,5 +76,9 @@ impl OwnDialect for Invoke {
 
     fn whole(&self, body: &[u8]) -> Result<Done, StreamError> {
         meaning::whole(body)
+    }
+
+    fn said(&self, body: &[u8]) -> Option<u32> {
+        Some(others::said(body))
     }
 }
