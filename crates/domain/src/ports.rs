@@ -23,6 +23,7 @@ use crate::principal::Asker;
 use crate::secret::{Secret, SecretRef};
 use crate::session::{Session, SessionRequest};
 use crate::time::{Moment, Timestamp};
+use crate::token::Usage;
 use crate::trace_context::CallTrace;
 
 /// A future behind a pointer.
@@ -75,13 +76,15 @@ pub struct RelayError {
     /// What retry, fallback and status codes read.
     #[source]
     pub error: ModelError,
-    /// What the provider itself said of a call that it refused.
+    /// What the provider itself said of a call that it refused, or of an answer that it gave up.
     pub reply: Option<Box<ErrorReply>>,
+    /// What the provider says that the call used although it failed.
+    pub usage: Option<Usage>,
 }
 
 impl From<ModelError> for RelayError {
     fn from(error: ModelError) -> Self {
-        Self { error, reply: None }
+        Self { error, reply: None, usage: None }
     }
 }
 

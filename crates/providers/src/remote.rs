@@ -354,7 +354,7 @@ impl Remote {
         let fault = protocol.classify(reply);
         let detail = format!("`{provider}` answered with status {status} ({})", fault.kind.name());
         let reply = protocol.words(reply, &|text| origin.conceal(text)).map(Box::new);
-        RelayError { error: ModelError { fault, detail }, reply }
+        RelayError { error: ModelError { fault, detail }, reply, usage: None }
     }
 }
 

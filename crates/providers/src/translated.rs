@@ -107,7 +107,7 @@ fn told(error: ModelError) -> RelayError {
             code: Some("invalid_request".to_owned()),
         })
     });
-    RelayError { error, reply }
+    RelayError { error, reply, usage: None }
 }
 
 /// How long an answer takes.

@@ -51,8 +51,8 @@ pub(crate) async fn whole<P: Piece>(mut stream: Pieces<P>) -> Result<Pieces<P>, 
     let (mut held, mut n_bytes) = (Vec::new(), 0_usize);
     while let Some(piece) = stream.next().await {
         let piece = piece.map_err(|error| {
-            let RelayError { error, reply } = error.into();
-            RelayError { error: before_text(error), reply }
+            let failed: RelayError = error.into();
+            RelayError { error: before_text(failed.error), ..failed }
         })?;
         n_bytes = n_bytes.saturating_add(piece.size());
         if n_bytes > HELD_BYTES_MAX {
@@ -94,7 +94,8 @@ async fn next<P: Piece>(mut rest: Box<Rest<P>>) -> Step<P> {
                 return pass(piece, rest);
             }
             Some(Some(Err(error))) => {
-                let RelayError { error, .. } = error.into();
+                let RelayError { error, usage, .. } = error.into();
+                rest.running.used(usage);
                 (error, Blame::Target)
             }
             Some(None) => {

@@ -47,6 +47,7 @@ pub(crate) async fn open<P: Piece>(
     };
     let Some(error) = error else { return Err(too_late(running, limits).into()) };
     let error = RelayError { error: before_text(error.error), ..error };
+    running.used(error.usage);
     let fault = &error.error.fault;
     running.failed(fault, fault.kind, Blame::Target);
     Err(error)

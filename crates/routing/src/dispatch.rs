@@ -186,7 +186,7 @@ impl<'a, F: Form> Walk<'a, F> {
         };
         let route = self.ask.route.name.clone();
         let (last, reply) = match self.last {
-            Some(RelayError { error, reply }) => (Some(error), reply),
+            Some(RelayError { error, reply, .. }) => (Some(error), reply),
             None => (None, None),
         };
         Box::new(Unanswered {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::BytesMut;
 use domain::chat::{Finish, RelayedPortion};
 use domain::conversation::Event;
-use domain::fault::{Fault, Kind};
+use domain::fault::{Fault, Kind, Origin, Retry};
+use domain::token::Usage;
 
 /// Why a streamed answer failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +23,16 @@ pub enum StreamError {
     /// The provider reported an error within the stream.
     #[error("the stream holds an error")]
     Refused(Fault),
+    /// The provider ended it without an answer, and said why.
+    #[error("the provider ended the answer: {reason}")]
+    GaveUp {
+        /// What that means.
+        fault: Fault,
+        /// Its own name for it.
+        reason: &'static str,
+        /// What it says that the call used all the same.
+        usage: Option<Usage>,
+    },
 }
 
 impl StreamError {
@@ -34,14 +45,46 @@ impl StreamError {
         }
     }
 
+    /// A model that could not write its answer down, as a call of a tool: another attempt may do, and the provider is none
+    /// the worse for it.
+    pub(crate) fn misspoke(reason: &'static str, usage: Option<Usage>) -> Self {
+        let fault = Fault { origin: Origin::Provider, kind: Kind::Unavailable, retry: Retry::Here };
+        Self::GaveUp { fault, reason, usage }
+    }
+
+    /// An end for a reason that is not known, or says no more than that the model failed.
+    pub(crate) fn without_reason(usage: Option<Usage>) -> Self {
+        let fault = Fault::provider(Kind::Transient);
+        Self::GaveUp { fault, reason: "for no reason that is known", usage }
+    }
+
+    /// The same, with what was said before of what the call used.
+    pub(crate) fn having_used(self, before: Option<Usage>) -> Self {
+        match self {
+            Self::GaveUp { fault, reason, usage } => Self::GaveUp { fault, reason, usage: usage.or(before) },
+            other => other,
+        }
+    }
+
+    /// What the provider says that the failed call used.
+    #[must_use]
+    pub fn usage(self) -> Option<Usage> {
+        match self {
+            Self::GaveUp { usage, .. } => usage,
+            Self::Malformed | Self::Cut | Self::Empty | Self::Refused(_) => None,
+        }
+    }
+
     /// The class of the failure, given whether text had come before it.
     #[must_use]
     pub fn fault(self, before: Before) -> Fault {
         match (self, before) {
             // A refusal for its content stays one, so that nobody takes the answer for a broken one.
             (Self::Refused(fault), Before::Text) if fault.kind == Kind::Content => fault,
+            // Nor does it say anything of the provider's health, however far it came.
+            (Self::GaveUp { fault, .. }, _) if fault.kind != Kind::Transient => fault,
             (_, Before::Text) => Fault::provider(Kind::Truncated),
-            (Self::Refused(fault), Before::Nothing) => fault,
+            (Self::Refused(fault) | Self::GaveUp { fault, .. }, Before::Nothing) => fault,
             (Self::Malformed | Self::Cut | Self::Empty, Before::Nothing) => Fault::provider(Kind::Transient),
         }
     }

@@ -218,10 +218,12 @@ impl From<Unanswered> for Refusal {
             Retry::Never | Retry::Here | Retry::Elsewhere => None,
         };
         // Details name hosts: they are in the log. The class of the failure is enough here.
-        let class = unanswered
-            .last
-            .as_ref()
-            .map_or_else(String::new, |last| format!(" (the last failure: {})", last.fault.kind.name()));
+        let class = unanswered.last.as_ref().map_or_else(String::new, |last| {
+            // Of a model that gave up, what it said is known to hold no more than the reason.
+            let reply = unanswered.reply.as_ref().filter(|_| last.fault.kind == Kind::Unavailable);
+            let why = reply.map_or_else(|| last.fault.kind.name(), |reply| &reply.message);
+            format!(" (the last failure: {why})")
+        });
         let unavailable = |kind, code| {
             let message = format!("{unanswered}{class}");
             Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, (code, message)).after(wait)

@@ -17,6 +17,7 @@ use futures_util::stream::unfold;
 use outbound::{BodyStream, OutboundError};
 use wire::stream::{Before, Progress, StreamError};
 
+use super::failure::Broken;
 use super::intake::Intake;
 use super::{Waits, broken, failed};
 
@@ -45,7 +46,7 @@ pub(super) struct Attempt<I> {
     /// Whether anything was given out.
     is_committed: bool,
     /// Told after what came before it.
-    failed: Option<ModelError>,
+    failed: Option<Broken>,
     is_ending: bool,
     /// It has failed: nothing more is given out.
     is_over: bool,
@@ -76,7 +77,7 @@ impl<I: Intake> Attempt<I> {
         }))
     }
 
-    async fn next(&mut self) -> Option<Result<I::Item, ModelError>> {
+    async fn next(&mut self) -> Option<Result<I::Item, Broken>> {
         loop {
             if self.is_over {
                 return None;
@@ -94,7 +95,7 @@ impl<I: Intake> Attempt<I> {
             let read = match body.chunk(until).await {
                 Ok(Some(bytes)) => self.read(bytes).await.map_err(|error| self.broken(error)),
                 Ok(None) => self.end().map_err(|error| self.broken(error)),
-                Err(error) => self.closed(&error),
+                Err(error) => self.closed(&error).map_err(Broken::from),
             };
             if let Err(error) = read {
                 self.body = None;
@@ -164,7 +165,7 @@ impl<I: Intake> Attempt<I> {
         })
     }
 
-    fn broken(&self, error: StreamError) -> ModelError {
+    fn broken(&self, error: StreamError) -> Broken {
         broken(&self.provider, error, self.before())
     }
 

@@ -34,13 +34,44 @@ pub(super) fn refusal(model: &ModelId, message: String, field: Option<&str>) -> 
         parameter: field.map(str::to_owned),
         code: Some("unsupported_value".to_owned()),
     };
-    RelayError { error: ModelError { fault, detail }, reply: Some(Box::new(reply)) }
+    RelayError { error: ModelError { fault, detail }, reply: Some(Box::new(reply)), usage: None }
 }
 
 pub(super) fn failed(provider: &ProviderName, error: &OutboundError) -> ModelError {
     ModelError { fault: error.fault(), detail: format!("`{provider}` failed: {error}") }
 }
 
-pub(super) fn broken(provider: &ProviderName, error: StreamError, before: Before) -> ModelError {
-    ModelError { fault: error.fault(before), detail: format!("`{provider}` failed: {error}") }
+/// An answer that is none, or not whole.
+pub(super) fn broken(provider: &ProviderName, error: StreamError, before: Before) -> Broken {
+    let (fault, usage) = (error.fault(before), error.usage());
+    let reply = matches!(error, StreamError::GaveUp { .. }).then(|| {
+        let message = error.to_string();
+        Box::new(ErrorReply { status: 400, message, kind: None, parameter: None, code: None })
+    });
+    Broken(RelayError {
+        error: ModelError { fault, detail: format!("`{provider}` failed: {error}") },
+        reply,
+        usage,
+    })
+}
+
+/// A call that failed after it was accepted, for callers who hear more or less of it.
+pub(super) struct Broken(RelayError);
+
+impl From<ModelError> for Broken {
+    fn from(error: ModelError) -> Self {
+        Self(error.into())
+    }
+}
+
+impl From<Broken> for RelayError {
+    fn from(broken: Broken) -> Self {
+        broken.0
+    }
+}
+
+impl From<Broken> for ModelError {
+    fn from(broken: Broken) -> Self {
+        broken.0.error
+    }
 }

@@ -16,13 +16,14 @@ use wire::protocol::Protocol;
 use wire::stream::{EventReader, Portions, Progress, StreamError, Took};
 
 use super::about;
+use super::failure::Broken;
 
 /// Takes the bytes of an answer in.
 pub(super) trait Intake: Send + 'static {
     /// What is given out.
     type Item: Send;
     /// How it fails.
-    type Error: From<ModelError> + Send;
+    type Error: From<Broken> + Send;
 
     /// Takes `bytes`, which came now.
     fn push(&mut self, bytes: &[u8], now: Moment) -> Result<Progress, StreamError>;
@@ -169,7 +170,7 @@ impl<T, E> Understood<T, E> {
     }
 }
 
-impl<T: Send + 'static, E: From<ModelError> + Send + 'static> Intake for Understood<T, E> {
+impl<T: Send + 'static, E: From<Broken> + Send + 'static> Intake for Understood<T, E> {
     type Item = T;
     type Error = E;
 

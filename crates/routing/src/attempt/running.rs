@@ -12,6 +12,7 @@ use domain::ports::Clock;
 use domain::price::Cost;
 use domain::spending::Spent;
 use domain::time::Moment;
+use domain::token::Usage;
 use resilience::breakers::{Answer, Change, Permit};
 use resilience::policy::Place;
 
@@ -123,6 +124,11 @@ impl Running {
     /// The provider did not accept the call.
     pub(crate) fn refuse(&mut self) {
         self.refused = true;
+    }
+
+    /// The provider said what a call used that has failed.
+    pub(crate) fn used(&mut self, usage: Option<Usage>) {
+        self.attempt.usage = usage.or(self.attempt.usage);
     }
 
     /// The model said that it is done.

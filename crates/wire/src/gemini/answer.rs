@@ -2,7 +2,7 @@
 
 use domain::chat::Finish;
 use domain::conversation::{Answer, Ending, Part};
-use domain::fault::{Fault, Kind, Origin, Retry};
+use domain::fault::{Fault, Kind, Retry};
 use domain::token::{TokenCount, Usage};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -129,14 +129,16 @@ pub(super) fn piece(data: &[u8]) -> Result<Piece, StreamError> {
     if body.error.is_some_and(|error| error.get() != "null") {
         return Err(StreamError::Refused(failure::classify_event(data)));
     }
+    let usage = body.usage_metadata.and_then(usage);
     let is_blocked = body.prompt_feedback.and_then(|feedback| feedback.block_reason).is_some();
     if is_blocked && body.candidates.is_empty() {
-        return Err(StreamError::Refused(Fault::provider(Kind::Content)));
+        let fault = Fault::provider(Kind::Content);
+        return Err(StreamError::GaveUp { fault, reason: "the prompt is blocked", usage });
     }
     let mut piece = Piece {
         id: body.response_id.unwrap_or_default(),
         model: body.model_version.unwrap_or_default(),
-        usage: body.usage_metadata.and_then(usage),
+        usage,
         ..Piece::default()
     };
     let Some(candidate) = body.candidates.into_iter().find(|candidate| candidate.index == 0) else {
@@ -146,7 +148,7 @@ pub(super) fn piece(data: &[u8]) -> Result<Piece, StreamError> {
         say(part, &mut piece.said)?;
     }
     let reason = candidate.finish_reason.filter(|reason| reason != "FINISH_REASON_UNSPECIFIED");
-    piece.finish = reason.as_deref().map(finish).transpose()?;
+    piece.finish = reason.as_deref().map(finish).transpose().map_err(|error| error.having_used(usage))?;
     Ok(piece)
 }
 
@@ -202,13 +204,15 @@ fn finish(reason: &str) -> Result<Finish, StreamError> {
         | "MODEL_ARMOR"
         | "ESCALATION" => Ok(Finish::ContentFilter),
         // The conversation came back without what Gemini had put into it: this model can never go on with it.
-        "MISSING_THOUGHT_SIGNATURE" => Err(StreamError::Refused(Fault {
-            origin: Origin::Caller,
-            kind: Kind::Caller,
-            retry: Retry::Elsewhere,
-        })),
-        // The model failed (`MALFORMED_FUNCTION_CALL`, `OTHER`, …), or something of the future: no whole answer.
-        _ => Err(StreamError::Malformed),
+        "MISSING_THOUGHT_SIGNATURE" => {
+            let fault = Fault::caller(Retry::Elsewhere);
+            Err(StreamError::GaveUp { fault, reason: "MISSING_THOUGHT_SIGNATURE", usage: None })
+        }
+        "MALFORMED_FUNCTION_CALL" => Err(StreamError::misspoke("MALFORMED_FUNCTION_CALL", None)),
+        "UNEXPECTED_TOOL_CALL" => Err(StreamError::misspoke("UNEXPECTED_TOOL_CALL", None)),
+        "TOO_MANY_TOOL_CALLS" => Err(StreamError::misspoke("TOO_MANY_TOOL_CALLS", None)),
+        // The model failed (`OTHER`, …), or something of the future: no whole answer.
+        _ => Err(StreamError::without_reason(None)),
     }
 }
 

@@ -36,8 +36,10 @@ impl Understand for Pieces {
         match answer::piece(data) {
             Ok(piece) => self.take(piece, events),
             // The answer is complete: only its usage may still come.
-            Err(StreamError::Malformed) if self.finish.is_some() => return Ok(Progress::Silent),
-            Err(error) => return Err(error),
+            Err(StreamError::Malformed | StreamError::GaveUp { .. }) if self.finish.is_some() => {
+                return Ok(Progress::Silent);
+            }
+            Err(error) => return Err(error.having_used(self.usage)),
         }
         Ok(Progress::before_end(self.finish))
     }
@@ -49,7 +51,8 @@ impl Understand for Pieces {
             _ => vec![serde_json::from_slice(body).map_err(broken)?],
         };
         for piece in pieces {
-            let piece = answer::piece(piece.get().as_bytes())?;
+            let piece = answer::piece(piece.get().as_bytes());
+            let piece = piece.map_err(|error| error.having_used(self.usage))?;
             self.take(piece, events);
         }
         Ok(())

@@ -51,6 +51,16 @@ fn failures_become_the_statuses_that_sdks_act_on() {
 }
 
 #[test]
+fn a_model_that_gave_up_is_told_with_its_reason() {
+    let fault = Fault { retry: Retry::Here, ..Fault::unavailable() };
+    let error = Refusal::from(unanswered(fault, Some(400)));
+    assert_eq!((error.status.as_u16(), error.code.as_str()), (503, "all_targets_exhausted"));
+    assert!(error.message.ends_with("(the last failure: too long)"), "{}", error.message);
+    let hidden = Refusal::from(unanswered(Fault::provider(Kind::Transient), Some(500)));
+    assert!(hidden.message.ends_with("(the last failure: transient)"), "{}", hidden.message);
+}
+
+#[test]
 fn when_no_call_was_made_it_is_told_when_one_may_be() {
     let fault = Fault { retry: Retry::After(Duration::from_secs(29)), ..Fault::unavailable() };
     let shut = |why| routing::Skipped { target: domain::id::TargetId::from("one/alpha"), why };

@@ -84,6 +84,31 @@ fn understood(passed: &str, delivery: Delivery) -> (String, String) {
 }
 
 #[tokio::test]
+async fn what_a_given_up_answer_used_is_told_with_its_reason() {
+    let body_of = |said: &str| format!(r#"{{{said},"usageMetadata":{{"promptTokenCount":9}}}}"#);
+    for delivery in [Delivery::Streamed, Delivery::Whole] {
+        for (said, kind, reason) in [
+            (
+                r#""candidates":[{"finishReason":"MALFORMED_FUNCTION_CALL"}]"#,
+                Kind::Unavailable,
+                "MALFORMED_FUNCTION_CALL",
+            ),
+            (r#""promptFeedback":{"blockReason":"SAFETY"}"#, Kind::Content, "blocked"),
+        ] {
+            let behaviour =
+                Behaviour::Status { status: 200, body: body_of(said), retry_after: RetryAfter::Absent };
+            let bench = Bench::speaking(behaviour, Arc::new(Gemini));
+            let (passed, end) = relay(&bench, &body(delivery)).await;
+            let error = end.expect_err(said);
+            assert_eq!((passed.as_str(), error.error.fault.kind), ("", kind), "{delivery:?} {said}");
+            assert_eq!(error.usage, counted(9, 0), "{delivery:?} {said}");
+            let words = error.reply.as_ref().expect("words").message.as_str();
+            assert!(words.contains(reason) && error.error.detail.contains(reason), "{error:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_answer_comes_in_the_callers_dialect() {
     for delivery in [Delivery::Streamed, Delivery::Whole] {
         let bench = Bench::speaking(Behaviour::default(), Arc::new(Gemini));

@@ -173,6 +173,15 @@ pub(in crate::bedrock) fn finish(stop_reason: &str) -> Option<Finish> {
     })
 }
 
+/// What an answer is that ended for another reason.
+pub(super) fn gave_up(stop_reason: &str, usage: Option<Usage>) -> StreamError {
+    match stop_reason {
+        "malformed_tool_use" => StreamError::misspoke("malformed_tool_use", usage),
+        "malformed_model_output" => StreamError::misspoke("malformed_model_output", usage),
+        _ => StreamError::without_reason(usage),
+    }
+}
+
 /// [`finish`] in Bedrock's words.
 pub(in crate::bedrock) fn stop_reason(finish: Finish) -> &'static str {
     match finish {
@@ -209,8 +218,8 @@ pub fn read(body: &[u8]) -> Result<Answer, StreamError> {
             parts.push(Part::Text(cited));
         }
     }
-    let finish = finish(&body.stop_reason).ok_or(StreamError::Malformed)?;
     let usage = body.usage.map(|usage| usage.usage());
+    let finish = finish(&body.stop_reason).ok_or_else(|| gave_up(&body.stop_reason, usage))?;
     Ok(Answer {
         id: String::new(),
         model: String::new(),

@@ -7,7 +7,7 @@ use domain::conversation::{Block, Delta, Ending, Event};
 use domain::token::Usage;
 use serde::Deserialize;
 
-use super::answer::{Tokens, finish};
+use super::answer::{Tokens, finish, gave_up};
 use crate::bedrock::failure;
 use crate::bedrock::frame::{self, Cutter, Kind};
 use crate::blocks::Blocks;
@@ -56,6 +56,8 @@ pub(in crate::bedrock) struct Events {
     is_begun: bool,
     has_answer: bool,
     finish: Option<Finish>,
+    /// Why there is no answer; what it used comes after it.
+    gave_up: Option<StreamError>,
     usage: Option<Usage>,
     pub(in crate::bedrock) progress: Progress,
 }
@@ -68,6 +70,7 @@ impl Default for Events {
             is_begun: false,
             has_answer: false,
             finish: None,
+            gave_up: None,
             usage: None,
             progress: Progress::Silent,
         }
@@ -166,12 +169,18 @@ impl Events {
                 let stopped: Stopped<'_> = parse(payload)?;
                 self.begin(events);
                 self.blocks.close(events);
-                let finish = finish(&stopped.stop_reason).ok_or(StreamError::Malformed)?;
-                self.finish = Some(finish);
+                self.finish = finish(&stopped.stop_reason);
+                if self.finish.is_none() {
+                    self.gave_up = Some(gave_up(&stopped.stop_reason, None));
+                    return Ok(Progress::Ending);
+                }
             }
             "metadata" => {
                 let metadata: Metadata = parse(payload)?;
                 self.usage = metadata.usage.map(|usage| usage.usage()).or(self.usage);
+                if let Some(error) = self.gave_up {
+                    return Err(error.having_used(self.usage));
+                }
                 if let Some(finish) = self.finish {
                     self.finish(finish, events);
                 }
@@ -190,6 +199,7 @@ impl Events {
     pub(in crate::bedrock) fn end(&mut self, events: &mut Vec<Event>) -> Result<(), StreamError> {
         match (self.progress, self.finish) {
             (Progress::Ended, _) => Ok(()),
+            (_, None) if let Some(error) = self.gave_up => Err(error),
             // Only what it used did not come.
             (_, Some(finish)) => {
                 self.finish(finish, events);

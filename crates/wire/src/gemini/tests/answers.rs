@@ -1,10 +1,11 @@
 //! Recorded answers that came in one piece.
 
 use domain::conversation::Ending;
-use domain::fault::{Fault, Kind};
+use domain::fault::{Kind, Retry};
 use domain::token::{TokenCount, Usage};
 
 use super::*;
+use crate::stream::Before;
 
 fn usage(input: u32, output: u32, cached: u32, thoughts: u32) -> Option<Usage> {
     Some(Usage {
@@ -66,13 +67,29 @@ fn what_is_no_whole_answer_is_none() {
             StreamError::Malformed,
         ),
         (r#"{"candidates":[{"finishReason":"STOP"}]}"#, StreamError::Empty),
-        (
-            r#"{"promptFeedback":{"blockReason":"SAFETY"}}"#,
-            StreamError::Refused(Fault::provider(Kind::Content)),
-        ),
         (r#"{"error":{"code":500}}"#, StreamError::Refused(Fault::provider(Kind::Transient))),
     ] {
         assert_eq!(Gemini.answer(body.as_bytes()), Err(want), "{body}");
+    }
+    let usage = Some(Usage::of(TokenCount(9), TokenCount(2)));
+    for (stated, usage) in
+        [("", None), (r#","usageMetadata":{"promptTokenCount":9,"candidatesTokenCount":2}"#, usage)]
+    {
+        for (body, kind, retry) in [
+            (r#""promptFeedback":{"blockReason":"SAFETY"}"#, Kind::Content, Retry::Never),
+            (r#""candidates":[{"finishReason":"MALFORMED_FUNCTION_CALL"}]"#, Kind::Unavailable, Retry::Here),
+            (r#""candidates":[{"finishReason":"UNEXPECTED_TOOL_CALL"}]"#, Kind::Unavailable, Retry::Here),
+            (
+                r#""candidates":[{"finishReason":"MISSING_THOUGHT_SIGNATURE"}]"#,
+                Kind::Caller,
+                Retry::Elsewhere,
+            ),
+            (r#""candidates":[{"finishReason":"OTHER"}]"#, Kind::Transient, Retry::Here),
+        ] {
+            let error = Gemini.answer(format!("{{{body}{stated}}}").as_bytes()).expect_err(body);
+            let fault = error.fault(Before::Nothing);
+            assert_eq!((fault.kind, fault.retry, error.usage()), (kind, retry, usage), "{body}");
+        }
     }
     let filtered = Gemini.answer(br#"{"candidates":[{"finishReason":"SAFETY"}],"usageMetadata":{}}"#);
     let ending = filtered.expect("an answer without words").ending;

@@ -2,6 +2,7 @@
 
 use domain::conversation::Event;
 use domain::fault::{Fault, Kind};
+use domain::token::{TokenCount, Usage};
 use proptest::prelude::*;
 
 use super::*;
@@ -39,6 +40,12 @@ fn only_a_whole_answer_ends_well() {
     let blocked =
         r#"{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"},"usageMetadata":{"promptTokenCount":9}}"#;
     let transient = Kind::Transient;
+    let usage = Some(Usage::of(TokenCount(9), TokenCount(0)));
+    let (fault, reason) = (Fault::provider(Kind::Content), "the prompt is blocked");
+    let refused = StreamError::GaveUp { fault, reason, usage };
+    let misspoke = |usage| StreamError::misspoke("MALFORMED_FUNCTION_CALL", usage);
+    let counted = "data: {\"usageMetadata\":{\"promptTokenCount\":9}}\n\n";
+    let unknown = StreamError::without_reason(None);
     for (body, want) in [
         (format!("{hi}{stop}"), Ok(Finish::Stop)),
         (frame("Hi", "STOP"), Ok(Finish::Stop)),
@@ -49,11 +56,8 @@ fn only_a_whole_answer_ends_well() {
         (frame("", "MAX_TOKENS"), Ok(Finish::Length)),
         (format!("{hi}{}", frame("", "SAFETY")), Ok(Finish::ContentFilter)),
         (frame("", "RECITATION"), Ok(Finish::ContentFilter)),
-        (
-            format!("data: {blocked}\n\n"),
-            Err((StreamError::Refused(Fault::provider(Kind::Content)), Kind::Content)),
-        ),
-        (blocked.to_owned(), Err((StreamError::Refused(Fault::provider(Kind::Content)), Kind::Content))),
+        (format!("data: {blocked}\n\n"), Err((refused, Kind::Content))),
+        (blocked.to_owned(), Err((refused, Kind::Content))),
         (String::new(), Err((StreamError::Empty, transient))),
         (": ping\n\n".repeat(9), Err((StreamError::Empty, transient))),
         ("<html>".to_owned(), Err((StreamError::Empty, transient))),
@@ -64,9 +68,13 @@ fn only_a_whole_answer_ends_well() {
         ("{\"can".to_owned(), Err((StreamError::Malformed, transient))),
         (format!("{hi}data: {{oops}}\n\n{stop}"), Err((StreamError::Malformed, Kind::Truncated))),
         (frame("\\ud83d", ""), Err((StreamError::Malformed, transient))),
-        (frame("", "MALFORMED_FUNCTION_CALL"), Err((StreamError::Malformed, transient))),
-        (format!("{hi}{}", frame("", "OTHER")), Err((StreamError::Malformed, Kind::Truncated))),
-        (frame("Hi", "OF_THE_FUTURE"), Err((StreamError::Malformed, transient))),
+        (frame("", "MALFORMED_FUNCTION_CALL"), Err((misspoke(None), Kind::Unavailable))),
+        (
+            counted.to_owned() + &frame("Hi", "MALFORMED_FUNCTION_CALL"),
+            Err((misspoke(usage), Kind::Unavailable)),
+        ),
+        (format!("{hi}{}", frame("", "OTHER")), Err((unknown, Kind::Truncated))),
+        (frame("Hi", "OF_THE_FUTURE"), Err((unknown, transient))),
         (
             "data: {\"candidates\":[{\"content\":{\"parts\":[{\"inlineData\":{\"data\":\"\"}}]}}]}\n\n"
                 .to_owned(),
