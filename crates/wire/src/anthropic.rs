@@ -2,7 +2,7 @@
 //! and as providers speak them.
 //!
 //! Reading order: [`messages`] (the format as a whole), `inbound` (a caller's request in no dialect's words), `request`
-//! (the same for a provider), `model` (what a model's name tells), `answer` and `stream` (answers in), `outbound`
+//! (the same for a provider), `model` (what a model's name tells), `thinking` (by it), `answer` and `stream` (answers in), `outbound`
 //! (answers out), [`failure`] (what an error means), [`relay`] (requests and answers passed on), [`count`] (how many
 //! tokens a request has).
 
@@ -11,10 +11,11 @@ pub mod count;
 pub mod failure;
 mod inbound;
 pub mod messages;
-mod model;
+pub(crate) mod model;
 mod outbound;
 pub mod relay;
 mod request;
 mod stream;
+pub(crate) mod thinking;
 
 pub use messages::Messages;

@@ -2,23 +2,26 @@
 
 /// A version, as 4.6; the newest for names that hold none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Version(u32, u32);
+pub(crate) struct Version(u32, u32);
 
 /// The first models that decide themselves how much to think; before them thinking has a budget of tokens
 /// (platform.claude.com/docs/en/build-with-claude/adaptive-thinking, read 2026-11).
-pub(super) const ADAPTIVE: Version = Version(4, 6);
+pub(crate) const ADAPTIVE: Version = Version(4, 6);
 
 /// The first models that have no temperature, `top_p` and `top_k`, and no budget for thinking (migrating to Claude
 /// Opus 4.7, read 2026-11).
-pub(super) const UNSAMPLED: Version = Version(4, 7);
+pub(crate) const UNSAMPLED: Version = Version(4, 7);
 
 /// The first models that take a system's message in the midst of a conversation (what's new in Claude 4.8, read 2026-11).
-pub(super) const SYSTEM_TURNS: Version = Version(4, 8);
+pub(crate) const SYSTEM_TURNS: Version = Version(4, 8);
+
+/// What is said to who sends one to an older model.
+pub(crate) const NO_SYSTEM_TURNS: &str = "it takes instructions only before the conversation";
 
 const UNKNOWN: Version = Version(u32::MAX, 0);
 
 /// The version in a model's name: `claude-sonnet-4-5-20250929`, `claude-3-7-sonnet-latest`.
-pub(super) fn version(model: &str) -> Version {
+pub(crate) fn version(model: &str) -> Version {
     let name = model.rsplit_once("claude-").map_or(model, |(_, name)| name);
     // Dates have eight digits.
     let mut numbers = name

@@ -4,11 +4,12 @@
 
 use bytes::Bytes;
 use domain::chat::Delivery;
-use domain::conversation::{Conversation, Format, Json, Part, Sampling, Thinking, Tool, Which};
+use domain::conversation::{Conversation, Format, Json, Part, Sampling, Tool, Which};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::model;
+use super::thinking::{self, Mode};
 use crate::protocol::Call;
 use crate::translation::{self, Untranslatable};
 use crate::written;
@@ -30,7 +31,7 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_choice: Option<Choice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    thinking: Option<ThinkingBody>,
+    thinking: Option<Mode>,
     #[serde(skip_serializing_if = "OutputConfig::is_empty")]
     output_config: OutputConfig<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,14 +70,6 @@ struct Choice<'a> {
     disable_parallel_tool_use: Option<bool>,
 }
 
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum ThinkingBody {
-    Adaptive,
-    Disabled,
-    Enabled { budget_tokens: u32 },
-}
-
 #[derive(Serialize, Default)]
 struct OutputConfig<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,7 +105,7 @@ pub(super) fn write(conversation: &Conversation, call: Call<'_>) -> Result<Bytes
     let sampling = &conversation.sampling;
     check(sampling)?;
     let max_tokens = sampling.max_tokens.unwrap_or(call.max_tokens);
-    let (thinking, effort) = thinking(&conversation.thinking, version, max_tokens)?;
+    let (thinking, effort) = thinking::mode(&conversation.thinking, version, max_tokens)?;
     // Newer models refuse requests that name how to sample. All of ours do, and nearly all of other dialects: there the
     // parameters have no meaning, so that leaving them out changes no answer.
     let sampled = Some(sampling).filter(|_| version < model::UNSAMPLED);
@@ -177,49 +170,6 @@ fn choice(conversation: &Conversation) -> Result<Option<Choice<'_>>, Untranslata
     })
 }
 
-/// What is said about thinking, and the word for effort.
-fn thinking(
-    thinking: &Thinking,
-    version: model::Version,
-    max_tokens: u32,
-) -> Result<(Option<ThinkingBody>, Option<&str>), Untranslatable> {
-    let is_adaptive = version >= model::ADAPTIVE;
-    Ok(match thinking {
-        Thinking::Unsaid => (None, None),
-        Thinking::Off => (Some(ThinkingBody::Disabled), None),
-        Thinking::Adaptive if is_adaptive => (Some(ThinkingBody::Adaptive), None),
-        Thinking::Adaptive => (budget("medium", max_tokens), None),
-        Thinking::Tokens(_) if version >= model::UNSAMPLED => {
-            return Err(Untranslatable::new("thinking", "it takes an effort, not a number of tokens"));
-        }
-        Thinking::Tokens(budget_tokens) => {
-            (Some(ThinkingBody::Enabled { budget_tokens: *budget_tokens }), None)
-        }
-        Thinking::Effort(word) => match word.as_str() {
-            "none" => (Some(ThinkingBody::Disabled), None),
-            "minimal" if is_adaptive => (Some(ThinkingBody::Adaptive), Some("low")),
-            word if is_adaptive => (Some(ThinkingBody::Adaptive), Some(word)),
-            word => (budget(word, max_tokens), None),
-        },
-    })
-}
-
-/// A budget for models that have no words for effort: a share of the limit of tokens, as other gateways take it
-/// (openrouter.ai/docs, reasoning tokens, read 2026-11). No thinking where the limit leaves no room for it.
-fn budget(effort: &str, max_tokens: u32) -> Option<ThinkingBody> {
-    /// The least and the most that is accepted.
-    const BUDGET: std::ops::RangeInclusive<u32> = 1_024..=128_000;
-    let tenths = match effort {
-        "minimal" => 1,
-        "low" => 2,
-        "high" => 8,
-        "xhigh" | "max" => 9,
-        _ => 5,
-    };
-    let budget_tokens = (max_tokens / 10).saturating_mul(tenths).clamp(*BUDGET.start(), *BUDGET.end());
-    (budget_tokens < max_tokens).then_some(ThinkingBody::Enabled { budget_tokens })
-}
-
 fn format(format: &Format) -> Result<Option<FormatBody<'_>>, Untranslatable> {
     match format {
         Format::Text => Ok(None),
@@ -252,7 +202,7 @@ fn at(turn: usize, what: &Part) -> String {
 
 #[cfg(test)]
 mod tests {
-    use domain::conversation::{Media, Speaker, Turn};
+    use domain::conversation::{Media, Speaker, Thinking, Turn};
     use domain::model::Overrides;
     use serde_json::{Value, json};
 

@@ -116,7 +116,7 @@ pub(super) fn messages(turns: &[Turn], version: model::Version) -> Result<Vec<Me
             Speaker::System => {
                 return Err(Untranslatable::new(
                     format!("messages[{index}]: a message of the system"),
-                    "it takes instructions only before the conversation",
+                    model::NO_SYSTEM_TURNS,
                 ));
             }
         };

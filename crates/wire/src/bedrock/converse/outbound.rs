@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use domain::conversation::{
-    CacheTime, Conversation, Format, Json, Media, Part, Speaker, Thinking, Tool, Turn, Which,
+    CacheTime, Conversation, Format, Json, Media, Part, Sampling, Speaker, Thinking, Tool, Turn, Which,
 };
 use serde_json::value::RawValue;
 
@@ -15,6 +15,8 @@ use super::body::{
     TextFormat, ToolConfig, ToolResult, ToolSpec, ToolUse, Ttl,
 };
 use super::media::{self, Sort};
+use crate::anthropic::model::{self, Version, version};
+use crate::anthropic::thinking::{self, Mode};
 use crate::bedrock::call_id::to_bedrock;
 use crate::bedrock::model::{Maker, maker};
 use crate::proof::is_foreign;
@@ -26,12 +28,18 @@ use crate::written;
 /// # Errors
 /// [`Untranslatable`] for what Converse, or this model over Converse, cannot be told.
 pub fn request(conversation: &Conversation, model: &str) -> Result<Bytes, Untranslatable> {
-    let request = Writer { maker: maker(model), documents: Vec::new() }.request(conversation)?;
+    let mut writer = Writer { maker: maker(model), version: version(model), documents: Vec::new() };
+    let request = writer.request(conversation)?;
     Ok(written::body(&request))
 }
 
+/// What a budget for thinking is a share of where nobody named a limit.
+const MAX_TOKENS: u32 = 4_096;
+
 struct Writer<'a> {
     maker: Maker,
+    /// Of Claude.
+    version: Version,
     /// The names of the documents so far.
     documents: Vec<Cow<'a, str>>,
 }
@@ -41,7 +49,7 @@ impl<'a> Writer<'a> {
         let mut request = Request {
             system: self.system(&conversation.instructions)?,
             messages: self.messages(&conversation.turns)?,
-            inference_config: inference(conversation)?,
+            inference_config: self.inference(&conversation.sampling)?,
             ..Request::default()
         };
         if request.messages.is_empty() {
@@ -51,7 +59,7 @@ impl<'a> Writer<'a> {
         let mut output = OutputConfig::default();
         request.tool_config = self.tools(conversation, &mut additional)?;
         self.top_k(conversation, &mut additional)?;
-        self.thinking(&conversation.thinking, &mut additional, &mut output)?;
+        self.thinking(conversation, &mut additional, &mut output)?;
         output.text_format = format(&conversation.format)?;
         let has_output = output.text_format.is_some() || output.effort.is_some();
         request.output_config = has_output.then_some(output);
@@ -64,6 +72,11 @@ impl<'a> Writer<'a> {
             || reasoning_effort.is_some();
         request.additional_model_request_fields = has_additional.then_some(additional);
         Ok(request)
+    }
+
+    /// Whether it takes how to sample; Claude's newer models refuse to be told.
+    fn is_sampled(&self) -> bool {
+        self.maker != Maker::Claude || self.version < model::UNSAMPLED
     }
 
     fn system(&self, parts: &'a [Part]) -> Result<Vec<System<'a>>, Untranslatable> {
@@ -84,6 +97,10 @@ impl<'a> Writer<'a> {
         let mut messages: Vec<Message<'a>> = Vec::with_capacity(turns.len());
         for (n, turn) in turns.iter().enumerate() {
             let role = match turn.by {
+                Speaker::System if self.maker == Maker::Claude && self.version < model::SYSTEM_TURNS => {
+                    let what = format!("messages[{n}]: a message of the system");
+                    return Err(Untranslatable::new(what, model::NO_SYSTEM_TURNS));
+                }
                 Speaker::System => Role::System,
                 Speaker::User => Role::User,
                 Speaker::Assistant => Role::Assistant,
@@ -233,6 +250,35 @@ impl<'a> Writer<'a> {
         Ok(Some(ToolConfig { tools, tool_choice }))
     }
 
+    fn inference(&self, sampling: &'a Sampling) -> Result<Option<Inference<'a>>, Untranslatable> {
+        let none = |what: &'static str| Untranslatable::new(what, "Bedrock has no such parameter");
+        if sampling.seed.is_some() {
+            return Err(none("seed"));
+        }
+        // Zero is what all models do without it.
+        if sampling.frequency_penalty.is_some_and(|penalty| penalty != 0.0) {
+            return Err(none("frequency_penalty"));
+        }
+        if sampling.presence_penalty.is_some_and(|penalty| penalty != 0.0) {
+            return Err(none("presence_penalty"));
+        }
+        if sampling.temperature.is_some_and(|temperature| temperature > 1.0) {
+            return Err(Untranslatable::new("temperature", "Bedrock takes 0 to 1"));
+        }
+        let inference = Inference {
+            max_tokens: sampling.max_tokens,
+            temperature: sampling.temperature.filter(|_| self.is_sampled()),
+            top_p: sampling.top_p.filter(|_| self.is_sampled()),
+            top_k: None,
+            stop_sequences: sampling.stop.iter().map(|stop| Cow::Borrowed(stop.as_str())).collect(),
+        };
+        let is_empty = inference.max_tokens.is_none()
+            && inference.temperature.is_none()
+            && inference.top_p.is_none()
+            && inference.stop_sequences.is_empty();
+        Ok((!is_empty).then_some(inference))
+    }
+
     fn top_k(
         &self,
         conversation: &Conversation,
@@ -240,7 +286,7 @@ impl<'a> Writer<'a> {
     ) -> Result<(), Untranslatable> {
         let Some(top_k) = conversation.sampling.top_k else { return Ok(()) };
         match self.maker {
-            Maker::Claude => additional.top_k = Some(top_k),
+            Maker::Claude => additional.top_k = Some(top_k).filter(|_| self.is_sampled()),
             Maker::Nova => {
                 additional.inference = Some(Inference { top_k: Some(top_k), ..Inference::default() });
             }
@@ -253,7 +299,7 @@ impl<'a> Writer<'a> {
 
     fn thinking(
         &self,
-        thinking: &'a Thinking,
+        conversation: &'a Conversation,
         additional: &mut Additional<'a>,
         output: &mut OutputConfig<'a>,
     ) -> Result<(), Untranslatable> {
@@ -261,16 +307,17 @@ impl<'a> Writer<'a> {
             kind: Cow::Borrowed(kind),
             max_reasoning_effort: effort.map(Cow::Borrowed),
         };
-        match (self.maker, thinking) {
+        match (self.maker, &conversation.thinking) {
             (_, Thinking::Unsaid) => {}
-            (Maker::Claude, Thinking::Off) => additional.thinking = Some(ClaudeThinking::Disabled),
-            (Maker::Claude, Thinking::Adaptive) => additional.thinking = Some(ClaudeThinking::Adaptive),
-            (Maker::Claude, Thinking::Tokens(tokens)) => {
-                additional.thinking = Some(ClaudeThinking::Enabled { budget_tokens: *tokens });
-            }
-            (Maker::Claude, Thinking::Effort(effort)) => {
-                additional.thinking = Some(ClaudeThinking::Adaptive);
-                output.effort = Some(Cow::Borrowed(effort));
+            (Maker::Claude, thinking) => {
+                let max_tokens = conversation.sampling.max_tokens.unwrap_or(MAX_TOKENS);
+                let (mode, effort) = thinking::mode(thinking, self.version, max_tokens)?;
+                additional.thinking = mode.map(|mode| match mode {
+                    Mode::Adaptive => ClaudeThinking::Adaptive,
+                    Mode::Disabled => ClaudeThinking::Disabled,
+                    Mode::Enabled { budget_tokens } => ClaudeThinking::Enabled { budget_tokens },
+                });
+                output.effort = effort.map(Cow::Borrowed);
             }
             (Maker::Nova, Thinking::Off) => additional.reasoning = Some(reasoning("disabled", None)),
             (Maker::Nova, Thinking::Effort(effort)) => {
@@ -284,36 +331,6 @@ impl<'a> Writer<'a> {
         }
         Ok(())
     }
-}
-
-fn inference(conversation: &Conversation) -> Result<Option<Inference<'_>>, Untranslatable> {
-    let sampling = &conversation.sampling;
-    let none = |what: &'static str| Untranslatable::new(what, "Bedrock has no such parameter");
-    if sampling.seed.is_some() {
-        return Err(none("seed"));
-    }
-    // Zero is what all models do without it.
-    if sampling.frequency_penalty.is_some_and(|penalty| penalty != 0.0) {
-        return Err(none("frequency_penalty"));
-    }
-    if sampling.presence_penalty.is_some_and(|penalty| penalty != 0.0) {
-        return Err(none("presence_penalty"));
-    }
-    if sampling.temperature.is_some_and(|temperature| temperature > 1.0) {
-        return Err(Untranslatable::new("temperature", "Bedrock takes 0 to 1"));
-    }
-    let inference = Inference {
-        max_tokens: sampling.max_tokens,
-        temperature: sampling.temperature,
-        top_p: sampling.top_p,
-        top_k: None,
-        stop_sequences: sampling.stop.iter().map(|stop| Cow::Borrowed(stop.as_str())).collect(),
-    };
-    let is_empty = inference.max_tokens.is_none()
-        && inference.temperature.is_none()
-        && inference.top_p.is_none()
-        && inference.stop_sequences.is_empty();
-    Ok((!is_empty).then_some(inference))
 }
 
 fn format(format: &Format) -> Result<Option<TextFormat<'_>>, Untranslatable> {

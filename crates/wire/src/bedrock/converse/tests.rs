@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use domain::chat::{Delivery, Finish, Tools};
-use domain::conversation::{Conversation, Event, Part, Speaker, Thinking};
+use domain::conversation::{Conversation, Event, Part, Sampling, Speaker, Thinking};
 use domain::fault::Kind;
 use domain::model::Overrides;
 use domain::token::{TokenCount, Usage};
@@ -18,6 +18,7 @@ use crate::protocol::OwnDialect;
 use crate::stream::{Before, EventReader, EventWriter, Progress, StreamError, Took};
 
 const CLAUDE: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
+const OPUS: &str = "us.anthropic.claude-opus-4-8";
 const REQUEST: &[u8] = include_bytes!("../../../golden/bedrock/converse-request.json");
 const ANSWER: &[u8] = include_bytes!("../../../golden/bedrock/converse-answer.json");
 const STREAM: &[u8] = include_bytes!("../../../golden/bedrock/converse.stream");
@@ -140,11 +141,54 @@ fn turns_of_one_side_are_joined_and_empty_ones_left_out() {
 }
 
 #[test]
+fn claude_is_told_what_its_version_takes() {
+    let ask = |change: &dyn Fn(&mut Conversation), model| {
+        let mut asked = inbound::conversation(br#"{"messages":[{"role":"user","content":[{"text":"x"}]}]}"#)
+            .expect("readable");
+        change(&mut asked);
+        outbound::request(&asked, model).map(|body| value(&body))
+    };
+    for (model, word, want) in [
+        (CLAUDE, "low", json!([{"thinking": {"type": "enabled", "budget_tokens": 1024}}, null])),
+        (CLAUDE, "none", json!([{"thinking": {"type": "disabled"}}, null])),
+        (OPUS, "minimal", json!([{"thinking": {"type": "adaptive"}}, {"effort": "low"}])),
+    ] {
+        let body = ask(&|asked| asked.thinking = Thinking::Effort(word.to_owned()), model).expect(word);
+        assert_eq!(
+            json!([body["additionalModelRequestFields"], body["outputConfig"]]),
+            want,
+            "{model} {word}"
+        );
+    }
+    let sampled = |asked: &mut Conversation| {
+        let (temperature, top_p, top_k) = (Some(0.5), Some(0.5), Some(5));
+        asked.sampling = Sampling { temperature, top_p, top_k, max_tokens: Some(9), ..Sampling::default() };
+    };
+    let body = ask(&sampled, OPUS).expect("left out");
+    assert_eq!(body["inferenceConfig"], json!({"maxTokens": 9}));
+    assert_eq!(body["additionalModelRequestFields"], Value::Null);
+    assert_eq!(ask(&sampled, CLAUDE).expect("told")["inferenceConfig"]["topP"], 0.5);
+    let budget = |asked: &mut Conversation| asked.thinking = Thinking::Tokens(2_000);
+    assert_eq!(ask(&budget, OPUS).expect_err("no budgets").what, "thinking");
+    let late = |asked: &mut Conversation| {
+        let parts = vec![Part::Text("Now in French".to_owned())];
+        asked.turns.push(domain::conversation::Turn { by: Speaker::System, parts });
+    };
+    assert_eq!(ask(&late, CLAUDE).expect_err("too old").what, "messages[1]: a message of the system");
+    assert_eq!(ask(&late, OPUS).expect("newer models take it")["messages"][1]["role"], "system");
+}
+
+#[test]
 fn a_model_is_told_to_think_in_its_own_words() {
     let effort = Thinking::Effort("low".to_owned());
     for (model, thinking, want) in [
         (CLAUDE, Thinking::Off, json!([{"thinking": {"type": "disabled"}}, null])),
-        (CLAUDE, effort.clone(), json!([{"thinking": {"type": "adaptive"}}, {"effort": "low"}])),
+        (
+            CLAUDE,
+            Thinking::Tokens(2000),
+            json!([{"thinking": {"type": "enabled", "budget_tokens": 2000}}, null]),
+        ),
+        (OPUS, effort.clone(), json!([{"thinking": {"type": "adaptive"}}, {"effort": "low"}])),
         (
             "us.amazon.nova-2-lite-v1:0",
             effort.clone(),

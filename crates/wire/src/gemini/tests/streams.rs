@@ -33,12 +33,13 @@ fn frame(text: &str, reason: &str) -> String {
     format!("data: {{\"candidates\":[{{\"content\":{{\"parts\":[{{\"text\":\"{text}\"}}]}}{reason}}}]}}\n\n")
 }
 
+const BLOCKED: &str =
+    r#"{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"},"usageMetadata":{"promptTokenCount":9}}"#;
+
 #[test]
 fn only_a_whole_answer_ends_well() {
     let hi = frame("Hi", "");
     let stop = frame("", "STOP");
-    let blocked =
-        r#"{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"},"usageMetadata":{"promptTokenCount":9}}"#;
     let transient = Kind::Transient;
     let usage = Some(Usage::of(TokenCount(9), TokenCount(0)));
     let (fault, reason) = (Fault::provider(Kind::Content), "the prompt is blocked");
@@ -56,8 +57,8 @@ fn only_a_whole_answer_ends_well() {
         (frame("", "MAX_TOKENS"), Ok(Finish::Length)),
         (format!("{hi}{}", frame("", "SAFETY")), Ok(Finish::ContentFilter)),
         (frame("", "RECITATION"), Ok(Finish::ContentFilter)),
-        (format!("data: {blocked}\n\n"), Err((refused, Kind::Content))),
-        (blocked.to_owned(), Err((refused, Kind::Content))),
+        (format!("data: {BLOCKED}\n\n"), Err((refused, Kind::Content))),
+        (BLOCKED.to_owned(), Err((refused, Kind::Content))),
         (String::new(), Err((StreamError::Empty, transient))),
         (": ping\n\n".repeat(9), Err((StreamError::Empty, transient))),
         ("<html>".to_owned(), Err((StreamError::Empty, transient))),

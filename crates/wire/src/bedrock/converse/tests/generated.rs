@@ -103,7 +103,7 @@ proptest! {
     #[test]
     fn any_request_survives(body in requests()) {
         let read = inbound::conversation(body.to_string().as_bytes()).expect("valid");
-        let written = outbound::request(&read, CLAUDE).expect("carried");
+        let written = outbound::request(&read, "anthropic.claude-opus-4-6-v1").expect("carried");
         let again = inbound::conversation(&written).expect("valid");
         prop_assert_eq!(named(again), named(read));
     }
