@@ -64,7 +64,7 @@ fn events(response: &Response) -> (Vec<(String, Value)>, Option<String>) {
         match frame.kind {
             Kind::Event(name) => events.push((name.as_str().to_owned(), payload)),
             Kind::Exception(name) => exception = Some(name.as_str().to_owned()),
-            Kind::Error => panic!("{payload}"),
+            Kind::Error { .. } => panic!("{payload}"),
         }
     }
     assert!(!cutter.is_within_frame(), "half a frame");

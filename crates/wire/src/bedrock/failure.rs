@@ -42,8 +42,13 @@ pub fn classify(reply: Reply<'_>) -> Fault {
 /// Classifies an exception that came as a frame of a stream.
 #[must_use]
 pub fn exception(name: &str, payload: &[u8]) -> Fault {
-    let message = body(payload).message.unwrap_or_default();
-    named(name, &message).unwrap_or_else(|| Fault::provider(Kind::Transient))
+    error(name, &body(payload).message.unwrap_or_default())
+}
+
+/// Classifies an error that came as a frame of a stream, which says all in its headers.
+#[must_use]
+pub fn error(name: &str, message: &str) -> Fault {
+    named(name, message).unwrap_or_else(|| Fault::provider(Kind::Transient))
 }
 
 /// What the provider itself said.
@@ -52,7 +57,9 @@ pub fn words(reply: Reply<'_>, conceal: &dyn Fn(&str) -> String) -> Option<Error
     let body = body(reply.body);
     let message = clean(&conceal(body.message.as_deref()?), MESSAGE_MAX);
     let kind = name(reply, &body).map(|name| clean(name, FIELD_MAX));
-    Some(ErrorReply { status: reply.status, message, kind, parameter: None, code: None })
+    // AWS says 400 of a quota that is used up, which elsewhere is for what no other time would mend.
+    let status = if classify(reply).kind == Kind::Throttled { 429 } else { reply.status };
+    Some(ErrorReply { status, message, kind, parameter: None, code: None })
 }
 
 /// What an exception's name says; in streams names begin with a small letter.
@@ -223,6 +230,8 @@ mod tests {
         let said = words(reply(403, Some("AccessDeniedException"), body), &str::to_owned).expect("words");
         assert!(said.message.contains("not authorized") && !said.message.contains("sk-live"));
         assert_eq!(said.kind.as_deref(), Some("AccessDeniedException"));
+        let quota = reply(400, Some("ServiceQuotaExceededException"), r#"{"message":"used up"}"#);
+        assert_eq!(words(quota, &str::to_owned).map(|said| said.status), Some(429));
         assert_eq!(words(reply(500, None, "<html>"), &str::to_owned), None);
     }
 }

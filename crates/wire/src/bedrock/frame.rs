@@ -26,8 +26,13 @@ pub enum Kind {
     Event(StrBytes),
     /// An exception of this name.
     Exception(StrBytes),
-    /// An error that the service has no exception for.
-    Error,
+    /// An error that the operation has no exception for.
+    Error {
+        /// Its name; empty where it has none.
+        code: StrBytes,
+        /// What it says.
+        message: StrBytes,
+    },
 }
 
 /// A frame.
@@ -68,7 +73,10 @@ pub fn read(frame: Bytes) -> Result<Frame, Unreadable> {
         // Some servers leave it out of events.
         Some("event") | None => Kind::Event(header(":event-type").ok_or(Unreadable)?.clone()),
         Some("exception") => Kind::Exception(header(":exception-type").ok_or(Unreadable)?.clone()),
-        Some("error") => Kind::Error,
+        Some("error") => {
+            let said = |name| header(name).cloned().unwrap_or_else(|| "".into());
+            Kind::Error { code: said(":error-code"), message: said(":error-message") }
+        }
         Some(_) => return Err(Unreadable),
     };
     Ok(Frame { kind, payload: message.payload().clone() })

@@ -58,7 +58,9 @@ impl<U: Understand> Portions<U> {
             Kind::Exception(name) => {
                 Err(StreamError::Refused(failure::exception(name.as_str(), &frame.payload)))
             }
-            Kind::Error => Err(StreamError::Refused(failure::exception("", &frame.payload))),
+            Kind::Error { code, message } => {
+                Err(StreamError::Refused(failure::error(code.as_str(), message.as_str())))
+            }
         }
     }
 }

@@ -32,7 +32,9 @@ impl EventReader for Reader {
                 Kind::Exception(name) => {
                     return Err(StreamError::Refused(failure::exception(name.as_str(), &frame.payload)));
                 }
-                Kind::Error => return Err(StreamError::Refused(failure::exception("", &frame.payload))),
+                Kind::Error { code, message } => {
+                    return Err(StreamError::Refused(failure::error(code.as_str(), message.as_str())));
+                }
             }
         }
         Ok(if self.events.progress == Progress::Ended { Progress::Ended } else { progress })

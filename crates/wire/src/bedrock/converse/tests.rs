@@ -1,5 +1,6 @@
-//! Requests, answers and streams against golden files; `generated` is what holds for any.
+//! Requests, answers and streams against golden files; `failures` is what there is instead, `generated` what holds for any.
 
+mod failures;
 mod generated;
 
 use std::time::Duration;
@@ -7,15 +8,13 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use domain::chat::{Delivery, Finish, Tools};
 use domain::conversation::{Conversation, Event, Part, Sampling, Speaker, Thinking};
-use domain::fault::Kind;
 use domain::model::Overrides;
-use domain::token::{TokenCount, Usage};
 use serde_json::{Value, json};
 
 use super::{answer, inbound, outbound, relay, stream, writer};
 use crate::bedrock::frame;
 use crate::protocol::OwnDialect;
-use crate::stream::{Before, EventReader, EventWriter, Progress, StreamError, Took};
+use crate::stream::{EventReader, EventWriter, Progress, StreamError, Took};
 
 const CLAUDE: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
 const OPUS: &str = "us.anthropic.claude-opus-4-8";
@@ -304,44 +303,6 @@ fn a_stream_is_read_and_written() {
         names
     };
     assert_eq!(names(frames.freeze()), names(Bytes::from_static(STREAM)));
-}
-
-#[test]
-fn an_exception_in_the_stream_is_what_it_says() {
-    let (error, events) = read_stream(THROTTLED, 11).expect_err("an exception");
-    assert!(matches!(error, StreamError::Refused(fault) if fault.kind == Kind::Throttled));
-    assert!(!events.is_empty());
-    let mut portions = relay::Converse.portions(&request());
-    let error = portions.push(THROTTLED).expect_err("an exception");
-    assert!(matches!(error, StreamError::Refused(fault) if fault.kind == Kind::Throttled));
-    let given = portions.give_out().expect("what came before");
-    assert!(given.done.is_none() && THROTTLED.starts_with(&given.bytes));
-}
-
-#[test]
-fn a_model_that_gives_up_says_why_and_what_it_used() {
-    let usage = Some(Usage::of(TokenCount(9), TokenCount(2)));
-    for (reason, kind) in [
-        ("malformed_tool_use", Kind::Unavailable),
-        ("malformed_model_output", Kind::Unavailable),
-        ("of_the_future", Kind::Transient),
-    ] {
-        let tokens = r#""usage":{"inputTokens":9,"outputTokens":2,"totalTokens":11}"#;
-        let whole =
-            format!(r#"{{"output":{{"message":{{"content":[]}}}},"stopReason":"{reason}",{tokens}}}"#);
-        let error = answer::read(whole.as_bytes()).expect_err(reason);
-        assert_eq!((error.fault(Before::Nothing).kind, error.usage()), (kind, usage), "{reason}");
-
-        let mut frames = BytesMut::new();
-        frame::event("messageStart", &br#"{"role":"assistant"}"#[..], &mut frames);
-        frame::event("messageStop", format!(r#"{{"stopReason":"{reason}"}}"#).into_bytes(), &mut frames);
-        let (cut, events) = read_stream(&frames, 11).expect_err(reason);
-        assert_eq!((cut.fault(Before::Nothing).kind, cut.usage()), (kind, None), "{reason}");
-        assert!(!events.iter().any(|event| matches!(event, Event::Ended(_))));
-        frame::event("metadata", format!("{{{tokens}}}").into_bytes(), &mut frames);
-        let (told, _) = read_stream(&frames, 11).expect_err(reason);
-        assert_eq!(told, error, "{reason}");
-    }
 }
 
 /// The end of the frame that says why the answer ended.
