@@ -233,6 +233,34 @@ mod tests {
     }
 
     #[test]
+    fn blank_texts_are_left_out_beside_others() {
+        let turn = |by, parts| Turn { by, parts };
+        let said = |text: &str| Part::Text(text.to_owned());
+        let (id, name) = ("a".to_owned(), "f".to_owned());
+        let call = Part::Call { id: id.clone(), name, arguments: "{}".to_owned() };
+        let result = Part::Result { id, parts: vec![said("7"), said("\n")], is_error: false };
+        let turns = vec![
+            turn(Speaker::User, vec![said("Hi"), said(" ")]),
+            turn(Speaker::Assistant, vec![said("\n\n"), call]),
+            turn(Speaker::User, vec![result]),
+            turn(Speaker::Assistant, vec![said("7.")]),
+            turn(Speaker::User, vec![said(""), said("\n")]),
+        ];
+        let instructions = vec![said("\t")];
+        let asked = Conversation { turns, instructions, ..Conversation::default() };
+        let body = written(&asked, "claude-opus-5").expect("valid");
+        let text = |text: &str| json!([{"type": "text", "text": text}]);
+        let content: Vec<&Value> = (0..5).map(|n| &body["messages"][n]["content"]).collect();
+        assert_eq!((content[0], content[3], content[4]), (&text("Hi"), &text("7."), &text("\n")));
+        assert_eq!(
+            (content[1].as_array().map(Vec::len), &content[1][0]["type"]),
+            (Some(1), &json!("tool_use"))
+        );
+        assert_eq!(content[2][0]["content"], text("7"));
+        assert_eq!(body["system"], Value::Null);
+    }
+
+    #[test]
     fn thinking_is_said_as_the_model_takes_it() {
         let effort = |word: &str| Thinking::Effort(word.to_owned());
         let enabled = |budget: u32| json!({"type": "enabled", "budget_tokens": budget});

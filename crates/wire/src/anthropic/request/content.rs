@@ -126,6 +126,9 @@ pub(super) fn messages(turns: &[Turn], version: model::Version) -> Result<Vec<Me
             None => {
                 let mut content = Vec::with_capacity(turn.parts.len());
                 add(&turn.parts, &mut content, &place)?;
+                if content.is_empty() && turn.by == Speaker::User {
+                    content.extend(turn.parts.iter().filter_map(blank));
+                }
                 // The format takes no empty messages.
                 if !content.is_empty() {
                     messages.push(Message { role, content });
@@ -136,6 +139,16 @@ pub(super) fn messages(turns: &[Turn], version: model::Version) -> Result<Vec<Me
     Ok(messages)
 }
 
+/// What a person said who said nothing else: without it the turns would no longer be those of the conversation.
+fn blank(part: &Part) -> Option<Cached<'_>> {
+    match part {
+        Part::Text(text) if !text.is_empty() => {
+            Some(Cached { block: Block::Text { text }, cache_control: None })
+        }
+        _ => None,
+    }
+}
+
 /// Adds `parts` as blocks.
 fn add<'a>(
     parts: &'a [Part],
@@ -144,8 +157,8 @@ fn add<'a>(
 ) -> Result<(), Untranslatable> {
     for part in parts {
         let block = match part {
-            // The format takes no empty texts.
-            Part::Text(text) | Part::Refusal(text) if text.is_empty() => continue,
+            // The format takes no texts that are empty, or white space only.
+            Part::Text(text) | Part::Refusal(text) if text.trim().is_empty() => continue,
             Part::Text(text) | Part::Refusal(text) => Block::Text { text },
             Part::Image { media, .. } => Block::Image { source: picture(media, part, place)? },
             Part::Document { media, name } => {

@@ -83,7 +83,7 @@ impl<'a> Writer<'a> {
         let mut system = Vec::with_capacity(parts.len());
         for part in parts {
             match part {
-                Part::Text(text) | Part::Refusal(text) if text.is_empty() => {}
+                Part::Text(text) | Part::Refusal(text) if text.trim().is_empty() => {}
                 Part::Text(text) | Part::Refusal(text) => system.push(System::Text(Cow::Borrowed(text))),
                 Part::CachePoint(time) => system.extend(self.cache(*time).map(System::CachePoint)),
                 _ => return Err(Untranslatable::new("system", "instructions are text for Bedrock")),
@@ -109,6 +109,15 @@ impl<'a> Writer<'a> {
             for part in &turn.parts {
                 content.extend(self.block(part, &|| format!("messages[{n}]"))?);
             }
+            let is_new = messages.last().is_none_or(|last| last.role != role);
+            if content.is_empty() && is_new && role == Role::User {
+                // Without what a person said who said nothing else, the turns would be others.
+                let said = turn.parts.iter().filter_map(|part| match part {
+                    Part::Text(text) if !text.is_empty() => Some(Block::Text(Cow::Borrowed(text))),
+                    _ => None,
+                });
+                content.extend(said);
+            }
             match messages.last_mut() {
                 // Nothing was said, which Bedrock refuses to be told.
                 _ if content.is_empty() => {}
@@ -125,7 +134,8 @@ impl<'a> Writer<'a> {
         place: &dyn Fn() -> String,
     ) -> Result<Option<Block<'a>>, Untranslatable> {
         Ok(Some(match part {
-            Part::Text(text) | Part::Refusal(text) if text.is_empty() => return Ok(None),
+            // White space alone is refused, too.
+            Part::Text(text) | Part::Refusal(text) if text.trim().is_empty() => return Ok(None),
             Part::Text(text) | Part::Refusal(text) => Block::Text(Cow::Borrowed(text)),
             Part::Image { media, .. } => Block::Image(image(media, place)?),
             Part::Document { media, name } => {

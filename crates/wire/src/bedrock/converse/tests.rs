@@ -129,13 +129,17 @@ fn turns_of_one_side_are_joined_and_empty_ones_left_out() {
         turn(Speaker::User, "a"),
         turn(Speaker::Assistant, ""),
         turn(Speaker::User, "b"),
+        turn(Speaker::User, "\n"),
+        turn(Speaker::Assistant, "\n\n"),
         turn(Speaker::Assistant, "c"),
+        turn(Speaker::User, " "),
     ];
     let asked = Conversation { turns, ..Conversation::default() };
     let body = value(&outbound::request(&asked, CLAUDE).expect("carried"));
     assert_eq!(
         body["messages"],
-        json!([{"role": "user", "content": [{"text": "a"}, {"text": "b"}]}, {"role": "assistant", "content": [{"text": "c"}]}])
+        json!([{"role": "user", "content": [{"text": "a"}, {"text": "b"}]}, {"role": "assistant", "content": [{"text": "c"}]},
+            {"role": "user", "content": [{"text": " "}]}])
     );
 }
 
