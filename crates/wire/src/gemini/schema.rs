@@ -77,14 +77,18 @@ pub fn accepted(schema: &str, keeping: Keeping) -> Result<Box<RawValue>, Refused
 
 /// A schema, or the `true` or `false` that stands for one.
 fn write_schema(raw: &str, keeping: Keeping, text: &mut String) -> Result<(), Refused> {
-    let Ok(Fields(fields)) = serde_json::from_str(raw) else {
+    let Ok(Fields(mut fields)) = serde_json::from_str(raw) else {
         text.push_str(raw);
         return Ok(());
     };
+    let is_enum = |value: &str| matches!(value.as_bytes().first(), Some(b'"' | b'-' | b'0'..=b'9'));
+    if fields.iter().any(|(key, value)| key == "const" && is_enum(value)) {
+        // Of both, as some write them, it says less, and its name is taken.
+        fields.retain(|(key, _)| key != "enum");
+    }
     write_fields(&fields, text, |key, value, text| {
-        let is_enum = matches!(value.as_bytes().first(), Some(b'"' | b'-' | b'0'..=b'9'));
         match key {
-            "const" if is_enum => {
+            "const" if is_enum(value) => {
                 text.push_str(r#""enum":["#);
                 text.push_str(value);
                 text.push(']');
@@ -180,6 +184,8 @@ mod tests {
                 r##"{"$defs":{"const":{"items":{"$ref":"#/$defs/const"}}}, "items" : [true, {}]}"##,
                 r##"{"$defs":{"const":{"items":{"$ref":"#/$defs/const"}}},"items":[true,{}]}"##,
             ),
+            (r#"{"const":"a","enum":["a"],"type":"string"}"#, r#"{"enum":["a"],"type":"string"}"#),
+            (r#"{"enum":["a","b"],"const":"a"}"#, r#"{"enum":["a"]}"#),
             // A property may be called as a keyword is.
             (
                 r#"{"properties":{"pattern":{"type":"string"}}}"#,

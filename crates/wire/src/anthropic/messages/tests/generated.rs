@@ -62,7 +62,7 @@ fn usages() -> BoxedStrategy<Usage> {
 
 fn spoken() -> BoxedStrategy<Part> {
     prop_oneof![
-        "\\PC{1,12}".prop_map(Part::Text),
+        "\\PC{0,11}[a-z]".prop_map(Part::Text),
         ("\\PC{1,12}", proptest::option::of("[a-z=]{1,9}"))
             .prop_map(|(text, proof)| Part::Thought { text, proof }),
         "[a-zA-Z=]{1,9}".prop_map(Part::SealedThought),

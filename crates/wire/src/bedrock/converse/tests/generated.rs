@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn texts() -> BoxedStrategy<String> {
-    "\\PC{1,12}".boxed()
+    "\\PC{0,11}[a-z]".boxed()
 }
 
 fn call_ids() -> BoxedStrategy<String> {
