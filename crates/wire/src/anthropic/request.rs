@@ -261,6 +261,14 @@ mod tests {
     }
 
     #[test]
+    fn pictures_are_called_as_anthropic_calls_them() {
+        let media = Media::Inline { kind: "image/jpg".to_owned(), base64: "AA==".into() };
+        let asked = asking(vec![Part::Image { media, detail: None }]);
+        let body = written(&asked, "claude-opus-5").expect("carried");
+        assert_eq!(body["messages"][0]["content"][0]["source"]["media_type"], "image/jpeg");
+    }
+
+    #[test]
     fn thinking_is_said_as_the_model_takes_it() {
         let effort = |word: &str| Thinking::Effort(word.to_owned());
         let enabled = |budget: u32| json!({"type": "enabled", "budget_tokens": budget});

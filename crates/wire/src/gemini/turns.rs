@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{Generation, proof};
+use crate::media;
 use crate::translation::Untranslatable;
 
 #[derive(Serialize)]
@@ -246,7 +247,7 @@ fn shown<'a>(part: &'a Part, place: &dyn Fn(&str) -> String) -> Result<Option<Pa
     };
     Ok(Some(match media {
         Media::Inline { kind, base64 } => {
-            let inline_data = Some(Blob { mime_type: kind, data: base64 });
+            let inline_data = Some(Blob { mime_type: media::kind(kind), data: base64 });
             PartBody { inline_data, ..PartBody::default() }
         }
         Media::Url(url) => {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::{at, model};
+use crate::media;
 use crate::proof::is_foreign;
 use crate::translation::Untranslatable;
 
@@ -202,10 +203,10 @@ fn picture<'a>(
     place: &dyn Fn(&Part) -> String,
 ) -> Result<Source<'a>, Untranslatable> {
     match media {
-        Media::Inline { kind, base64 } if PICTURES.contains(&kind.as_str()) => {
-            Ok(Source::Base64 { media_type: kind, data: base64 })
-        }
-        Media::Inline { .. } => Err(Untranslatable::new(place(part), "it reads JPEG, PNG, GIF and WebP")),
+        Media::Inline { kind, base64 } => match media::kind(kind) {
+            media_type if PICTURES.contains(&media_type) => Ok(Source::Base64 { media_type, data: base64 }),
+            _ => Err(Untranslatable::new(place(part), "it reads JPEG, PNG, GIF and WebP")),
+        },
         Media::Url(url) => Ok(Source::Url { url }),
         Media::Stored(file_id) => Ok(Source::File { file_id }),
     }

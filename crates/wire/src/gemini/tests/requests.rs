@@ -180,6 +180,15 @@ fn settings_have_their_own_words() {
 }
 
 #[test]
+fn pictures_are_called_as_gemini_calls_them() {
+    let picture = Part::Image { media: inline("image/jpg"), detail: None };
+    let asked = Conversation { turns: vec![said(Speaker::User, vec![picture])], ..Conversation::default() };
+    let body = Gemini.request(&asked, call("gemini-2.5-flash", Delivery::Whole)).expect("carried");
+    let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+    assert_eq!(body["contents"][0]["parts"][0]["inlineData"]["mimeType"], "image/jpeg");
+}
+
+#[test]
 fn what_it_cannot_carry_is_named() {
     let turns = |by, part| Conversation { turns: vec![said(by, vec![part])], ..Conversation::default() };
     let sampling = |sampling| Conversation { sampling, ..question() };
