@@ -130,7 +130,7 @@ fn several(part: impl Strategy<Value = Part> + 'static) -> BoxedStrategy<Vec<Par
 }
 
 fn texts() -> BoxedStrategy<Part> {
-    "\\PC{1,12}".prop_map(Part::Text).boxed()
+    "\\PC{0,11}[a-z]".prop_map(Part::Text).boxed()
 }
 
 fn shown() -> BoxedStrategy<Part> {
