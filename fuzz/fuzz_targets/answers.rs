@@ -46,7 +46,8 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(n_ends, usize::from(ended.is_ok()), "{ended:?}");
         let answer = protocol.answer(bytes);
         for dialect in DIALECTS {
-            let about = About { id: "0f".repeat(16), created: 1, model: "m".to_owned(), took: Duration::ZERO };
+            let about =
+                About { id: "0f".repeat(16), created: 1, model: "m".to_owned(), took: Duration::ZERO };
             let face = wire::faces::of(dialect).expect("a face");
             let mut writer = face.writer(about.clone(), &asked(dialect));
             let mut frames = BytesMut::new();
