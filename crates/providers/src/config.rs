@@ -299,8 +299,15 @@ impl Config {
         }
     }
 
+    /// OpenAI itself, in the world or in one of its regions (`eu.api.openai.com`).
     fn is_openai(&self) -> bool {
-        self.base_url().is_ok_and(|url| url.starts_with("https://api.openai.com/"))
+        let host = |url: &str| {
+            url.strip_prefix("https://").and_then(|rest| rest.split('/').next().map(str::to_owned))
+        };
+        self.base_url().ok().and_then(host).is_some_and(|host| {
+            host.strip_suffix("api.openai.com")
+                .is_some_and(|region| region.is_empty() || region.ends_with('.'))
+        })
     }
 
     /// Whether OpenAI's own servers answer, its or Azure's, which take what it documents and nothing else.
@@ -336,6 +343,15 @@ mod tests {
             .expect("readable");
         assert_eq!((own.validate(), own.limit_field()), (Ok(()), LimitField::MaxTokens));
         assert_eq!(own.chat().thoughts, Thoughts::Taken);
+        for (url, is_openai) in [
+            ("https://eu.api.openai.com/v1", true),
+            ("https://api.openai.com", true),
+            ("https://notapi.openai.com/v1", false),
+            ("https://gate.example/api.openai.com/v1", false),
+        ] {
+            let config = read(&format!("kind = \"openai\"\nbase_url = \"{url}\"")).expect("readable");
+            assert_eq!(config.limit_field() == LimitField::MaxCompletionTokens, is_openai, "{url}");
+        }
         for (url, want) in [
             ("", ANTHROPIC_URL),
             ("base_url = \"https://api.anthropic.com/v1/\"", ANTHROPIC_URL),
