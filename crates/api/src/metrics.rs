@@ -12,6 +12,7 @@ use domain::limit::Level;
 use domain::model::{Cost, Tier};
 use domain::money::Amount;
 use domain::signal::metric;
+use domain::time::Timestamp;
 use http::{HeaderMap, header};
 use parking_lot::Mutex;
 use pipeline::relay::Observer;
@@ -109,6 +110,8 @@ pub struct Calling {
     pub budgets: Vec<(Level, BudgetReading)>,
     /// What collectors were told, where there is one.
     pub telemetry: Option<telemetry::Reading>,
+    /// When the certificate ends that is shown, where one is.
+    pub certificate_ends: Option<Timestamp>,
 }
 
 /// Everything that is counted.

@@ -104,6 +104,8 @@ pub mod metric {
     pub const DEGRADED: &str = "mainstay_degraded";
     /// Guardrail verdicts by side and action.
     pub const GUARDRAIL_VERDICTS: &str = "mainstay_guardrail_verdicts";
+    /// When the certificate that the server shows ends, in seconds since 1970.
+    pub const CERTIFICATE_EXPIRY: &str = "mainstay_certificate_expiry_timestamp_seconds";
     /// Requests that were not let in, by reason.
     pub const REQUESTS_DENIED: &str = "mainstay_requests_denied";
     /// Answers generated again.

@@ -1,13 +1,16 @@
-//! The files of the server's certificate: read at the start, and again when they change.
+//! The files of the server's certificate: read at the start, and again when they change; and how it stands with it.
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::serve::tls::{self, Certificates, Texts, TlsError};
+use api::health::{Part, PartState};
+use api::serve::tls::{self, Age, Certificates, Life, Texts, TlsError};
 use domain::ports::{Clock, SecretError, Secrets};
 use domain::secret::{NotAReference, SecretRef};
+use domain::time::Timestamp;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -47,10 +50,15 @@ pub(crate) enum CertificateError {
 pub(crate) struct Files {
     config: tls::Config,
     shown: Texts,
+    standing: Arc<Standing>,
+    asked: Arc<Notify>,
+}
+
+/// How the certificate is; read at any time.
+pub(crate) struct Standing {
     certificates: Arc<Certificates>,
     /// Why what the files hold is not shown.
-    refused: Option<String>,
-    asked: Arc<Notify>,
+    refused: Mutex<Option<String>>,
 }
 
 /// Why the files are looked at.
@@ -66,11 +74,16 @@ impl Files {
     pub(crate) fn open(config: tls::Config) -> Result<Self, CertificateError> {
         let shown = read(&config)?;
         let certificates = Arc::new(Certificates::new(&shown)?);
-        Ok(Self { config, shown, certificates, refused: None, asked: Arc::default() })
+        let standing = Arc::new(Standing { certificates, refused: Mutex::default() });
+        Ok(Self { config, shown, standing, asked: Arc::default() })
     }
 
     pub(crate) fn certificates(&self) -> Arc<Certificates> {
-        Arc::clone(&self.certificates)
+        Arc::clone(&self.standing.certificates)
+    }
+
+    pub(crate) fn standing(&self) -> Arc<Standing> {
+        Arc::clone(&self.standing)
     }
 
     /// Has the files looked at now.
@@ -103,29 +116,76 @@ impl Files {
     /// Shows what was found, where it is another one and a good one.
     fn take(&mut self, found: &Result<Texts, String>, look: Look) {
         if found.as_ref() == Ok(&self.shown) {
-            self.refused = None;
+            *self.standing.refused.lock() = None;
             if look == Look::Asked {
                 tracing::info!("the certificate is the one that is shown already");
             }
             return;
         }
+        let certificates = &self.standing.certificates;
         let taken = found.as_ref().map_err(Clone::clone).and_then(|texts| {
-            self.certificates.replace(texts).map_err(|error| error.to_string()).map(|()| texts.clone())
+            certificates.replace(texts).map_err(|error| error.to_string()).map(|()| texts.clone())
         });
         match taken {
             Ok(texts) => {
-                tracing::info!("the certificate was replaced: new connections are shown the new one");
-                (self.shown, self.refused) = (texts, None);
-            }
-            // Told once, not at each look.
-            Err(reason) if look == Look::ByItself && self.refused.as_ref() == Some(&reason) => {}
-            Err(reason) => {
-                tracing::error!(
-                    reason,
-                    "the new certificate is refused and the last good one goes on being shown: {reason}"
+                let until = certificates.life().map(|life| format!(", good until {}", life.ends.day()));
+                tracing::info!(
+                    "the certificate was replaced: new connections are shown the new one{}",
+                    until.unwrap_or_default()
                 );
-                self.refused = Some(reason);
+                self.shown = texts;
+                *self.standing.refused.lock() = None;
             }
+            Err(reason) => {
+                let before = self.standing.refused.lock().replace(reason.clone());
+                // Told once, not at each look.
+                if look == Look::Asked || before.as_ref() != Some(&reason) {
+                    tracing::error!(
+                        reason,
+                        "the new certificate is refused and the last good one goes on being shown: {reason}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// What to do about a certificate that is over, or soon is.
+const RENEW: &str = "put a new one and its key into the files of [server.tls]";
+
+impl Standing {
+    /// When what is shown ends, where it says so.
+    pub(crate) fn ends(&self) -> Option<Timestamp> {
+        self.certificates.life().map(|life| life.ends)
+    }
+
+    /// How it is at `now`.
+    pub(crate) fn part(&self, now: Timestamp) -> Part {
+        let (mut state, mut detail) = told(self.certificates.life(), now);
+        if let Some(reason) = self.refused.lock().as_ref() {
+            // What is over stays a failure.
+            state = if state == PartState::Failed { state } else { PartState::Degraded };
+            detail.push_str("; what its files hold now is not shown: ");
+            detail.push_str(reason);
+        }
+        Part { name: "certificate".to_owned(), state, detail }
+    }
+}
+
+fn told(life: Option<Life>, now: Timestamp) -> (PartState, String) {
+    let Some(life) = life else {
+        return (PartState::Ready, "shown; until when it is good could not be read".to_owned());
+    };
+    let (begins, ends) = (life.begins.rfc3339(), life.ends.rfc3339());
+    match life.age(now) {
+        Age::Good => (PartState::Ready, format!("good until {ends}")),
+        Age::EndsSoon => (PartState::Degraded, format!("good until {ends} only: {RENEW}")),
+        Age::Ended => (PartState::Failed, format!("ended at {ends}, so clients refuse it: {RENEW}")),
+        Age::Unborn => {
+            let detail = format!(
+                "good from {begins} on, until then clients refuse it: look at this machine's clock, or {RENEW}"
+            );
+            (PartState::Failed, detail)
         }
     }
 }

@@ -14,15 +14,21 @@ use resilience::shedding::{Class, Reading, Reason};
 use routing::TargetHealth;
 
 use crate::assembly::{Assembly, EmbedderState};
+use crate::certificates::Standing;
 use crate::embedded_slot::Occupant;
 
 /// Looks at the assembly as soon as there is one.
-#[derive(Default)]
 pub(crate) struct ServerCheckup {
     assembly: OnceLock<Arc<Assembly>>,
+    /// Of the certificate, where one is shown.
+    certificate: Option<Arc<Standing>>,
 }
 
 impl ServerCheckup {
+    pub(crate) fn new(certificate: Option<Arc<Standing>>) -> Self {
+        Self { assembly: OnceLock::new(), certificate }
+    }
+
     pub(crate) fn watch(&self, assembly: Arc<Assembly>) {
         // A second assembly cannot be: a server has one.
         let _ = self.assembly.set(assembly);
@@ -33,7 +39,12 @@ impl Checkup for ServerCheckup {
     fn parts(&self) -> BoxFuture<'_, Vec<Part>> {
         Box::pin(async {
             match self.assembly.get() {
-                Some(assembly) => parts(assembly).await,
+                Some(assembly) => {
+                    let mut parts = parts(assembly).await;
+                    let now = assembly.clock.wall();
+                    parts.extend(self.certificate.as_ref().map(|standing| standing.part(now)));
+                    parts
+                }
                 None => vec![part("server", PartState::Starting, "loading the configuration")],
             }
         })
@@ -50,6 +61,7 @@ impl Gauges for ServerCheckup {
             cached: assembly.pipeline.cached(),
             budgets: assembly.pipeline.limits().remaining(Now::of(assembly.clock.as_ref())),
             telemetry: assembly.telemetry.as_ref().map(|hub| hub.read()),
+            certificate_ends: self.certificate.as_ref().and_then(|standing| standing.ends()),
         };
         self.assembly.get().map(calling).unwrap_or_default()
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use domain::cache::Came;
 use domain::limit::Level;
 use domain::signal::metric;
+use domain::time::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -59,6 +60,8 @@ struct ResultLabels {
     result: &'static str,
 }
 
+type NoLabels = [(&'static str, &'static str); 0];
+
 /// How the parts are that limit load.
 #[derive(Default)]
 pub(super) struct Load {
@@ -82,6 +85,8 @@ pub(super) struct Load {
     cached_waited: Counter,
     cached_entries: Gauge,
     cached_size: Gauge,
+    /// A family, since a server without TLS has none.
+    certificate: Family<NoLabels, Gauge>,
 }
 
 impl Load {
@@ -134,6 +139,12 @@ impl Load {
             Unit::Bytes,
             self.cached_size.clone(),
         );
+        registry.register_with_unit(
+            without_unit(metric::CERTIFICATE_EXPIRY),
+            "When the certificate ends that the server shows, since 1970",
+            Unit::Seconds,
+            self.certificate.clone(),
+        );
     }
 
     /// Takes over how targets and routes are now; those that are gone are no longer told of.
@@ -176,6 +187,9 @@ impl Load {
         self.cached_waited.inner().store(waited, Ordering::Relaxed);
         self.cached_entries.set(bytes(entries));
         self.cached_size.set(bytes(size));
+        if let Some(Timestamp(micros)) = calling.certificate_ends {
+            self.certificate.get_or_create(&[]).set(micros / 1_000_000);
+        }
     }
 
     fn take_over_budgets(&self, calling: &Calling) {

@@ -1,5 +1,9 @@
 //! TLS: the certificate that the server shows, replaced while it runs, and the handshake.
 
+mod life;
+
+pub use life::{Age, Life};
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,7 +77,12 @@ pub enum TlsError {
 }
 
 /// What the server shows: replaced at once for new connections, while those it has go on.
-pub struct Certificates(RwLock<Arc<ServerConfig>>);
+pub struct Certificates(RwLock<Shown>);
+
+struct Shown {
+    config: Arc<ServerConfig>,
+    life: Option<Life>,
+}
 
 impl Certificates {
     /// Reads `texts`.
@@ -81,7 +90,7 @@ impl Certificates {
     /// # Errors
     /// [`TlsError`] that names the setting.
     pub fn new(texts: &Texts) -> Result<Self, TlsError> {
-        Ok(Self(RwLock::new(Arc::new(config(texts)?))))
+        Ok(Self(RwLock::new(shown(texts)?)))
     }
 
     /// Shows `texts` from the next handshake on.
@@ -89,22 +98,33 @@ impl Certificates {
     /// # Errors
     /// [`TlsError`]; what was shown before goes on being shown.
     pub fn replace(&self, texts: &Texts) -> Result<(), TlsError> {
-        let config = Arc::new(config(texts)?);
-        *self.0.write() = config;
+        let shown = shown(texts)?;
+        *self.0.write() = shown;
         Ok(())
+    }
+
+    /// How long what is shown is good; `None` where it does not say so in a form that can be read.
+    #[must_use]
+    pub fn life(&self) -> Option<Life> {
+        self.0.read().life
     }
 }
 
 /// HTTP/2 as ALPN calls it.
 pub(super) const HTTP2: &[u8] = b"h2";
 
-/// Each set of texts has its own tickets: a session that a withdrawn authority vouched for is not taken up again.
-fn config(texts: &Texts) -> Result<ServerConfig, TlsError> {
-    let provider = Arc::new(ring::default_provider());
+fn shown(texts: &Texts) -> Result<Shown, TlsError> {
     let chain = certificates(&texts.certificate).map_err(TlsError::Certificate)?;
     if chain.is_empty() {
         return Err(TlsError::NoCertificate);
     }
+    let life = Life::of(&chain);
+    Ok(Shown { config: Arc::new(config(texts, chain)?), life })
+}
+
+/// Each set of texts has its own tickets: a session that a withdrawn authority vouched for is not taken up again.
+fn config(texts: &Texts, chain: Vec<CertificateDer<'static>>) -> Result<ServerConfig, TlsError> {
+    let provider = Arc::new(ring::default_provider());
     let key = PrivateKeyDer::from_pem_slice(texts.key.expose().as_bytes()).map_err(TlsError::Key)?;
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -156,7 +176,7 @@ pub(super) async fn handshake(
     certificates: &Certificates,
     limit: Duration,
 ) -> Result<Box<TlsStream<TcpStream>>, HandshakeError> {
-    let config = Arc::clone(&certificates.0.read());
+    let config = Arc::clone(&certificates.0.read().config);
     let shaking = async {
         if begins_like_http(&stream).await? {
             tell_to_use_tls(stream).await;
@@ -218,7 +238,7 @@ mod tests {
     fn what_cannot_be_shown_is_named_and_changes_nothing() {
         let ((certificate, key), (other, other_key)) = (made(), made());
         let certificates = Certificates::new(&texts(&certificate, &key, Some(&other))).expect("a good pair");
-        let shown = Arc::clone(&certificates.0.read());
+        let shown = Arc::clone(&certificates.0.read().config);
         let encrypted = pem("ENCRYPTED PRIVATE KEY", b"x");
         for (texts, want) in [
             (texts("", &key, None), "certificate: the file holds no certificate"),
@@ -235,9 +255,9 @@ mod tests {
             let error = certificates.replace(&texts).expect_err(want).to_string();
             assert!(error.contains(want), "{want}: {error}");
             assert!(!error.contains("BEGIN"), "no text of a key is told: {error}");
-            assert!(Arc::ptr_eq(&shown, &certificates.0.read()), "{want}: replaced all the same");
+            assert!(Arc::ptr_eq(&shown, &certificates.0.read().config), "{want}: replaced all the same");
         }
         certificates.replace(&texts(&other, &other_key, None)).expect("another good pair");
-        assert!(!Arc::ptr_eq(&shown, &certificates.0.read()));
+        assert!(!Arc::ptr_eq(&shown, &certificates.0.read().config));
     }
 }

@@ -8,14 +8,14 @@ use std::time::Duration;
 use access::gatekeeper::Gatekeeper;
 use anyhow::{Context, bail};
 use api::entry::Front;
-use api::health::Startup;
+use api::health::{PartState, Startup};
 use api::metrics::Metrics;
 use api::serve::{Listener, Reach};
 use api::server::Api;
 use api::stopping::Stop;
 use clap::Args;
 use domain::ports::Clock;
-use domain::time::Moment;
+use domain::time::{Moment, Timestamp};
 use resilience::shedding::Gate;
 use tokio::sync::{SetOnce, watch};
 use tokio_util::sync::CancellationToken;
@@ -57,11 +57,12 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     // The ports open before anything is loaded: who asks early waits, or learns how far the start is.
     let reach = reach(&settings.auth, &settings.storage.url, &options.places.data, &server)?;
     let Ports { listeners, urls, certificates } = open(&server, reach)?;
+    say_life(certificates.as_ref(), clock.wall());
     let mut signals = Signals::new(certificates.as_ref().map(Files::asked));
     let access = Arc::new(SetOnce::new());
     let startup = Arc::new(Startup::default());
     startup.progress("reading the configuration");
-    let checkup = Arc::new(ServerCheckup::default());
+    let checkup = Arc::new(ServerCheckup::new(certificates.as_ref().map(Files::standing)));
     let metrics = Arc::new(Metrics::default());
     let (ready, pipeline) = watch::channel(None);
     let stop = Stop::default();
@@ -161,6 +162,14 @@ fn open(server: &api::server::Config, reach: Reach) -> anyhow::Result<Ports> {
         ports.certificates = Some(files);
     }
     Ok(ports)
+}
+
+/// A certificate that clients refuse is shown all the same: some do not look.
+fn say_life(certificates: Option<&Files>, now: Timestamp) {
+    let Some(part) = certificates.map(|files| files.standing().part(now)) else { return };
+    if part.state != PartState::Ready {
+        tracing::warn!("the certificate is {}", part.detail);
+    }
 }
 
 fn follow(certificates: Option<Files>, assembly: &Assembly) {

@@ -16,6 +16,9 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, Support
 
 use crate::client::Request;
 
+/// The beginning of that year, in seconds since that of 1970.
+pub(crate) const YEAR_3000: u64 = 32_503_680_000;
+
 /// A certificate authority.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -43,9 +46,15 @@ impl Authority {
 
     /// One for this machine.
     pub(crate) fn issue(&self, common_name: &str) -> Issued {
+        self.issue_until(common_name, YEAR_3000)
+    }
+
+    /// One for this machine that ends `until_s` seconds after the beginning of 1970.
+    pub(crate) fn issue_until(&self, common_name: &str, until_s: u64) -> Issued {
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
         let mut params = CertificateParams::new(names).expect("names");
         params.distinguished_name.push(DnType::CommonName, common_name);
+        params.not_after = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(until_s);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.0).expect("a certificate");
         Issued {

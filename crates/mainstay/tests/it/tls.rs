@@ -13,7 +13,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use testkit::{Behaviour, Upstream};
 
-use crate::certificates::{Authority, Client, Issued};
+use crate::certificates::{Authority, Client, Issued, YEAR_3000};
 use crate::client::Request;
 use crate::dialects::Dialect;
 use crate::folder::{EMBEDDED_TIER, Folder, KEY_VARIABLE, ladder};
@@ -263,6 +263,49 @@ fn a_broken_certificate_is_refused_with_its_reason_and_the_old_one_is_shown_on()
     assert!(!server.log().contains("PRIVATE KEY"), "{}", server.log());
     other.write(folder.path());
     wait_until_shown(&server, &client, &other);
+}
+
+/// What is told of the certificate: its state in `/health/deep`, its detail, and the metric.
+fn told_of_the_certificate(server: &Server, client: &Client) -> (String, String, String) {
+    let deep = client.ask(server.address, &Request::get("/health/deep")).expect("a reply");
+    let (_, body) = deep.split_once("\r\n\r\n").expect("a body");
+    let deep: serde_json::Value = serde_json::from_str(body).expect("JSON");
+    let parts = deep["parts"].as_array().expect("parts");
+    let part = parts.iter().find(|part| part["name"] == "certificate").expect("the certificate");
+    let text = |name: &str| part[name].as_str().expect(name).to_owned();
+    let metrics = client.ask(server.address, &Request::get("/metrics")).expect("a reply");
+    let metric = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("mainstay_certificate_expiry_timestamp_seconds{} "))
+        .expect("the metric");
+    (text("state"), text("detail"), metric.to_owned())
+}
+
+#[test]
+fn when_a_certificate_ends_is_told_and_that_its_renewal_is_refused() {
+    let authority = Authority::new();
+    let client = Client::of(&authority);
+    let (server, folder) = serve(&authority.issue("long"), "");
+    let (state, detail, metric) = told_of_the_certificate(&server, &client);
+    assert_eq!((state.as_str(), metric), ("ready", YEAR_3000.to_string()), "{detail}");
+    assert!(detail.contains("3000-01-01"), "{detail}");
+
+    let broken = Issued { key: authority.issue("other").key, ..authority.issue("one") };
+    broken.write(folder.path());
+    let refused = || server.log().contains("the new certificate is refused").then_some(());
+    wait_for(Duration::from_secs(20), refused).unwrap_or_else(|| panic!("{}", server.log()));
+    let (state, detail, _) = told_of_the_certificate(&server, &client);
+    assert!(state == "degraded" && detail.contains("KeyMismatch"), "{state} {detail}");
+
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970");
+    let in_a_day = now.as_secs() + 86_400;
+    let short = authority.issue_until("short", in_a_day);
+    short.write(folder.path());
+    wait_until_shown(&server, &client, &short);
+    let (state, detail, metric) = told_of_the_certificate(&server, &client);
+    assert!(state == "degraded" && detail.contains("[server.tls]"), "{state} {detail}");
+    assert_eq!(metric, in_a_day.to_string());
+    assert!(!detail.contains("KeyMismatch"), "what was refused is gone: {detail}");
 }
 
 #[test]
