@@ -60,14 +60,29 @@ pub(crate) fn signer(
             let token = token.map(|token| token.expose().to_owned());
             Source::Fixed(Pair::new(id.expose(), secret.expose(), token, None, "configuration"))
         }
-        None => Source::Chain {
-            profile: config.aws.profile.clone(),
-            region: region.to_owned(),
-            http: Http::new(ports.client.clone(), Arc::clone(&ports.clock)),
-        },
+        None => chain(config, region, ports),
     };
     let credentials = Credentials::new(source, Arc::clone(&ports.clock));
     Ok(Arc::new(SigV4 { region: region.to_owned(), credentials, clock: Arc::clone(&ports.clock) }))
+}
+
+fn chain(config: &Config, region: &str, ports: &Ports) -> Source {
+    Source::Chain {
+        profile: config.aws.profile.clone(),
+        region: region.to_owned(),
+        http: Http::new(ports.client.clone(), Arc::clone(&ports.clock)),
+    }
+}
+
+/// Looks for the credentials that calls are signed with, where AWS's own tools would, and waits for the services that give them
+/// until `until`: why there are none, and what to do. `None` where none are looked for: it is not Bedrock, has a key, or
+/// its credentials are written in the configuration.
+pub async fn find_credentials(config: &Config, ports: &Ports, until: Moment) -> Option<Result<(), String>> {
+    let is_signed = config.kind == Kind::Bedrock && config.key.is_none() && bearer(config, ports).is_none();
+    let is_written = config.aws.references().ok()?.is_some();
+    let region = config.aws.region(config.base_url.as_deref()).ok().filter(|_| is_signed && !is_written)?;
+    let credentials = Credentials::new(chain(config, region, ports), Arc::clone(&ports.clock));
+    Some(credentials.get(until).await.map(drop))
 }
 
 /// Signs for one region.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::cli::client::{ClientError, DEEP, Server};
 use crate::cli::reach::Reach;
 use crate::cli::{Form, Found, Places, terminal};
-use crate::clock::SystemClock;
+use crate::clock::{SystemClock, SystemIds};
 use crate::config::{Loaded, SystemSecrets, sqlite_path};
 use crate::lifetimes::{self, Told};
 use crate::models::MODELS_FOLDER;
@@ -71,6 +71,9 @@ fn finding(name: impl Into<String>, state: State, detail: impl Into<String>) -> 
 /// `./run` on a slow line: a gigabyte has to come.
 const READY_MAX: Duration = Duration::from_secs(600);
 
+/// How long is waited for the services that give credentials.
+const CREDENTIALS_WAIT: Duration = Duration::from_secs(10);
+
 pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
     let clock = Arc::new(SystemClock::new());
     let server = options.reach.server(Arc::clone(&clock))?;
@@ -79,7 +82,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
     }
     let reset = if options.reset_breakers { Some(reset_breakers(&server).await) } else { None };
     let at_server = look_at_server(&server, &options.reach.url).await;
-    let mut findings = look_at_configuration(&options.places, &clock, &at_server);
+    let mut findings = look_at_configuration(&options.places, &clock, &at_server).await;
     findings.push(look_at_data(&options.places));
     findings.extend(reset);
     findings.extend(at_server);
@@ -109,7 +112,11 @@ async fn wait_ready(server: &Server, clock: &SystemClock) -> anyhow::Result<()> 
     anyhow::bail!("the server was not ready after {} s: {shown}", READY_MAX.as_secs())
 }
 
-fn look_at_configuration(places: &Places, clock: &Arc<SystemClock>, at_server: &[Finding]) -> Vec<Finding> {
+async fn look_at_configuration(
+    places: &Places,
+    clock: &Arc<SystemClock>,
+    at_server: &[Finding],
+) -> Vec<Finding> {
     let source = places.source();
     let loaded = source.read().map_err(anyhow::Error::from).and_then(|folder| Ok(source.load(folder)?));
     let loaded = match loaded {
@@ -125,6 +132,7 @@ fn look_at_configuration(places: &Places, clock: &Arc<SystemClock>, at_server: &
     let valid = format!("{} is valid (snapshot {})", source.describe(), loaded.snapshot.id);
     let mut findings = vec![finding("configuration", State::Works, valid)];
     findings.extend(look_at_keys(&loaded, at_server));
+    findings.extend(look_for_credentials(&loaded, &clock, at_server).await);
     findings.extend(look_at_models(&loaded, places, clock));
     findings.extend(lifetimes::told(&loaded.snapshot.models, clock.wall().day()).into_iter().map(
         |(model, told)| {
@@ -141,12 +149,10 @@ fn look_at_configuration(places: &Places, clock: &Arc<SystemClock>, at_server: &
 fn look_at_keys(loaded: &Loaded, at_server: &[Finding]) -> Vec<Finding> {
     let look = |(provider, reference): (&String, SecretRef)| {
         let name = format!("key of provider `{provider}`");
-        // A server does not start without its keys: one that calls this provider has this one.
-        let target = format!("server: target {provider}/");
-        let server_has_it = at_server.iter().any(|finding| finding.name.starts_with(&target));
         match SystemSecrets.resolve(&reference) {
             Ok(_) => finding(name, State::Works, format!("{reference} is set")),
-            Err(error) if server_has_it => {
+            // A server does not start without its keys: one that calls this provider has this one.
+            Err(error) if is_called(provider, at_server) => {
                 let detail =
                     format!("the server that runs has it; for a server started from this shell: {error}");
                 finding(name, State::Works, detail)
@@ -162,6 +168,42 @@ fn look_at_keys(loaded: &Loaded, at_server: &[Finding]) -> Vec<Finding> {
         providers::Config::secrets(config).into_iter().map(move |secret| (provider, secret))
     };
     loaded.config.providers.iter().flat_map(secrets).map(look).collect()
+}
+
+/// Whether the server that was asked has targets of `provider`.
+fn is_called(provider: &str, at_server: &[Finding]) -> bool {
+    let target = format!("server: target {provider}/");
+    at_server.iter().any(|finding| finding.name.starts_with(&target))
+}
+
+/// Credentials of AWS that are looked for where its own tools find them.
+async fn look_for_credentials(
+    loaded: &Loaded,
+    clock: &Arc<SystemClock>,
+    at_server: &[Finding],
+) -> Vec<Finding> {
+    let ports = providers::Ports {
+        client: outbound::Client::new(Arc::clone(clock) as _, outbound::Config::default()),
+        secrets: Arc::new(SystemSecrets),
+        clock: Arc::clone(clock) as _,
+        ids: Arc::new(SystemIds::default()),
+        waits: providers::Waits::default(),
+    };
+    let until = clock.now().after(CREDENTIALS_WAIT);
+    let mut findings = Vec::new();
+    for (provider, config) in &loaded.config.providers {
+        let Some(found) = providers::aws::find_credentials(config, &ports, until).await else { continue };
+        let name = format!("credentials of provider `{provider}`");
+        findings.push(match found {
+            Ok(()) => finding(name, State::Works, "found"),
+            Err(error) if is_called(provider, at_server) => {
+                let detail = format!("the server that runs may have them; from this shell: {error}");
+                finding(name, State::Degraded, detail)
+            }
+            Err(error) => finding(name, State::Broken, format!("{error} (as seen from this shell)")),
+        });
+    }
+    findings
 }
 
 fn look_at_models(loaded: &Loaded, places: &Places, clock: &Arc<SystemClock>) -> Vec<Finding> {

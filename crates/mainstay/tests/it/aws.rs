@@ -25,6 +25,7 @@ const NEVER: &str = "2099-01-01T00:00:00Z";
 struct House {
     bedrock: Upstream,
     server: Server,
+    environment: Vec<(&'static str, String)>,
     _home: TempDir,
 }
 
@@ -50,8 +51,15 @@ impl House {
             variables.push(("AWS_EC2_METADATA_DISABLED", "true".to_owned()));
         }
         let config = Folder::with_settings(&settings);
-        let server = Start { environment: variables, ..Start::with(&config) }.serve();
-        Self { bedrock, server, _home: home }
+        let server = Start { environment: variables.clone(), ..Start::with(&config) }.serve();
+        Self { bedrock, server, environment: variables, _home: home }
+    }
+
+    /// What `doctor` says of the credentials, in the server's environment.
+    fn doctor(&self) -> String {
+        let said = self.server.doctor_with(&self.environment);
+        let line = said.lines().find(|line| line.contains("credentials of provider `aws`"));
+        line.unwrap_or_else(|| panic!("{said}")).to_owned()
     }
 
     fn ask(&self) -> Response {
@@ -140,7 +148,9 @@ fn sso_token(ends: &str) -> String {
 fn keys_of_the_environment_and_of_profiles_sign() {
     let keys =
         [("AWS_ACCESS_KEY_ID", "AKIDENV".to_owned()), ("AWS_SECRET_ACCESS_KEY", "s/e+c=ret".to_owned())];
-    assert_eq!(House::new("", &[], &keys).signed_by("s/e+c=ret", None), "AKIDENV");
+    let house = House::new("", &[], &keys);
+    assert_eq!(house.signed_by("s/e+c=ret", None), "AKIDENV");
+    assert!(house.doctor().starts_with("works"), "{}", house.doctor());
     let files = [(
         ".aws/credentials",
         "[default]\naws_access_key_id = AKIDFILE\naws_secret_access_key = one\n\
@@ -277,5 +287,7 @@ fn who_has_no_credentials_is_told_what_to_do() {
         let line = log.lines().find(|line| line.contains("could not be signed")).unwrap_or_default();
         assert!(line.contains(what), "{what}: {}\n{log}", response.text());
         assert_eq!((house.bedrock.calls(), response.status), (0, 503), "{}", response.text());
+        let doctor = house.doctor();
+        assert!(doctor.starts_with("degraded") && doctor.contains(what), "{doctor}");
     }
 }

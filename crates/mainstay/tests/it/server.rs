@@ -194,7 +194,13 @@ impl Server {
 
     /// `mainstay doctor` about this server; its output.
     pub(crate) fn doctor(&self) -> String {
+        self.doctor_with(&[])
+    }
+
+    /// The same, with `environment` in its shell.
+    pub(crate) fn doctor_with(&self, environment: &[(&'static str, String)]) -> String {
         let mut command = Command::new(BINARY);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         command.current_dir(self.start.data.path());
         command.args(["doctor", "--url", &self.url(), "--data"]).arg(self.start.data());
         if let Some(config) = &self.start.config {
