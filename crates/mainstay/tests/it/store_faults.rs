@@ -237,6 +237,21 @@ fn on_a_read_only_disk_it_says_what_to_do_and_does_not_start() {
 }
 
 #[test]
+fn a_first_start_on_a_full_disk_says_that_it_is_full() {
+    let start = Start::plain();
+    let Some(disk) = SmallDisk::over(&start.data(), DISK) else { return };
+    disk.fill();
+    let mut server = start.launch_by(|port| disk.enter(&start.command(port)));
+    let status = server.wait_exit(Duration::from_secs(20)).expect("it ends by itself");
+    assert_eq!(status.code(), Some(2), "{}", server.log());
+    let log = server.log();
+    let last = log.lines().last().unwrap_or_default();
+    for words in ["mainstay.db", "is full", "free some space"] {
+        assert!(last.contains(words), "`{words}` is not in: {last}");
+    }
+}
+
+#[test]
 fn a_database_that_may_no_longer_be_written_stops_no_answer() {
     let upstream = Upstream::start(Behaviour::default());
     let start = doors::start(&[&upstream], "");

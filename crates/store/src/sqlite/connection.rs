@@ -28,6 +28,14 @@ pub enum OpenError {
         /// The reason.
         source: rusqlite::Error,
     },
+    /// There is no room for what SQLite keeps beside it.
+    #[error("the disk of the database {} is full, or a quota is reached: free some space there", path.display())]
+    Full {
+        /// The database.
+        path: PathBuf,
+        /// The reason.
+        source: rusqlite::Error,
+    },
     /// It can be opened, and what it holds is damaged.
     #[error("the database {} is damaged: {found}", path.display())]
     Damaged {
@@ -90,6 +98,22 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// What SQLite said of the database at `path`.
+    fn of(path: &Path, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match source.sqlite_error() {
+            Some(error) if is_full(error) => Self::Full { path, source },
+            _ => Self::Open { path, source },
+        }
+    }
+}
+
+/// The index of the log is a file, too, which grows by 32 KiB: SQLite names no reason where it cannot.
+fn is_full(error: &rusqlite::ffi::Error) -> bool {
+    error.code == ErrorCode::DiskFull || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+}
+
 /// Why a job failed, before it is told to the caller.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -141,7 +165,7 @@ const EXAMINED_BYTES_MAX: u64 = 256 << 20;
 /// # Errors
 /// [`OpenError`] when it is damaged, or no database.
 pub fn examine(path: &Path) -> Result<(), OpenError> {
-    let failed = |source| OpenError::Open { path: path.to_owned(), source };
+    let failed = |source| OpenError::of(path, source);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(Config::default().busy_timeout).map_err(failed)?;
@@ -159,7 +183,7 @@ pub fn has_keys(path: &Path) -> Result<bool, OpenError> {
     if !path.exists() {
         return Ok(false);
     }
-    let failed = |source| OpenError::Open { path: path.to_owned(), source };
+    let failed = |source| OpenError::of(path, source);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(Config::default().busy_timeout).map_err(failed)?;
@@ -174,7 +198,7 @@ pub fn has_keys(path: &Path) -> Result<bool, OpenError> {
 /// Opens the one connection that writes, making the file (readable by its owner only) when there is none.
 pub(crate) fn open_writer(path: &Path, config: &Config) -> Result<Connection, OpenError> {
     create(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
-    let failed = |source| OpenError::Open { path: path.to_owned(), source };
+    let failed = |source| OpenError::of(path, source);
     let connection = open(path, config).map_err(failed)?;
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0)).map_err(failed)?;
