@@ -41,6 +41,11 @@ pub struct Config {
     /// into chat completions. Default: `true` for OpenAI itself.
     #[serde(default)]
     pub responses: Option<bool>,
+    /// Whether it takes `reasoning_content` and `reasoning_details` in the messages of a request; where it does not, a history comes
+    /// without a model's thoughts. Say `false` of a gateway that stands before OpenAI. Default: `false` for OpenAI itself and Azure,
+    /// else `true`.
+    #[serde(default)]
+    pub reasoning_fields: Option<bool>,
     /// Only for Azure: the date of the interface, as `2024-10-21`. With it calls go to
     /// `/openai/deployments/NAME/…?api-version=…`, without it to the newer `/openai/v1/…`.
     #[serde(default)]
@@ -194,6 +199,7 @@ impl Config {
             let fields = [
                 ("responses", self.responses.is_some()),
                 ("token_limit_field", self.token_limit_field.is_some()),
+                ("reasoning_fields", self.reasoning_fields.is_some()),
             ];
             if let Some((field, _)) = fields.into_iter().find(|(_, is_set)| *is_set) {
                 return Err(ConfigError::NotForThisKind { field, kind: "openai" });
@@ -287,7 +293,10 @@ impl Config {
 
     /// OpenAI's format as this provider speaks it.
     pub(crate) fn chat(&self) -> ChatCompletions {
-        let thoughts = if self.is_vendor() { Thoughts::Refused } else { Thoughts::Taken };
+        let thoughts = match self.reasoning_fields.unwrap_or_else(|| !self.is_vendor()) {
+            true => Thoughts::Taken,
+            false => Thoughts::Refused,
+        };
         ChatCompletions { limit_field: self.limit_field(), responses: self.responses(), thoughts }
     }
 
@@ -343,6 +352,8 @@ mod tests {
             .expect("readable");
         assert_eq!((own.validate(), own.limit_field()), (Ok(()), LimitField::MaxTokens));
         assert_eq!(own.chat().thoughts, Thoughts::Taken);
+        let gateway = Config { reasoning_fields: Some(false), ..own };
+        assert_eq!((gateway.validate(), gateway.chat().thoughts), (Ok(()), Thoughts::Refused));
         for (url, is_openai) in [
             ("https://eu.api.openai.com/v1", true),
             ("https://api.openai.com", true),
@@ -402,6 +413,7 @@ mod tests {
         for (text, field) in [
             ("kind = \"openai\"\naws = { region = \"eu-central-1\" }", "`aws`"),
             ("kind = \"gemini\"\nresponses = true", "`responses`"),
+            ("kind = \"gemini\"\nreasoning_fields = false", "`reasoning_fields`"),
             ("kind = \"anthropic\"\ntoken_limit_field = \"max_tokens\"", "`token_limit_field`"),
             (
                 "kind = \"bedrock\"\nkey = \"env::A\"\naws = { region = \"eu-central-1\", profile = \"work\" }",

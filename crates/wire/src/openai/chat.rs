@@ -68,7 +68,7 @@ pub enum Thoughts {
     /// It takes them, or passes over them.
     #[default]
     Taken,
-    /// It refuses the request: OpenAI itself, and Azure.
+    /// It refuses the request: OpenAI itself, Azure, and gateways before them.
     Refused,
 }
 
