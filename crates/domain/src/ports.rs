@@ -66,13 +66,10 @@ pub struct ModelError {
     pub detail: String,
 }
 
-/// The chunks of an answer; dropping it cancels the call.
-pub type ChatStream = Pin<Box<dyn Stream<Item = Result<ChatChunk, ModelError>> + Send>>;
-
-/// A relayed call failed.
+/// A call of a model failed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{error}")]
-pub struct RelayError {
+pub struct CallError {
     /// What retry, fallback and status codes read.
     #[source]
     pub error: ModelError,
@@ -82,27 +79,30 @@ pub struct RelayError {
     pub usage: Option<Usage>,
 }
 
-impl From<ModelError> for RelayError {
+impl From<ModelError> for CallError {
     fn from(error: ModelError) -> Self {
         Self { error, reply: None, usage: None }
     }
 }
 
+/// The chunks of an answer; dropping it cancels the call.
+pub type ChatStream = Pin<Box<dyn Stream<Item = Result<ChatChunk, CallError>> + Send>>;
+
 /// The portions of a relayed answer; the first one holds something of the answer, and the last one says that it is
 /// complete. Dropping it cancels the call.
-pub type RelayedStream = Pin<Box<dyn Stream<Item = Result<RelayedPortion, RelayError>> + Send>>;
+pub type RelayedStream = Pin<Box<dyn Stream<Item = Result<RelayedPortion, CallError>> + Send>>;
 
 /// The pieces of a streamed answer to a conversation; dropping it cancels the call.
-pub type SayingStream = Pin<Box<dyn Stream<Item = Result<Saying, RelayError>> + Send>>;
+pub type SayingStream = Pin<Box<dyn Stream<Item = Result<Saying, CallError>> + Send>>;
 
 /// A model that chats.
 pub trait ChatModel: Send + Sync {
     /// Starts an answer. The future ends when the provider has accepted the call.
-    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, ModelError>>;
+    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, CallError>>;
 
     /// Passes a caller's own bytes on, and the provider's back. The future ends when the provider has accepted the
     /// call. A model that does not speak the dialect refuses, so that another target is tried.
-    fn relay(&self, call: RelayCall) -> BoxFuture<'_, Result<RelayedStream, RelayError>> {
+    fn relay(&self, call: RelayCall) -> BoxFuture<'_, Result<RelayedStream, CallError>> {
         Box::pin(async move {
             let detail = format!("`{}` cannot take relayed requests", call.model);
             let fault = Fault { origin: Origin::Mainstay, kind: Kind::RouteFatal, retry: Retry::Elsewhere };
@@ -112,7 +112,7 @@ pub trait ChatModel: Send + Sync {
 
     /// Starts a streamed answer to a caller's conversation, for whoever must understand all of it: an answer that
     /// another model may have to go on with. The future ends when the provider has accepted the call.
-    fn converse(&self, call: ConverseCall) -> BoxFuture<'_, Result<SayingStream, RelayError>> {
+    fn converse(&self, call: ConverseCall) -> BoxFuture<'_, Result<SayingStream, CallError>> {
         Box::pin(async move {
             let detail = format!("`{}` cannot take conversations", call.model);
             let fault = Fault { origin: Origin::Mainstay, kind: Kind::RouteFatal, retry: Retry::Elsewhere };

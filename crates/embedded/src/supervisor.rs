@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use domain::chat::ChatCall;
 use domain::fault::{Fault, Kind};
-use domain::ports::{BoxFuture, ChatModel, ChatStream, Clock, ModelError};
+use domain::ports::{BoxFuture, CallError, ChatModel, ChatStream, Clock, ModelError};
 use domain::time::Moment;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
@@ -365,8 +365,8 @@ impl Worker {
 
 impl ChatModel for Worker {
     /// Accepts the call into the queue; failures of any later kind come through the stream.
-    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, ModelError>> {
-        Box::pin(std::future::ready(self.enqueue(&call)))
+    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, CallError>> {
+        Box::pin(std::future::ready(self.enqueue(&call).map_err(CallError::from)))
     }
 }
 
@@ -394,7 +394,7 @@ fn stream(mut chunks: mpsc::Receiver<Result<domain::chat::ChatChunk, ModelError>
             })
         });
         is_over = !matches!(next, Ok(domain::chat::ChatChunk::Delta(_)));
-        Poll::Ready(Some(next))
+        Poll::Ready(Some(next.map_err(CallError::from)))
     }))
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use domain::chat::ChatCall;
 use domain::fault::{Fault, Kind, Origin, Retry};
-use domain::ports::{BoxFuture, ChatModel, ChatStream, ModelError};
+use domain::ports::{BoxFuture, CallError, ChatModel, ChatStream, ModelError};
 use domain::time::Moment;
 use embedded::supervisor::Worker;
 
@@ -52,7 +52,7 @@ impl EmbeddedSlot {
 }
 
 impl ChatModel for EmbeddedSlot {
-    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, ModelError>> {
+    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, CallError>> {
         let occupant = self.occupant();
         Box::pin(async move {
             match occupant.as_ref() {
@@ -64,11 +64,13 @@ impl ChatModel for EmbeddedSlot {
                         retry: Retry::After(LOOK_AGAIN),
                     },
                     detail: format!("the embedded model is on its way: {what}"),
-                }),
+                }
+                .into()),
                 Occupant::Off(reason) | Occupant::Failed { reason, .. } => Err(ModelError {
                     fault: Fault::unavailable(),
                     detail: format!("there is no embedded model: {reason}"),
-                }),
+                }
+                .into()),
             }
         })
     }

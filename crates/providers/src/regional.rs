@@ -6,7 +6,7 @@ use std::sync::Arc;
 use domain::chat::{ChatCall, ConverseCall, RelayCall};
 use domain::fault::Fault;
 use domain::id::{ProviderName, RegionName};
-use domain::ports::{BoxFuture, ChatModel, ChatStream, ModelError, RelayError, RelayedStream, SayingStream};
+use domain::ports::{BoxFuture, CallError, ChatModel, ChatStream, ModelError, RelayedStream, SayingStream};
 use parking_lot::Mutex;
 
 type Clients = BTreeMap<RegionName, Arc<dyn ChatModel>>;
@@ -55,21 +55,21 @@ impl Regional {
 }
 
 impl ChatModel for Regional {
-    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, ModelError>> {
+    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, CallError>> {
         match self.client(call.region.as_ref()) {
             Ok(client) => Box::pin(async move { client.chat(call).await }),
-            Err(error) => Box::pin(std::future::ready(Err(error))),
+            Err(error) => Box::pin(std::future::ready(Err(error.into()))),
         }
     }
 
-    fn relay(&self, call: RelayCall) -> BoxFuture<'_, Result<RelayedStream, RelayError>> {
+    fn relay(&self, call: RelayCall) -> BoxFuture<'_, Result<RelayedStream, CallError>> {
         match self.client(call.region.as_ref()) {
             Ok(client) => Box::pin(async move { client.relay(call).await }),
             Err(error) => Box::pin(std::future::ready(Err(error.into()))),
         }
     }
 
-    fn converse(&self, call: ConverseCall) -> BoxFuture<'_, Result<SayingStream, RelayError>> {
+    fn converse(&self, call: ConverseCall) -> BoxFuture<'_, Result<SayingStream, CallError>> {
         match self.client(call.region.as_ref()) {
             Ok(client) => Box::pin(async move { client.converse(call).await }),
             Err(error) => Box::pin(std::future::ready(Err(error.into()))),
@@ -89,9 +89,9 @@ mod tests {
     struct Named(&'static str);
 
     impl ChatModel for Named {
-        fn chat(&self, _: ChatCall) -> BoxFuture<'_, Result<ChatStream, ModelError>> {
+        fn chat(&self, _: ChatCall) -> BoxFuture<'_, Result<ChatStream, CallError>> {
             let error = ModelError { fault: Fault::unavailable(), detail: self.0.to_owned() };
-            Box::pin(std::future::ready(Err(error)))
+            Box::pin(std::future::ready(Err(error.into())))
         }
     }
 
@@ -104,7 +104,7 @@ mod tests {
             trace: None,
         };
         let ended = regional.chat(call).now_or_never().expect("at once");
-        ended.err().expect("a refusal").detail
+        ended.err().expect("a refusal").error.detail
     }
 
     #[test]

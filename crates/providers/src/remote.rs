@@ -24,7 +24,7 @@ use domain::hex;
 use domain::id::{ModelId, ProviderName};
 use domain::model::Overrides;
 use domain::ports::{
-    BoxFuture, ChatModel, ChatStream, Clock, Ids, ModelError, RelayError, RelayedStream, SayingStream,
+    BoxFuture, CallError, ChatModel, ChatStream, Clock, Ids, ModelError, RelayedStream, SayingStream,
 };
 use domain::time::Moment;
 use domain::token::Usage;
@@ -146,19 +146,19 @@ impl Remote {
         Self { waits, ..self }
     }
 
-    async fn start(&self, call: ChatCall) -> Result<ChatStream, ModelError> {
+    async fn start(&self, call: ChatCall) -> Result<ChatStream, CallError> {
         let conversation = texts::conversation(&call.request);
         let shape = shape(&call.model, Delivery::Streamed, Overrides::default());
         let body = self.parts.protocol.request(&conversation, shape);
         let body = body.map_err(|error| self.cannot(&error.to_string()))?;
         let place = self.parts.protocol.place(shape);
         let outgoing = Outgoing::new(place, body, (Delivery::Streamed, call.trace));
-        let accepted = self.send(outgoing, call.deadline).await.map_err(|error| error.error)?;
+        let accepted = self.send(outgoing, call.deadline).await?;
         let chunks = chunks(self.parts.protocol.reader());
         Ok(Attempt::new(self.parts.provider.clone(), accepted.body, (accepted.timing, chunks)).stream())
     }
 
-    async fn pass(&self, call: RelayCall) -> Result<RelayedStream, RelayError> {
+    async fn pass(&self, call: RelayCall) -> Result<RelayedStream, CallError> {
         let model = call.model.name_at_provider();
         match self.parts.protocol.own_dialect(&call.relayed, model) {
             Some(own) => self.pass_on(&call, own).await,
@@ -169,7 +169,7 @@ impl Remote {
     }
 
     /// The caller's own bytes, and the provider's back.
-    async fn pass_on(&self, call: &RelayCall, own: &dyn OwnDialect) -> Result<RelayedStream, RelayError> {
+    async fn pass_on(&self, call: &RelayCall, own: &dyn OwnDialect) -> Result<RelayedStream, CallError> {
         let delivery = call.relayed.delivery;
         let shape = shape(&call.model, delivery, call.overrides);
         let body = own.patch(&call.relayed, shape);
@@ -204,12 +204,12 @@ impl Remote {
     }
 
     /// The same request in the provider's format, and its answer in the caller's.
-    async fn translate(&self, call: &RelayCall) -> Result<RelayedStream, RelayError> {
+    async fn translate(&self, call: &RelayCall) -> Result<RelayedStream, CallError> {
         let (relayed, protocol) = (&call.relayed, &self.parts.protocol);
         let (delivery, overrides) = (relayed.delivery, call.overrides);
         let face = faces::of(relayed.dialect).ok_or_else(|| foreign(&call.model, relayed.dialect))?;
         let (asks, speaks, model) = (Arc::clone(relayed), Arc::clone(protocol), call.model.clone());
-        let retell = move || -> Result<_, RelayError> {
+        let retell = move || -> Result<_, CallError> {
             let conversation = face.conversation(&asks).map_err(|error| unreadable(&model, &error))?;
             let conversation = with_overrides(conversation, overrides);
             let body = speaks.request(&conversation, shape(&model, delivery, overrides));
@@ -248,7 +248,7 @@ impl Remote {
     }
 
     /// A conversation in the provider's format, and its answer piece by piece.
-    async fn hear(&self, call: ConverseCall) -> Result<SayingStream, RelayError> {
+    async fn hear(&self, call: ConverseCall) -> Result<SayingStream, CallError> {
         let protocol = &self.parts.protocol;
         let shape = shape(&call.model, Delivery::Streamed, call.overrides);
         let conversation = with_overrides((*call.conversation).clone(), call.overrides);
@@ -261,7 +261,7 @@ impl Remote {
     }
 
     /// Sends a request, and reads why it was refused when it was.
-    async fn send(&self, outgoing: Outgoing, deadline: Moment) -> Result<Accepted, RelayError> {
+    async fn send(&self, outgoing: Outgoing, deadline: Moment) -> Result<Accepted, CallError> {
         let Parts { provider, origin, signer, clock, .. } = &self.parts;
         // An answer in one piece begins when it is whole: only the deadline limits that.
         let first = match outgoing.delivery {
@@ -337,7 +337,7 @@ impl Remote {
         response: Response,
         until: Moment,
         aside: Option<(ModelId, Dialect)>,
-    ) -> RelayError {
+    ) -> CallError {
         let Parts { provider, origin, protocol, clock, .. } = &self.parts;
         let status = response.status.as_u16();
         // A model that has no embeddings, say, is none the worse at what it is for: nothing is shut for that.
@@ -354,7 +354,7 @@ impl Remote {
         let fault = protocol.classify(reply);
         let detail = format!("`{provider}` answered with status {status} ({})", fault.kind.name());
         let reply = protocol.words(reply, &|text| origin.conceal(text)).map(Box::new);
-        RelayError { error: ModelError { fault, detail }, reply, usage: None }
+        CallError { error: ModelError { fault, detail }, reply, usage: None }
     }
 }
 
@@ -400,15 +400,15 @@ pub(crate) fn with_overrides(mut conversation: Conversation, overrides: Override
 }
 
 impl ChatModel for Remote {
-    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, ModelError>> {
+    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, CallError>> {
         Box::pin(self.start(call))
     }
 
-    fn relay(&self, call: RelayCall) -> BoxFuture<'_, Result<RelayedStream, RelayError>> {
+    fn relay(&self, call: RelayCall) -> BoxFuture<'_, Result<RelayedStream, CallError>> {
         Box::pin(self.pass(call))
     }
 
-    fn converse(&self, call: ConverseCall) -> BoxFuture<'_, Result<SayingStream, RelayError>> {
+    fn converse(&self, call: ConverseCall) -> BoxFuture<'_, Result<SayingStream, CallError>> {
         Box::pin(self.hear(call))
     }
 }

@@ -7,7 +7,7 @@ use domain::chat::{ChatCall, ConverseCall, Dialect, Done, Finish, RelayCall, Rel
 use domain::embedding::{Request, Vectors};
 use domain::fault::{Fault, Retry};
 use domain::ports::{
-    BoxFuture, ChatModel, ChatStream, Embedder, ModelError, RelayError, RelayedStream, SayingStream,
+    BoxFuture, CallError, ChatModel, ChatStream, Embedder, ModelError, RelayedStream, SayingStream,
 };
 use futures_util::stream;
 use wire::openai::embeddings;
@@ -41,7 +41,7 @@ impl WithSentences {
         self.sentences.name().is_some_and(|own| *own == *name)
     }
 
-    async fn embed(&self, call: RelayCall) -> Result<RelayedStream, RelayError> {
+    async fn embed(&self, call: RelayCall) -> Result<RelayedStream, CallError> {
         let refuse = |error: ReadError| unreadable(&call.model, &error);
         if !self.is_of_sentences(call.model.name_at_provider()) {
             let own = self.sentences.name().unwrap_or_else(|| Arc::from("none here"));
@@ -104,14 +104,14 @@ async fn vectors(
 }
 
 impl ChatModel for WithSentences {
-    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, ModelError>> {
+    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, CallError>> {
         match self.is_no_chat(&call.model) {
-            Some(error) => Box::pin(async move { Err(error) }),
+            Some(error) => Box::pin(async move { Err(error.into()) }),
             None => self.chat.chat(call),
         }
     }
 
-    fn relay(&self, call: RelayCall) -> BoxFuture<'_, Result<RelayedStream, RelayError>> {
+    fn relay(&self, call: RelayCall) -> BoxFuture<'_, Result<RelayedStream, CallError>> {
         if call.relayed.dialect == Dialect::OpenAiEmbeddings {
             return Box::pin(self.embed(call));
         }
@@ -125,7 +125,7 @@ impl ChatModel for WithSentences {
         }
     }
 
-    fn converse(&self, call: ConverseCall) -> BoxFuture<'_, Result<SayingStream, RelayError>> {
+    fn converse(&self, call: ConverseCall) -> BoxFuture<'_, Result<SayingStream, CallError>> {
         match self.is_no_chat(&call.model) {
             Some(error) => Box::pin(async move { Err(error.into()) }),
             None => self.chat.converse(call),

@@ -12,7 +12,7 @@ use domain::chat::{
 use domain::conversation::{Answer, Block, Delta, Ending, Event, Part};
 use domain::fault::{Fault, Kind};
 use domain::ports::{
-    BoxFuture, ChatModel, ChatStream, Clock, Ids, ModelError, RelayError, RelayedStream, SayingStream,
+    BoxFuture, CallError, ChatModel, ChatStream, Clock, Ids, ModelError, RelayedStream, SayingStream,
 };
 use domain::time::Moment;
 use futures_util::{StreamExt, stream};
@@ -38,7 +38,7 @@ impl Translated {
     }
 
     /// The texts of a conversation, and its answer piece by piece.
-    async fn hear(&self, call: ConverseCall) -> Result<SayingStream, RelayError> {
+    async fn hear(&self, call: ConverseCall) -> Result<SayingStream, CallError> {
         let conversation = with_overrides((*call.conversation).clone(), call.overrides);
         let request = texts::request(&conversation).map_err(|error| untranslatable(&call.model, &error))?;
         let ConverseCall { model, region, deadline, trace, .. } = call;
@@ -51,7 +51,7 @@ impl Translated {
         })))
     }
 
-    async fn start(&self, call: RelayCall) -> Result<RelayedStream, RelayError> {
+    async fn start(&self, call: RelayCall) -> Result<RelayedStream, CallError> {
         let RelayCall { model, region, relayed, deadline, trace, .. } = &call;
         let face = faces::of(relayed.dialect).ok_or_else(|| foreign(model, relayed.dialect))?;
         let request = request(&call, face)?;
@@ -75,21 +75,21 @@ impl Translated {
 }
 
 impl ChatModel for Translated {
-    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, ModelError>> {
+    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, CallError>> {
         self.model.chat(call)
     }
 
-    fn relay(&self, call: RelayCall) -> BoxFuture<'_, Result<RelayedStream, RelayError>> {
+    fn relay(&self, call: RelayCall) -> BoxFuture<'_, Result<RelayedStream, CallError>> {
         Box::pin(self.start(call))
     }
 
-    fn converse(&self, call: ConverseCall) -> BoxFuture<'_, Result<SayingStream, RelayError>> {
+    fn converse(&self, call: ConverseCall) -> BoxFuture<'_, Result<SayingStream, CallError>> {
         Box::pin(self.hear(call))
     }
 }
 
 /// The request as texts, with the tier's parameters.
-fn request(call: &RelayCall, face: &dyn Face) -> Result<ChatRequest, RelayError> {
+fn request(call: &RelayCall, face: &dyn Face) -> Result<ChatRequest, CallError> {
     let conversation = face.conversation(&call.relayed).map_err(|error| unreadable(&call.model, &error))?;
     let conversation = with_overrides(conversation, call.overrides);
     texts::request(&conversation).map_err(|error| untranslatable(&call.model, &error))
@@ -97,7 +97,8 @@ fn request(call: &RelayCall, face: &dyn Face) -> Result<ChatRequest, RelayError>
 
 /// `error`, with its words where the request itself is the reason: the model is ours, so nothing in them is a
 /// stranger's.
-fn told(error: ModelError) -> RelayError {
+fn told(failed: CallError) -> CallError {
+    let error = &failed.error;
     let reply = (error.fault.kind == Kind::Caller).then(|| {
         Box::new(ErrorReply {
             status: 400,
@@ -107,7 +108,7 @@ fn told(error: ModelError) -> RelayError {
             code: Some("invalid_request".to_owned()),
         })
     });
-    RelayError { error, reply, usage: None }
+    CallError { reply, ..failed }
 }
 
 /// How long an answer takes.
@@ -125,7 +126,7 @@ impl Watch {
 async fn whole(
     (mut answer, watch): (ChatStream, Watch),
     (face, about, relayed): (&'static dyn Face, About, Arc<Relayed>),
-) -> Result<RelayedPortion, RelayError> {
+) -> Result<RelayedPortion, CallError> {
     let mut text = String::new();
     while let Some(chunk) = answer.next().await {
         match chunk.map_err(told)? {
@@ -185,7 +186,7 @@ fn streamed((answer, watch): (ChatStream, Watch), writer: Box<dyn EventWriter>) 
 }
 
 impl Speaking {
-    async fn next(&mut self) -> Option<Result<RelayedPortion, RelayError>> {
+    async fn next(&mut self) -> Option<Result<RelayedPortion, CallError>> {
         loop {
             let answer = self.answer.as_mut()?;
             match answer.next().await {
@@ -233,7 +234,7 @@ mod tests {
 
     use super::*;
 
-    async fn relay(body: &str, reply: Reply) -> (Result<String, RelayError>, Vec<ChatCall>) {
+    async fn relay(body: &str, reply: Reply) -> (Result<String, CallError>, Vec<ChatCall>) {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::new());
         let model = Arc::new(ScriptedModel::new(Arc::clone(&clock), vec![reply]));
         let translated = Translated::new(Arc::clone(&model) as _, clock, Arc::new(CountingIds::default()));

@@ -3,7 +3,7 @@
 
 use domain::alarm::Alarm;
 use domain::fault::{Fault, Kind};
-use domain::ports::{ModelError, RelayError};
+use domain::ports::{CallError, ModelError};
 use futures_util::StreamExt;
 use futures_util::stream::{iter, unfold};
 use resilience::policy::Limits;
@@ -27,7 +27,7 @@ enum State<P: Piece> {
 }
 
 /// What the stream gives, and how it goes on.
-type Step<P> = (Result<P, <P as Piece>::Error>, State<P>);
+type Step<P> = (Result<P, CallError>, State<P>);
 
 /// The whole answer of an opened call, first text included.
 pub(crate) fn stream<P: Piece>(opened: Opened<P>) -> Pieces<P> {
@@ -47,13 +47,10 @@ pub(crate) fn stream<P: Piece>(opened: Opened<P>) -> Pieces<P> {
 const HELD_BYTES_MAX: usize = 8 << 20;
 
 /// All of `stream` once it is whole; else why it is not, as a failure before the first text: nobody has seen any of it.
-pub(crate) async fn whole<P: Piece>(mut stream: Pieces<P>) -> Result<Pieces<P>, RelayError> {
+pub(crate) async fn whole<P: Piece>(mut stream: Pieces<P>) -> Result<Pieces<P>, CallError> {
     let (mut held, mut n_bytes) = (Vec::new(), 0_usize);
     while let Some(piece) = stream.next().await {
-        let piece = piece.map_err(|error| {
-            let failed: RelayError = error.into();
-            RelayError { error: before_text(failed.error), ..failed }
-        })?;
+        let piece = piece.map_err(|error| CallError { error: before_text(error.error), ..error })?;
         n_bytes = n_bytes.saturating_add(piece.size());
         if n_bytes > HELD_BYTES_MAX {
             return Err(failure(Kind::Truncated, "the answer is too long to be held back").into());
@@ -94,7 +91,7 @@ async fn next<P: Piece>(mut rest: Box<Rest<P>>) -> Step<P> {
                 return pass(piece, rest);
             }
             Some(Some(Err(error))) => {
-                let RelayError { error, usage, .. } = error.into();
+                let CallError { error, usage, .. } = error;
                 rest.running.used(usage);
                 (error, Blame::Target)
             }

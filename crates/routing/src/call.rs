@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::alarm::Alarm;
 use domain::chat::Finish;
 use domain::fault::{Fault, Kind, Origin, Retry};
-use domain::ports::{BoxFuture, ModelError, RelayError};
+use domain::ports::{BoxFuture, CallError, ModelError};
 use domain::time::Moment;
 use futures_util::StreamExt;
 use resilience::policy::Limits;
@@ -24,10 +24,10 @@ pub(crate) struct Opened<P: Piece> {
 
 /// Waits for `start` and then for the first text. A failure is recorded before it is returned.
 pub(crate) async fn open<P: Piece>(
-    start: BoxFuture<'_, Result<Pieces<P>, P::Error>>,
+    start: BoxFuture<'_, Result<Pieces<P>, CallError>>,
     mut running: Box<Running>,
     limits: Limits,
-) -> Result<Opened<P>, RelayError> {
+) -> Result<Opened<P>, CallError> {
     let mut alarm = Alarm::new(running.clock().clone());
     let due = limits.first_token(running.began());
     let error = match alarm.within(due, start).await {
@@ -36,7 +36,6 @@ pub(crate) async fn open<P: Piece>(
             Err(error) => error,
         },
         Some(Err(error)) => {
-            let error: RelayError = error.into();
             // Whoever only took too long may have accepted it.
             if error.error.fault.kind != Kind::Timeout {
                 running.refuse();
@@ -46,7 +45,7 @@ pub(crate) async fn open<P: Piece>(
         None => None,
     };
     let Some(error) = error else { return Err(too_late(running, limits).into()) };
-    let error = RelayError { error: before_text(error.error), ..error };
+    let error = CallError { error: before_text(error.error), ..error };
     running.used(error.usage);
     let fault = &error.error.fault;
     running.failed(fault, fault.kind, Blame::Target);
@@ -58,11 +57,11 @@ async fn first_text<P: Piece>(
     stream: &mut Pieces<P>,
     running: &mut Running,
     (alarm, due): (&mut Alarm, Moment),
-) -> Result<P, Option<RelayError>> {
+) -> Result<P, Option<CallError>> {
     loop {
         let piece = match alarm.within(due, stream.next()).await.ok_or(None)? {
             Some(Ok(piece)) => piece,
-            Some(Err(error)) => return Err(Some(error.into())),
+            Some(Err(error)) => return Err(Some(error)),
             None => return Err(Some(failure(Kind::Transient, "the stream ended before any text").into())),
         };
         match piece.read() {

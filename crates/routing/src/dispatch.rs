@@ -6,7 +6,7 @@
 use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::interaction::Chosen;
 use domain::model::{Difficulty, Overrides, Route, RouteTier, Target, TargetKind, Tier};
-use domain::ports::{ModelError, RelayError};
+use domain::ports::{CallError, ModelError};
 use domain::residency::Residency;
 use domain::spending::NotCovered;
 use domain::time::Moment;
@@ -93,7 +93,7 @@ struct Walk<'a, F> {
     router: &'a Router,
     ask: &'a Ask<'a, F>,
     attempts: Attempts,
-    last: Option<RelayError>,
+    last: Option<CallError>,
     last_tier: Option<Tier>,
     skipped: Vec<Skipped>,
 }
@@ -186,7 +186,7 @@ impl<'a, F: Form> Walk<'a, F> {
         };
         let route = self.ask.route.name.clone();
         let (last, reply) = match self.last {
-            Some(RelayError { error, reply, .. }) => (Some(error), reply),
+            Some(CallError { error, reply, .. }) => (Some(error), reply),
             None => (None, None),
         };
         Box::new(Unanswered {
@@ -207,7 +207,7 @@ async fn place_call<F: Form>(
     rung: &Rung<'_>,
     candidate: Candidate<'_>,
     request: &F::Tier,
-) -> Result<Answering<Pieces<F::Piece>>, RelayError> {
+) -> Result<Answering<Pieces<F::Piece>>, CallError> {
     let Candidate { target, chosen, model, permit } = candidate;
     let tier = tier_of(rung.tier, target);
     let parts = &router.parts;

@@ -11,7 +11,7 @@ use domain::chat::{
 use domain::conversation::{Conversation, Delta};
 use domain::id::{ModelId, RegionName};
 use domain::model::{Difficulty, Overrides};
-use domain::ports::{BoxFuture, ChatModel, ModelError, RelayError};
+use domain::ports::{BoxFuture, CallError, ChatModel};
 use domain::spending::{Input, Weight};
 use domain::time::Moment;
 use domain::trace_context::CallTrace;
@@ -38,7 +38,6 @@ pub(crate) enum Read {
 
 /// A piece of an answer.
 pub(crate) trait Piece: Send + 'static {
-    type Error: From<ModelError> + Into<RelayError> + Send;
     fn read(&self) -> Read;
     /// Bytes of what the model says in it.
     fn said(&self) -> u32;
@@ -47,8 +46,6 @@ pub(crate) trait Piece: Send + 'static {
 }
 
 impl Piece for ChatChunk {
-    type Error = ModelError;
-
     fn read(&self) -> Read {
         match self {
             Self::Delta(text) if text.is_empty() => Read::Nothing,
@@ -73,8 +70,6 @@ impl Piece for ChatChunk {
 }
 
 impl Piece for RelayedPortion {
-    type Error = RelayError;
-
     fn read(&self) -> Read {
         self.done.map_or(Read::Text, Read::TextAndEnd)
     }
@@ -88,9 +83,8 @@ impl Piece for RelayedPortion {
     }
 }
 
-pub(crate) type PieceError<F> = <<F as Form>::Piece as Piece>::Error;
 /// An answer on its way.
-pub(crate) type Pieces<P> = Pin<Box<dyn Stream<Item = Result<P, <P as Piece>::Error>> + Send>>;
+pub(crate) type Pieces<P> = Pin<Box<dyn Stream<Item = Result<P, CallError>> + Send>>;
 
 /// A call of one target.
 pub(crate) struct Placed {
@@ -113,7 +107,7 @@ pub(crate) trait Form: Sync {
         tier: &Self::Tier,
         model: &'m dyn ChatModel,
         placed: Placed,
-    ) -> BoxFuture<'m, Result<Pieces<Self::Piece>, PieceError<Self>>>;
+    ) -> BoxFuture<'m, Result<Pieces<Self::Piece>, CallError>>;
 
     /// What the tier asks, for estimates.
     fn prompt(tier: &Self::Tier) -> Prompt;
@@ -168,7 +162,7 @@ impl Form for ChatRequest {
         tier: &Arc<Self>,
         model: &'m dyn ChatModel,
         placed: Placed,
-    ) -> BoxFuture<'m, Result<Pieces<ChatChunk>, ModelError>> {
+    ) -> BoxFuture<'m, Result<Pieces<ChatChunk>, CallError>> {
         let Placed { model: id, region, deadline, trace } = placed;
         model.chat(ChatCall { model: id, region, request: Arc::clone(tier), deadline, trace })
     }
@@ -196,8 +190,6 @@ impl Form for ChatRequest {
 }
 
 impl Piece for Saying {
-    type Error = RelayError;
-
     fn read(&self) -> Read {
         match self {
             Self::Said { .. } => Read::Text,
@@ -243,7 +235,7 @@ impl Form for Conversing {
         tier: &ConversingTier,
         model: &'m dyn ChatModel,
         placed: Placed,
-    ) -> BoxFuture<'m, Result<Pieces<Saying>, RelayError>> {
+    ) -> BoxFuture<'m, Result<Pieces<Saying>, CallError>> {
         let Placed { model: id, region, deadline, trace } = placed;
         let (conversation, overrides) = (Arc::clone(&tier.conversation), tier.passing.overrides);
         model.converse(ConverseCall { model: id, region, conversation, overrides, deadline, trace })
@@ -303,7 +295,7 @@ impl Form for Passing {
         tier: &PassingTier,
         model: &'m dyn ChatModel,
         placed: Placed,
-    ) -> BoxFuture<'m, Result<Pieces<RelayedPortion>, RelayError>> {
+    ) -> BoxFuture<'m, Result<Pieces<RelayedPortion>, CallError>> {
         let Placed { model: id, region, deadline, trace } = placed;
         let relayed = Arc::clone(&tier.passing.relayed);
         model.relay(RelayCall { model: id, region, relayed, overrides: tier.overrides, deadline, trace })

@@ -9,7 +9,7 @@ use domain::chat::{ChatCall, ChatChunk, Finish};
 use domain::fault::{Fault, Kind};
 use domain::id::{ModelId, ProviderName, TargetId};
 use domain::model::{Target, TargetKind};
-use domain::ports::{BoxFuture, ChatModel, ChatStream, ModelError};
+use domain::ports::{BoxFuture, CallError, ChatModel, ChatStream, ModelError};
 use domain::token::{TokenCount, Usage};
 use futures_util::StreamExt;
 use parking_lot::Mutex;
@@ -40,6 +40,8 @@ pub(crate) enum Act {
     Wait(Duration),
     Say(&'static str),
     Fail(Fault),
+    /// Fails, and says what it used.
+    GiveUp(Fault, Usage),
     /// Ends the answer with 100 tokens in and 10 out.
     Done(Finish),
 }
@@ -115,12 +117,12 @@ impl Scripted {
     }
 }
 
-fn error(fault: Fault) -> ModelError {
-    ModelError { fault, detail: format!("scripted {}", fault.kind.name()) }
+fn error(fault: Fault) -> CallError {
+    ModelError { fault, detail: format!("scripted {}", fault.kind.name()) }.into()
 }
 
 impl ChatModel for Scripted {
-    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, ModelError>> {
+    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, CallError>> {
         self.calls.lock().push(call);
         let script = self.next_script();
         let mut cut = Cut { count: self.cut.clone(), ended: false };
@@ -148,6 +150,10 @@ impl ChatModel for Scripted {
                                 cut.end();
                                 Err(error(fault))
                             }
+                            Some(Act::GiveUp(fault, usage)) => {
+                                cut.end();
+                                Err(CallError { usage: Some(usage), ..error(fault) })
+                            }
                             Some(Act::Done(finish)) => {
                                 cut.end();
                                 Ok(ChatChunk::Done { finish, usage: Some(USAGE) })
@@ -173,7 +179,7 @@ pub(crate) async fn read(mut stream: ChatStream) -> (String, Option<ModelError>)
         match item {
             Ok(ChatChunk::Delta(text)) => whole.push_str(&text),
             Ok(ChatChunk::Done { .. }) => {}
-            Err(error) => failed = Some(error),
+            Err(error) => failed = Some(error.error),
         }
     }
     (whole, failed)

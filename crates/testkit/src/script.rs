@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use domain::chat::{ChatCall, ChatChunk, Finish};
 use domain::fault::Fault;
-use domain::ports::{BoxFuture, ChatModel, ChatStream, Clock, ModelError};
+use domain::ports::{BoxFuture, CallError, ChatModel, ChatStream, Clock, ModelError};
 use domain::token::{TokenCount, Usage};
 use futures_util::stream;
 use parking_lot::Mutex;
@@ -112,7 +112,7 @@ impl ScriptedModel {
                     }
                     Step::Fail(fault) => {
                         steps.clear();
-                        Err(scripted(fault))
+                        Err(scripted(fault).into())
                     }
                     Step::Hang => std::future::pending().await,
                     Step::Done(finish, usage) => {
@@ -127,13 +127,13 @@ impl ScriptedModel {
 }
 
 impl ChatModel for ScriptedModel {
-    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, ModelError>> {
+    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, CallError>> {
         self.calls.lock().push(call);
         let reply = self.next_reply();
         Box::pin(async move {
             match reply {
                 Reply::Steps(steps) => Ok(self.play(steps)),
-                Reply::Refuse(fault) => Err(scripted(fault)),
+                Reply::Refuse(fault) => Err(scripted(fault).into()),
                 Reply::NeverAccept => std::future::pending().await,
             }
         })
@@ -171,7 +171,7 @@ mod tests {
             Arc::new(ManualClock::new()),
             vec![Reply::Refuse(fault), Reply::text("yes it is")],
         );
-        assert_eq!(model.chat(call()).await.err().expect("refused").fault, fault);
+        assert_eq!(model.chat(call()).await.err().expect("refused").error.fault, fault);
         for _ in 0..2 {
             let chunks: Vec<_> = model.chat(call()).await.expect("accepted").collect().await;
             assert_eq!(chunks.len(), 4);

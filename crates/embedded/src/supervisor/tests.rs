@@ -62,6 +62,7 @@ impl House {
                 trace: None,
             })
             .await
+            .map_err(|failed| failed.error)
     }
 
     async fn ready(&self) {
@@ -73,7 +74,7 @@ async fn text_of(stream: ChatStream) -> Result<String, ModelError> {
     let chunks: Vec<_> = stream.collect().await;
     let mut text = String::new();
     for chunk in chunks {
-        match chunk? {
+        match chunk.map_err(|failed| failed.error)? {
             ChatChunk::Delta(delta) => text.push_str(&delta),
             ChatChunk::Done { finish, usage } => {
                 assert_eq!(finish, Finish::Stop);

@@ -10,14 +10,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::fault::{Fault, Kind};
 use domain::id::ProviderName;
-use domain::ports::{Clock, ModelError};
+use domain::ports::{CallError, Clock, ModelError};
 use domain::time::Moment;
 use futures_util::Stream;
 use futures_util::stream::unfold;
 use outbound::{BodyStream, OutboundError};
 use wire::stream::{Before, Progress, StreamError};
 
-use super::failure::Broken;
 use super::intake::Intake;
 use super::{Waits, broken, failed};
 
@@ -46,7 +45,7 @@ pub(super) struct Attempt<I> {
     /// Whether anything was given out.
     is_committed: bool,
     /// Told after what came before it.
-    failed: Option<Broken>,
+    failed: Option<CallError>,
     is_ending: bool,
     /// It has failed: nothing more is given out.
     is_over: bool,
@@ -54,7 +53,7 @@ pub(super) struct Attempt<I> {
 }
 
 /// What an attempt gives.
-type Items<I> = Pin<Box<dyn Stream<Item = Result<<I as Intake>::Item, <I as Intake>::Error>> + Send>>;
+type Items<I> = Pin<Box<dyn Stream<Item = Result<<I as Intake>::Item, CallError>> + Send>>;
 
 impl<I: Intake> Attempt<I> {
     pub(super) fn new(provider: ProviderName, body: BodyStream, (timing, intake): (Timing, I)) -> Self {
@@ -73,11 +72,11 @@ impl<I: Intake> Attempt<I> {
     pub(super) fn stream(self) -> Items<I> {
         Box::pin(unfold(self, |mut attempt| async move {
             let item = attempt.next().await?;
-            Some((item.map_err(I::Error::from), attempt))
+            Some((item, attempt))
         }))
     }
 
-    async fn next(&mut self) -> Option<Result<I::Item, Broken>> {
+    async fn next(&mut self) -> Option<Result<I::Item, CallError>> {
         loop {
             if self.is_over {
                 return None;
@@ -95,7 +94,7 @@ impl<I: Intake> Attempt<I> {
             let read = match body.chunk(until).await {
                 Ok(Some(bytes)) => self.read(bytes).await.map_err(|error| self.broken(error)),
                 Ok(None) => self.end().map_err(|error| self.broken(error)),
-                Err(error) => self.closed(&error).map_err(Broken::from),
+                Err(error) => self.closed(&error).map_err(CallError::from),
             };
             if let Err(error) = read {
                 self.body = None;
@@ -165,7 +164,7 @@ impl<I: Intake> Attempt<I> {
         })
     }
 
-    fn broken(&self, error: StreamError) -> Broken {
+    fn broken(&self, error: StreamError) -> CallError {
         broken(&self.provider, error, self.before())
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::chat::{Delivery, Done, Finish, RelayCall, RelayedPortion};
-use domain::ports::{RelayError, RelayedStream};
+use domain::ports::{CallError, RelayedStream};
 use domain::token::Usage;
 use wire::anthropic::count;
 use wire::counting::CountProtocol;
@@ -17,7 +17,7 @@ impl Remote {
         Self { counts: Some(format), ..self }
     }
 
-    pub(super) async fn count(&self, call: &RelayCall) -> Result<RelayedStream, RelayError> {
+    pub(super) async fn count(&self, call: &RelayCall) -> Result<RelayedStream, CallError> {
         let format = self.counts.as_ref().ok_or_else(|| foreign(&call.model, call.relayed.dialect))?;
         let conversation = count::conversation(&call.relayed);
         let conversation = conversation.map_err(|error| unreadable(&call.model, &error))?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::chat::{Delivery, Done, Finish, RelayCall, RelayedPortion};
 use domain::embedding::{Request, Vectors};
-use domain::ports::{RelayError, RelayedStream};
+use domain::ports::{CallError, RelayedStream};
 use domain::time::Moment;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use wire::embedding::EmbeddingProtocol;
@@ -24,7 +24,7 @@ impl Remote {
     }
 
     /// The answer is whole when the future ends: nothing of it is given out before.
-    pub(super) async fn embed(&self, call: &RelayCall) -> Result<RelayedStream, RelayError> {
+    pub(super) async fn embed(&self, call: &RelayCall) -> Result<RelayedStream, CallError> {
         let format = self.embeddings.as_ref();
         let format = format.ok_or_else(|| foreign(&call.model, call.relayed.dialect))?;
         let (asked, encoding) =
@@ -61,14 +61,14 @@ impl Remote {
         outgoing: Outgoing,
         n_texts: usize,
         (format, deadline): (&dyn EmbeddingProtocol, Moment),
-    ) -> Result<Vectors, RelayError> {
+    ) -> Result<Vectors, CallError> {
         let accepted = self.send(outgoing, deadline).await?;
         let read = accepted.body.whole(WHOLE_BYTES_MAX, deadline).await;
         let bytes = read.map_err(|error| failed(&self.parts.provider, &error))?;
         format.answer(&bytes, n_texts).map_err(|error| self.broken(error))
     }
 
-    fn broken(&self, error: StreamError) -> RelayError {
+    fn broken(&self, error: StreamError) -> CallError {
         broken(&self.parts.provider, error, Before::Nothing).into()
     }
 }

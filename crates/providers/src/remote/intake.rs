@@ -1,14 +1,13 @@
 //! What is made of an accepted call's bytes: portions for a caller, or chunks for ourselves.
 
 use std::collections::VecDeque;
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::chat::{ChatChunk, Relayed, RelayedPortion, Saying};
 use domain::conversation::{Block, Delta, Event};
 use domain::id::ModelId;
-use domain::ports::{Clock, Ids, ModelError, RelayError};
+use domain::ports::{Clock, Ids};
 use domain::time::Moment;
 use wire::between::Between;
 use wire::faces;
@@ -16,14 +15,11 @@ use wire::protocol::Protocol;
 use wire::stream::{EventReader, Portions, Progress, StreamError, Took};
 
 use super::about;
-use super::failure::Broken;
 
 /// Takes the bytes of an answer in.
 pub(super) trait Intake: Send + 'static {
     /// What is given out.
     type Item: Send;
-    /// How it fails.
-    type Error: From<Broken> + Send;
 
     /// Takes `bytes`, which came now.
     fn push(&mut self, bytes: &[u8], now: Moment) -> Result<Progress, StreamError>;
@@ -67,7 +63,6 @@ impl Passed {
 
 impl Intake for Passed {
     type Item = RelayedPortion;
-    type Error = RelayError;
 
     fn push(&mut self, bytes: &[u8], _now: Moment) -> Result<Progress, StreamError> {
         if let Some(first) = bytes.trim_ascii_start().first()
@@ -105,7 +100,6 @@ impl Retold {
 
 impl Intake for Retold {
     type Item = RelayedPortion;
-    type Error = RelayError;
 
     fn push(&mut self, bytes: &[u8], now: Moment) -> Result<Progress, StreamError> {
         let whole = now.since(self.asked);
@@ -124,17 +118,16 @@ impl Intake for Retold {
 }
 
 /// For whoever must understand an answer: what `made` makes of its events, each with the block that it is part of.
-pub(super) struct Understood<T, E> {
+pub(super) struct Understood<T> {
     reader: Box<dyn EventReader>,
     events: Vec<Event>,
     block: Block,
     ready: VecDeque<T>,
     made: fn(&Block, Event) -> Option<T>,
-    error: PhantomData<fn() -> E>,
 }
 
 /// All that is said, for a caller whose answer another model may have to go on with.
-pub(super) fn heard(reader: Box<dyn EventReader>) -> Understood<Saying, RelayError> {
+pub(super) fn heard(reader: Box<dyn EventReader>) -> Understood<Saying> {
     Understood::new(reader, |block, event| match event {
         Event::Delta { delta, .. } => Some(Saying::Said { block: block.clone(), delta }),
         Event::Ended(ending) => Some(Saying::Ended(ending)),
@@ -144,7 +137,7 @@ pub(super) fn heard(reader: Box<dyn EventReader>) -> Understood<Saying, RelayErr
 
 /// For ourselves: texts only, as nobody else's tools are named. Thoughts are not said to people; a model that refuses
 /// says so in words, whatever its dialect calls them.
-pub(super) fn chunks(reader: Box<dyn EventReader>) -> Understood<ChatChunk, ModelError> {
+pub(super) fn chunks(reader: Box<dyn EventReader>) -> Understood<ChatChunk> {
     Understood::new(reader, |block, event| match event {
         Event::Delta { delta: Delta::Text(text), .. } if matches!(block, Block::Text | Block::Refusal) => {
             Some(ChatChunk::Delta(text))
@@ -154,10 +147,10 @@ pub(super) fn chunks(reader: Box<dyn EventReader>) -> Understood<ChatChunk, Mode
     })
 }
 
-impl<T, E> Understood<T, E> {
+impl<T> Understood<T> {
     fn new(reader: Box<dyn EventReader>, made: fn(&Block, Event) -> Option<T>) -> Self {
         let (events, ready) = (Vec::new(), VecDeque::new());
-        Self { reader, events, block: Block::Thought, ready, made, error: PhantomData }
+        Self { reader, events, block: Block::Thought, ready, made }
     }
 
     fn take(&mut self) {
@@ -170,9 +163,8 @@ impl<T, E> Understood<T, E> {
     }
 }
 
-impl<T: Send + 'static, E: From<Broken> + Send + 'static> Intake for Understood<T, E> {
+impl<T: Send + 'static> Intake for Understood<T> {
     type Item = T;
-    type Error = E;
 
     fn push(&mut self, bytes: &[u8], _now: Moment) -> Result<Progress, StreamError> {
         let read = self.reader.push(bytes, &mut self.events);

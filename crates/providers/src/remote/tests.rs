@@ -64,14 +64,14 @@ impl Bench {
         let mut end = None;
         let mut stream = match self.model.chat(call()).await {
             Ok(stream) => stream,
-            Err(error) => return (text, Err(error)),
+            Err(error) => return (text, Err(error.error)),
         };
         while let Some(item) = stream.next().await {
             assert!(end.is_none(), "nothing follows the end");
             match item {
                 Ok(ChatChunk::Delta(delta)) => text.push_str(&delta),
                 Ok(ChatChunk::Done { finish, usage }) => end = Some(Ok((finish, usage))),
-                Err(error) => end = Some(Err(error)),
+                Err(error) => end = Some(Err(error.error)),
             }
         }
         (text, end.expect("every stream says how it ended"))
@@ -253,7 +253,7 @@ async fn the_deadline_of_the_call_is_kept() {
         () = async { while bench.upstream.calls() == 0 { tokio::time::sleep(Duration::from_millis(2)).await; } } => {}
     }
     bench.clock.advance(Duration::from_secs(3));
-    assert_eq!(asking.await.err().expect("too late").fault.kind, Kind::Timeout);
+    assert_eq!(asking.await.err().expect("too late").error.fault.kind, Kind::Timeout);
 }
 
 #[tokio::test]

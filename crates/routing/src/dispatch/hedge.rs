@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use domain::interaction::Chosen;
 use domain::model::{Hedge, Target, TargetKind};
-use domain::ports::RelayError;
+use domain::ports::CallError;
 use futures_util::future::{Either, select};
 use resilience::hedge::{End, Hedges, PERCENTILE};
 use resilience::policy::Place;
@@ -87,7 +87,7 @@ impl<'a, F: Form> Walk<'a, F> {
         rung: &Rung<'a>,
         (candidate, request): (Candidate<'a>, &F::Tier),
         (after, standing): (Duration, &mut Standing<'a>),
-    ) -> Result<Answering<Pieces<F::Piece>>, RelayError> {
+    ) -> Result<Answering<Pieces<F::Piece>>, CallError> {
         let (router, ask) = (self.router, self.ask);
         let (clock, target) = (&router.parts.clock, candidate.target);
         let began = clock.now();

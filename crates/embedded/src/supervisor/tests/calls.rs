@@ -67,7 +67,7 @@ async fn so_many_calls_are_answered_at_once_and_the_next_waits_for_one_of_them()
     assert_eq!(fourth.next().await.unwrap().unwrap(), ChatChunk::Delta("Yes".to_owned()));
     assert!(house.received.lock().contains(&Down::Cancel { id: 2 }));
     let error = fourth.next().await.unwrap().unwrap_err();
-    assert_eq!(error.fault.kind, Kind::Timeout, "its own deadline");
+    assert_eq!(error.error.fault.kind, Kind::Timeout, "its own deadline");
     assert_eq!(house.worker.status().n_answering, 2, "which ended no other");
     assert!(house.received.lock().contains(&Down::Cancel { id: 4 }));
     assert!(!house.received.lock().contains(&Down::Cancel { id: 1 }));

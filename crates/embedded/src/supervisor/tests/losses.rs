@@ -14,7 +14,7 @@ async fn a_worker_killed_in_the_middle_fails_its_call_at_once_and_comes_back() {
     stream.next().await.unwrap().unwrap();
     let before = house.clock.now();
     let error = stream.next().await.unwrap().unwrap_err();
-    assert_eq!((error.fault.kind, error.fault.retry), (Kind::Transient, Retry::Here));
+    assert_eq!((error.error.fault.kind, error.error.fault.retry), (Kind::Transient, Retry::Here));
     assert!(house.clock.now().since(before) < Duration::from_millis(100), "at once");
     assert!(stream.next().await.is_none());
     tokio::time::sleep(Duration::from_millis(10)).await;
@@ -41,7 +41,7 @@ async fn a_worker_killed_with_four_answers_fails_each_of_them_once() {
         assert_eq!(chunks.len(), 2, "{chunks:?}");
         assert!(matches!(&chunks[0], Ok(ChatChunk::Delta(text)) if text == "Yes"));
         let error = chunks[1].as_ref().unwrap_err();
-        assert_eq!((error.fault.kind, error.fault.retry), (Kind::Transient, Retry::Here));
+        assert_eq!((error.error.fault.kind, error.error.fault.retry), (Kind::Transient, Retry::Here));
     }
     assert_eq!(text_of(fifth).await.unwrap(), "Yes, up to $250,000.", "it waited and lost nothing");
     let status = house.worker.status();

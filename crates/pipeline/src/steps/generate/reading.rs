@@ -7,7 +7,7 @@ use std::time::Duration;
 use domain::chat::{ChatChunk, Finish};
 use domain::fault::Kind;
 use domain::interaction::{GuardrailAction, GuardrailVerdict};
-use domain::ports::ChatStream;
+use domain::ports::{CallError, ChatStream};
 use domain::time::Moment;
 use futures_util::StreamExt;
 use guardrails::GuardStream;
@@ -103,8 +103,10 @@ async fn read_on(mut reading: Reading<'_>, mut stream: ChatStream) -> Draft {
         let flow = match chunk {
             Ok(ChatChunk::Delta(text)) => reading.delta(&text).await,
             Ok(ChatChunk::Done { finish, .. }) => reading.done(finish).await,
-            Err(error) if error.fault.kind == Kind::Content => reading.done(Finish::ContentFilter).await,
-            Err(error) => reading.stop(End::BrokenOff(error.detail)),
+            Err(CallError { error, .. }) if error.fault.kind == Kind::Content => {
+                reading.done(Finish::ContentFilter).await
+            }
+            Err(CallError { error, .. }) => reading.stop(End::BrokenOff(error.detail)),
         };
         if flow.is_break() {
             break;

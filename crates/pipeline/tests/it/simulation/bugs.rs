@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::chat::ChatCall;
 use domain::id::TargetId;
-use domain::ports::{BoxFuture, ChatModel, ChatStream, ModelError};
+use domain::ports::{BoxFuture, CallError, ChatModel, ChatStream};
 use futures_util::{StreamExt, stream};
 use resilience::breaker::Position;
 use resilience::breakers::Breakers;
@@ -52,7 +52,7 @@ struct TwoProbes {
 }
 
 impl ChatModel for TwoProbes {
-    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, ModelError>> {
+    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, CallError>> {
         let target = TargetId::from(call.model.as_str());
         if self.breakers.read(&target).position == Position::HalfOpen {
             let (one, _other) = (self.model.chat(call.clone()), self.model.chat(call));
@@ -67,7 +67,7 @@ struct RetryAfterFirstByte {
 }
 
 impl ChatModel for RetryAfterFirstByte {
-    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, ModelError>> {
+    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, CallError>> {
         Box::pin(async move {
             let first = self.model.chat(call.clone()).await?;
             let start = (first, Some((Arc::clone(&self.model), call)), false);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use domain::chat::{ChatCall, ChatChunk, Finish};
 use domain::fault::{Fault, Kind};
 use domain::id::TargetId;
-use domain::ports::{BoxFuture, ChatModel, ChatStream, ModelError};
+use domain::ports::{BoxFuture, CallError, ChatModel, ChatStream, ModelError};
 use domain::token::{TokenCount, Usage};
 use futures_util::stream;
 use parking_lot::Mutex;
@@ -297,7 +297,7 @@ impl Drop for Arrived {
 }
 
 impl ChatModel for Reached {
-    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, ModelError>> {
+    fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, CallError>> {
         let mut arrived = self.arrive(&call);
         let weather = self.models.weather.lock().get(call.model.as_str()).copied().unwrap_or(Weather::Fair);
         let has_passage = call.request.messages.iter().any(|message| message.text.contains(PASSAGE));
@@ -359,6 +359,6 @@ fn speak(acts: std::vec::IntoIter<Act>, arrived: Arrived) -> ChatStream {
     }))
 }
 
-fn failed(fault: Fault) -> ModelError {
-    ModelError { fault, detail: format!("simulated {} failure", fault.kind.name()) }
+fn failed(fault: Fault) -> CallError {
+    ModelError { fault, detail: format!("simulated {} failure", fault.kind.name()) }.into()
 }

@@ -13,7 +13,7 @@ async fn count(
     behaviour: Behaviour,
     (protocol, counts): (Arc<dyn Protocol>, Option<Arc<dyn CountProtocol>>),
     model: &str,
-) -> (Result<String, RelayError>, Upstream) {
+) -> (Result<String, CallError>, Upstream) {
     let Bench { upstream, model: remote, .. } = Bench::speaking(behaviour, protocol);
     let remote = match counts {
         Some(counts) => remote.with_counts(counts),

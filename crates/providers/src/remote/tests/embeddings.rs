@@ -7,11 +7,11 @@ use wire::gemini::embedding::Embeddings;
 
 use super::*;
 
-async fn embed(model: &Remote, body: &str) -> Result<serde_json::Value, RelayError> {
+async fn embed(model: &Remote, body: &str) -> Result<serde_json::Value, CallError> {
     embed_by(model, "mock/embed-1", body).await
 }
 
-async fn embed_by(model: &Remote, id: &str, body: &str) -> Result<serde_json::Value, RelayError> {
+async fn embed_by(model: &Remote, id: &str, body: &str) -> Result<serde_json::Value, CallError> {
     let relayed = wire::openai::embeddings::read(Bytes::copy_from_slice(body.as_bytes())).expect("valid");
     let call = RelayCall {
         model: ModelId::from(id),

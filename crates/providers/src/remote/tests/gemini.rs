@@ -18,7 +18,7 @@ fn body(delivery: Delivery) -> String {
 }
 
 /// What reached the caller, and how it ended, while time passes.
-async fn relay(bench: &Bench, body: &str) -> (String, Result<Done, RelayError>) {
+async fn relay(bench: &Bench, body: &str) -> (String, Result<Done, CallError>) {
     let relayed = wire::openai::relay::read(Bytes::copy_from_slice(body.as_bytes())).expect("valid");
     let call = RelayCall {
         model: ModelId::from("mock/gemini-2.5-flash"),

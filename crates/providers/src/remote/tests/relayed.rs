@@ -24,7 +24,7 @@ fn relay_call(body: &str) -> RelayCall {
 }
 
 /// What is passed on, and how it ended.
-async fn relay(bench: &Bench, body: &str) -> (Vec<u8>, Result<Done, RelayError>) {
+async fn relay(bench: &Bench, body: &str) -> (Vec<u8>, Result<Done, CallError>) {
     let mut passed = Vec::new();
     let mut stream = match bench.model.relay(relay_call(body)).await {
         Ok(stream) => stream,

@@ -43,6 +43,25 @@ async fn costs_are_exact_where_prices_and_usage_are_known() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_failed_answer_used_is_kept_where_its_provider_says_so() {
+    let usage = Usage::of(TokenCount(7), TokenCount(3));
+    let give_up = |kind| Act::GiveUp(Fault::provider(kind), usage);
+    for acts in [
+        vec![give_up(Kind::Content)],
+        vec![Act::Say("Half an"), give_up(Kind::Content)],
+        vec![Act::Say("Half an"), give_up(Kind::Transient)],
+    ] {
+        let house = House::new(&[&Scripted::new(vec![acts])]);
+        let log = AttemptLog::default();
+        if let Ok(answering) = house.ask(&log).await {
+            read(answering.stream).await;
+        }
+        let attempts = log.take();
+        assert_eq!((attempts[0].usage, attempts[0].estimate), (Some(usage), None));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_cut_answer_cost_is_estimated_from_what_was_said() {
     let cut = Scripted::new(vec![vec![
         Act::Say("12345678"),
