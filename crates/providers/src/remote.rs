@@ -309,7 +309,7 @@ impl Remote {
         Box::pin(stream::once(async move {
             let read = accepted.body.whole(WHOLE_BYTES_MAX, deadline).await;
             let bytes = read.map_err(|error| failed(&provider, &error))?;
-            understand(bytes).map_err(|error| broken(&provider, error, Before::Nothing).into())
+            understand(bytes).map_err(|error| broken(&provider, error, Before::Nothing))
         }))
     }
 

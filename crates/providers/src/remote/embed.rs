@@ -69,6 +69,6 @@ impl Remote {
     }
 
     fn broken(&self, error: StreamError) -> CallError {
-        broken(&self.parts.provider, error, Before::Nothing).into()
+        broken(&self.parts.provider, error, Before::Nothing)
     }
 }

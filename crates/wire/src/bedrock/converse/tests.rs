@@ -42,6 +42,23 @@ fn a_request_of_boto3_survives() {
 }
 
 #[test]
+fn blank_texts_are_left_out_of_what_a_call_gave() {
+    let result = |content: Value| {
+        let called = json!({"role": "assistant", "content": [{"toolUse": {"toolUseId": "t", "name": "f", "input": {}}}]});
+        let gave =
+            json!({"role": "user", "content": [{"toolResult": {"toolUseId": "t", "content": content}}]});
+        let asked = json!({"role": "user", "content": [{"text": "x"}]});
+        let tools = json!({"tools": [{"toolSpec": {"name": "f", "inputSchema": {"json": {}}}}]});
+        let body = json!({"messages": [asked, called, gave], "toolConfig": tools}).to_string();
+        let conversation = inbound::conversation(body.as_bytes()).expect("readable");
+        let written = value(&outbound::request(&conversation, CLAUDE).expect("carried"));
+        written["messages"][2]["content"][0]["toolResult"]["content"].clone()
+    };
+    assert_eq!(result(json!([{"text": " \n"}, {"text": "7"}])), json!([{"text": "7"}]));
+    assert_eq!(result(json!([{"text": ""}])), json!([]));
+}
+
+#[test]
 fn hints_are_left_out_and_the_rest_is_refused_by_name() {
     let with = |field: &str, value: Value| {
         let mut body = json!({"messages": [{"role": "user", "content": [{"text": "x"}]}]});
