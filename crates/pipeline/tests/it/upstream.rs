@@ -305,7 +305,8 @@ async fn check(name: &str, behaviour: &Behaviour, way: Way, (below, pair): (Belo
         let mut n_waits = 0;
         while upstream.calls_in_flight() > 0 {
             n_waits += 1;
-            assert!(n_waits < 500, "{at}: a call is left open");
+            // Ten seconds: whether it is closed at all; on a busy machine a frame of 40 MiB takes its time.
+            assert!(n_waits < 2_000, "{at}: a call is left open");
             tokio::time::sleep(Duration::from_millis(5)).await;
             house.clock.advance(Duration::from_millis(5));
         }
