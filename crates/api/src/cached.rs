@@ -10,14 +10,17 @@ const CACHE: HeaderName = HeaderName::from_static("x-mainstay-cache");
 
 /// What the request wishes: our own header says it, else the standard one.
 pub(crate) fn wish(headers: &HeaderMap) -> Result<Wish, Problem> {
-    if let Some(value) = headers.get(CACHE) {
-        return value.to_str().ok().and_then(Wish::parse).ok_or_else(|| {
+    let mut ours = headers.get_all(CACHE).into_iter();
+    if let Some(value) = ours.next() {
+        let only = Some(value).filter(|value| ours.all(|other| other == value));
+        return only.and_then(|value| value.to_str().ok()).and_then(Wish::parse).ok_or_else(|| {
             let known = Wish::ALL.map(Wish::name).join(", ");
             Problem::bad_parameter(format!("header `x-mainstay-cache`: write one of {known}"))
         });
     }
-    let standard = headers.get(header::CACHE_CONTROL).and_then(|value| value.to_str().ok());
-    Ok(standard.map_or(Wish::Default, |value| value.split(',').map(directive).fold(Wish::Default, stricter)))
+    // Several lines are one list (RFC 9110, 5.3).
+    let lines = headers.get_all(header::CACHE_CONTROL).into_iter().filter_map(|value| value.to_str().ok());
+    Ok(lines.flat_map(|line| line.split(',')).map(directive).fold(Wish::Default, stricter))
 }
 
 /// A directive of RFC 9111; whoever asks that nothing old is given wants a new answer.
@@ -83,5 +86,12 @@ mod tests {
             standard.map(|value| headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(value)));
             assert_eq!(wish(&headers).ok(), want, "{ours:?} {standard:?}");
         }
+        let lines = |name: HeaderName, values: [&'static str; 2]| {
+            let lines = values.map(|value| (name.clone(), HeaderValue::from_static(value)));
+            wish(&HeaderMap::from_iter(lines)).ok()
+        };
+        assert_eq!(lines(header::CACHE_CONTROL, ["max-age=100", "no-store"]), Some(Wish::NoStore));
+        assert_eq!(lines(CACHE, ["refresh", "refresh"]), Some(Wish::Refresh));
+        assert_eq!(lines(CACHE, ["default", "no-store"]), None);
     }
 }
