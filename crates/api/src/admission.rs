@@ -8,7 +8,7 @@ use access::gatekeeper::Gatekeeper;
 use access::permission::Permission::Ask;
 use access::permission::may;
 use axum::extract::Request;
-use domain::principal::{Principal, Role};
+use domain::principal::Principal;
 use domain::time::Moment;
 use http::Method;
 use telemetry::Watched;
@@ -75,11 +75,7 @@ impl Admission {
     /// The token of a request, when keys of its issuer are needed first.
     pub(crate) fn to_prepare(&self, visit: Visit<'_>) -> Option<(Arc<Gatekeeper>, String)> {
         // At doors where nobody needs a token none is looked at.
-        let is_free = match visit.guard {
-            Guard::Open => true,
-            Guard::MayOrLocal(_) => local::is_own(visit.request, visit.address()),
-            Guard::AnyKey | Guard::May(_) => false,
-        };
+        let is_free = visit.guard == Guard::Open;
         let keeper = self.api.access.get().filter(|keeper| !is_free && keeper.has_issuers())?;
         let found = credential::find(visit.request.headers()).ok();
         let text = found.filter(|text| keeper.is_to_prepare(text))?;
@@ -106,15 +102,8 @@ impl Admission {
             local::check(request, visit.address())?;
             return Ok(Some(keeper.open_principal()));
         }
-        match guard {
-            Guard::Open => return Ok(None),
-            Guard::MayOrLocal(_) if local::is_own(request, visit.address()) => {
-                return Ok(Some(Arc::new(Principal {
-                    role: Role::Operator,
-                    ..Principal::clone(&Principal::open())
-                })));
-            }
-            Guard::AnyKey | Guard::May(_) | Guard::MayOrLocal(_) => {}
+        if guard == Guard::Open {
+            return Ok(None);
         }
         let admitted = self.check(keeper, visit);
         admitted.map(Some).map_err(|denied| self.denied(denied))
@@ -123,7 +112,14 @@ impl Admission {
     fn check(&self, keeper: &Gatekeeper, visit: Visit<'_>) -> Result<Arc<Principal>, Denied> {
         let Visit { request, guard, .. } = visit;
         let principal = match request.extensions().get::<Signer>() {
-            Some(Signer(principal)) => Arc::clone(principal),
+            Some(Signer(principal)) => {
+                // What stands in front may have looked at the other one.
+                let other = credential::own(request.headers())?.map(|key| keeper.check(key)).transpose()?;
+                if other.is_some_and(|other| other.asker.key != principal.asker.key) {
+                    return Err(Denied::Several);
+                }
+                Arc::clone(principal)
+            }
             None => keeper.check(credential::find(request.headers())?)?,
         };
         if principal.grant.addresses.is_some() {
@@ -133,9 +129,7 @@ impl Admission {
             }
         }
         match guard {
-            Guard::May(permission) | Guard::MayOrLocal(permission) if !may(principal.role, permission) => {
-                Err(Denied::Permission(permission))
-            }
+            Guard::May(permission) if !may(principal.role, permission) => Err(Denied::Permission(permission)),
             _ => Ok(principal),
         }
     }

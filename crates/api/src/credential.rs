@@ -20,8 +20,28 @@ const OURS: &str = "sk-ms-";
 
 /// The one key of a request.
 pub(crate) fn find(headers: &HeaderMap) -> Result<&str, Denied> {
-    let mut first = None;
-    let mut ours: Option<&str> = None;
+    let Found { ours, token, first } = look(headers)?;
+    ours.or(token).or(first).ok_or(Denied::Missing)
+}
+
+/// The key of ours that a request carries, beside its signature, say.
+pub(crate) fn own(headers: &HeaderMap) -> Result<Option<&str>, Denied> {
+    Ok(look(headers)?.ours)
+}
+
+#[derive(Default)]
+struct Found<'h> {
+    /// A key of ours.
+    ours: Option<&'h str>,
+    /// A signed token.
+    token: Option<&'h str>,
+    /// Whatever came first.
+    first: Option<&'h str>,
+}
+
+/// Two different keys of ours, or tokens, are refused: what stands in front may have looked at the other one.
+fn look(headers: &HeaderMap) -> Result<Found<'_>, Denied> {
+    let mut found = Found::default();
     for name in &HEADERS {
         let mut here = None;
         for value in headers.get_all(name) {
@@ -29,16 +49,25 @@ pub(crate) fn find(headers: &HeaderMap) -> Result<&str, Denied> {
             if here.replace(key).is_some_and(|other| other != key) {
                 return Err(Denied::Several);
             }
-            if !key.starts_with(OURS) {
-                first = first.or(Some(key));
-            } else if ours.is_some_and(|ours| ours != key) {
+            let kind = match key {
+                _ if key.starts_with(OURS) => &mut found.ours,
+                _ if is_token(key) => &mut found.token,
+                _ => {
+                    found.first = found.first.or(Some(key));
+                    continue;
+                }
+            };
+            if kind.replace(key).is_some_and(|other| other != key) {
                 return Err(Denied::Several);
-            } else {
-                ours = Some(key);
             }
         }
     }
-    ours.or(first).ok_or(Denied::Missing)
+    Ok(found)
+}
+
+/// Whether `key` has the form of a signed token: three parts, of which the first is base64 of what begins with `{"`.
+fn is_token(key: &str) -> bool {
+    key.starts_with("eyJ") && key.bytes().filter(|byte| *byte == b'.').count() == 2
 }
 
 /// The key in a header's value; `Bearer` may stand before it anywhere, and must in `authorization`.
@@ -81,6 +110,10 @@ mod tests {
                 Err(Denied::Several),
             ),
             (&[("authorization", "Bearer token"), ("x-api-key", "other")], Ok("token")),
+            (&[("authorization", "Bearer eyJh.a.a"), ("x-api-key", "sk-ant-1")], Ok("eyJh.a.a")),
+            (&[("x-litellm-api-key", "sk-1"), ("authorization", "Bearer eyJh.a.a")], Ok("eyJh.a.a")),
+            (&[("authorization", "Bearer eyJh.a.a"), ("x-api-key", "eyJh.b.b")], Err(Denied::Several)),
+            (&[("authorization", "Bearer eyJh.a.a"), ("x-api-key", "eyJh.a.a")], Ok("eyJh.a.a")),
             // What stands in front may have looked at the other one.
             (&[("authorization", "Bearer token"), ("authorization", "Bearer other")], Err(Denied::Several)),
             (&[("authorization", "Bearer token"), ("authorization", "Bearer token")], Ok("token")),

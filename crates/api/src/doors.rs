@@ -25,8 +25,6 @@ pub(crate) enum Guard {
     AnyKey,
     /// A key whose role has this permission.
     May(Permission),
-    /// The same, or a request of this machine itself.
-    MayOrLocal(Permission),
 }
 
 /// Whose things are behind a door.
@@ -38,7 +36,7 @@ pub(crate) enum Scope {
     Server,
 }
 
-use Guard::{AnyKey, May, MayOrLocal, Open};
+use Guard::{AnyKey, May, Open};
 use Scope::{Server, Tenant};
 
 /// One method of one path.
@@ -111,7 +109,7 @@ pub(crate) fn all() -> Vec<Door> {
         get("/health/live", Open, Server, health::live),
         get("/health/ready", Open, Server, health::ready),
         get("/health/deep", May(ReadServer), Server, health::deep),
-        get("/metrics", MayOrLocal(ReadServer), Server, metrics::scrape),
+        get("/metrics", May(ReadServer), Server, metrics::scrape),
     ]
 }
 
@@ -149,9 +147,7 @@ mod tests {
     fn doors_to_everybodys_things_ask_for_permissions_that_tenants_do_not_give() {
         for door in all() {
             let asks_for_server = match door.guard {
-                May(permission) | MayOrLocal(permission) => {
-                    Some([ReadServer, OperateServer].contains(&permission))
-                }
+                May(permission) => Some([ReadServer, OperateServer].contains(&permission)),
                 Open | AnyKey => None,
             };
             if let Some(asks_for_server) = asks_for_server {

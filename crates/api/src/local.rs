@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use axum::extract::Request;
-use http::header;
+use http::{HeaderMap, HeaderName, header};
 
 use crate::problem::Problem;
 
@@ -24,6 +24,11 @@ pub(crate) fn check(request: &Request, peer: IpAddr) -> Result<(), Problem> {
             "the `host` header must name this machine (localhost, 127.0.0.1 or [::1])",
         ));
     }
+    if let Some(name) = passed_on(request.headers()) {
+        return Err(Problem::not_local(format!(
+            "a proxy passes it on (`{name}`): make a key before others are let in"
+        )));
+    }
     for origin in request.headers().get_all(header::ORIGIN) {
         let is_own = origin
             .to_str()
@@ -37,15 +42,28 @@ pub(crate) fn check(request: &Request, peer: IpAddr) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Headers by which proxies say that they pass on what another sent.
-const PASSED_ON: [&str; 4] = ["x-forwarded-for", "forwarded", "via", "x-real-ip"];
+/// Headers by which proxies say that they pass on what another sent, beside those that begin with [`FORWARDED`].
+const PASSED_ON: [&str; 11] = [
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-forwarded-for",
+    "x-envoy-external-address",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "fly-client-ip",
+];
+const FORWARDED: &str = "x-forwarded-";
 
-/// Whether a request was sent by this machine itself: no proxy on it passes on what others send.
-pub(crate) fn is_own(request: &Request, peer: IpAddr) -> bool {
-    peer.to_canonical().is_loopback()
-        && host(request).is_some_and(is_loopback_host)
-        && !request.headers().contains_key(header::ORIGIN)
-        && !PASSED_ON.iter().any(|name| request.headers().contains_key(*name))
+/// The header by which the request says that it was passed on.
+fn passed_on(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .keys()
+        .map(HeaderName::as_str)
+        .find(|name| name.starts_with(FORWARDED) || PASSED_ON.contains(name))
 }
 
 /// Whether `host` (with or without a port) is this machine itself.
@@ -107,11 +125,12 @@ mod tests {
             (&[("host", "models.example")], home, false),
             (&[("host", "localhost"), ("x-forwarded-for", "192.0.2.1")], home, false),
             (&[("host", "localhost"), ("via", "1.1 nginx")], home, false),
-            (&[("host", "localhost"), ("origin", "http://localhost")], home, false),
+            (&[("host", "localhost"), ("x-forwarded-proto", "https")], home, false),
+            (&[("host", "localhost"), ("cf-connecting-ip", "192.0.2.1")], home, false),
+            (&[("host", "localhost"), ("origin", "http://localhost")], home, true),
+            (&[("host", "localhost"), ("origin", "http://models.example")], home, false),
         ] {
-            assert_eq!(is_own(&request(headers), peer), want, "{headers:?} {peer:?}");
+            assert_eq!(check(&request(headers), peer).is_ok(), want, "{headers:?} {peer:?}");
         }
-        assert!(check(&request(&[("host", "localhost")]), home).is_ok());
-        assert!(check(&request(&[("host", "localhost")]), away).is_err());
     }
 }
