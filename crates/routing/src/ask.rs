@@ -177,6 +177,9 @@ pub enum Reason {
     /// Every tier was tried.
     #[error("every model that may be called failed")]
     Exhausted,
+    /// The calls that were made failed, and no more may be: others were not asked.
+    #[error("the calls failed that one request may make (`attempts_per_tier`, `attempts_per_request`)")]
+    AttemptsUsedUp,
     /// The failure says that no model helps.
     #[error("the request fails with any model")]
     Stopped,

@@ -10,6 +10,7 @@ use domain::ports::{CallError, ModelError};
 use domain::residency::Residency;
 use domain::spending::NotCovered;
 use domain::time::Moment;
+use resilience::breaker::Refused;
 use resilience::deadline::{Below, Deadline};
 use resilience::policy::{self, Attempts, Next};
 
@@ -59,7 +60,12 @@ pub(crate) async fn walk<F: Form>(router: &Router, ask: &Ask<'_, F>) -> Dispatch
             Err(Leave::Stop) => return Err(walk.unanswered(Reason::Stopped)),
         }
     }
-    let reason = if walk.last.is_some() { Reason::Exhausted } else { Reason::NoCandidate };
+    let was_left_out = walk.skipped.iter().any(|skipped| skipped.why == Why::AttemptsUsedUp);
+    let reason = match (&walk.last, was_left_out) {
+        (None, _) => Reason::NoCandidate,
+        (Some(_), true) => Reason::AttemptsUsedUp,
+        (Some(_), false) => Reason::Exhausted,
+    };
     Err(walk.unanswered(reason))
 }
 
@@ -301,8 +307,14 @@ impl<F: Form> Weighed for AsAsked<'_, F> {
 /// No target may be called: says when the first of them may be, where that is known.
 fn shut(skipped: &[Skipped], now: Moment) -> Fault {
     let first = skipped.iter().filter_map(|skipped| skipped.why.until()).min();
+    // Where all of them asked to slow down, so is the caller.
+    let is_quota = |skipped: &Skipped| matches!(skipped.why, Why::Refused(Refused::Quota { .. }));
+    let fault = match !skipped.is_empty() && skipped.iter().all(is_quota) {
+        true => Fault::provider(Kind::Throttled),
+        false => Fault::unavailable(),
+    };
     match first {
-        Some(until) => Fault { retry: Retry::After(until.since(now)), ..Fault::unavailable() },
-        None => Fault::unavailable(),
+        Some(until) => Fault { retry: Retry::After(until.since(now)), ..fault },
+        None => fault,
     }
 }

@@ -66,6 +66,17 @@ impl Untranslatable {
     }
 }
 
+/// `messages`, of which there must be one: instructions and empty texts alone are no question, and providers refuse them.
+///
+/// # Errors
+/// [`Untranslatable`] when there is none.
+pub(crate) fn spoken<T>(messages: Vec<T>) -> Result<Vec<T>, Untranslatable> {
+    match messages.is_empty() {
+        true => Err(Untranslatable::new("messages", "there is nothing in them that can be said")),
+        false => Ok(messages),
+    }
+}
+
 /// Which tool `conversation` asks for. Without tools there is nothing to choose, and providers refuse a choice.
 ///
 /// # Errors

@@ -3,7 +3,8 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use domain::token::Usage;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use wire::bedrock::exception::Exception;
 
 use crate::dialect::manner::Manner;
@@ -12,6 +13,11 @@ use crate::dialect::refusal::{Class, Refusal};
 /// Bedrock's manner.
 pub(crate) struct Bedrock;
 
+const INPUT_TOKENS: HeaderName = HeaderName::from_static("x-amzn-bedrock-input-token-count");
+const OUTPUT_TOKENS: HeaderName = HeaderName::from_static("x-amzn-bedrock-output-token-count");
+const CACHE_READ_TOKENS: HeaderName = HeaderName::from_static("x-amzn-bedrock-cache-read-input-token-count");
+const CACHE_WRITE_TOKENS: HeaderName =
+    HeaderName::from_static("x-amzn-bedrock-cache-write-input-token-count");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
 impl Manner for Bedrock {
@@ -40,6 +46,22 @@ impl Manner for Bedrock {
 
     fn request_id_header(&self) -> Option<&'static str> {
         Some("x-amzn-requestid")
+    }
+
+    /// Bodies of embeddings and of models other than Claude and Nova do not say it: SDKs look here. What a cache read or took is not
+    /// part of the input there.
+    fn tell_usage(&self, headers: &mut HeaderMap, usage: Usage) {
+        let fresh = usage.input.0.saturating_sub(usage.cached_input.0 + usage.cache_write_input.0);
+        for (name, n_tokens) in [
+            (INPUT_TOKENS, Some(fresh)),
+            (OUTPUT_TOKENS, Some(usage.output.0)),
+            (CACHE_READ_TOKENS, Some(usage.cached_input.0).filter(|n| *n > 0)),
+            (CACHE_WRITE_TOKENS, Some(usage.cache_write_input.0).filter(|n| *n > 0)),
+        ] {
+            if let Some(n_tokens) = n_tokens {
+                headers.insert(name, HeaderValue::from(n_tokens));
+            }
+        }
     }
 
     fn comment(&self, _text: &str) -> Option<Bytes> {
@@ -107,6 +129,21 @@ mod tests {
         assert_eq!(exception(&own("ModelNotReadyException")), Exception::ModelNotReady);
         assert_eq!(exception(&own("rate_limit_error")), Exception::Validation, "another dialect's word");
         assert_eq!(Refusal::field("messages", "one at least").placed_message(), "messages: one at least");
+    }
+
+    #[test]
+    fn what_an_answer_used_stands_in_headers_without_what_a_cache_read_or_took() {
+        use domain::token::TokenCount;
+        let used = |usage| {
+            let mut headers = HeaderMap::new();
+            Bedrock.tell_usage(&mut headers, usage);
+            [INPUT_TOKENS, OUTPUT_TOKENS, CACHE_READ_TOKENS, CACHE_WRITE_TOKENS]
+                .map(|name| headers.get(name).and_then(|value| value.to_str().ok()?.parse::<u32>().ok()))
+        };
+        let plain = Usage::of(TokenCount(10), TokenCount(12));
+        assert_eq!(used(plain), [Some(10), Some(12), None, None]);
+        let cached = Usage { cached_input: TokenCount(4), cache_write_input: TokenCount(5), ..plain };
+        assert_eq!(used(cached), [Some(1), Some(12), Some(4), Some(5)]);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
+use domain::token::Usage;
+use http::HeaderMap;
 
 use crate::dialect::refusal::Refusal;
 use crate::limits::{self, Words};
@@ -23,6 +25,9 @@ pub(crate) trait Manner: Send + Sync {
     fn request_id_header(&self) -> Option<&'static str> {
         None
     }
+
+    /// Tells what an answer in one piece used, where the dialect has headers for that.
+    fn tell_usage(&self, _headers: &mut HeaderMap, _usage: Usage) {}
 
     /// How it tells limits.
     fn limits(&self) -> &'static Words {

@@ -230,9 +230,9 @@ impl From<Unanswered> for Refusal {
         };
         match unanswered.fault.kind {
             // What the request itself, or its sender's pace, brought about is told as the provider told it.
-            Kind::Caller | Kind::Content | Kind::Throttled if unanswered.last.is_some() => {
-                own_words(&unanswered).after(wait)
-            }
+            Kind::Caller | Kind::Content if unanswered.last.is_some() => own_words(&unanswered).after(wait),
+            // Also where nobody was asked, as every provider asked to slow down before.
+            Kind::Throttled => own_words(&unanswered).after(wait),
             Kind::Timeout => unavailable(Class::Timeout, "upstream_timeout"),
             _ if unanswered.reason == Reason::NoCandidate => {
                 let is_open = |why| matches!(why, Why::Refused(Shut::Open { .. } | Shut::Probing));

@@ -179,6 +179,9 @@ fn whole_or_begun(
                 put(headers, COST_USD, &amount.usd());
             }
             headers.insert(COST_BASIS, HeaderValue::from_static(whole.cost.basis()));
+            if let Some(usage) = whole.usage {
+                manner.tell_usage(headers, usage);
+            }
             if whole.recorded == Recorded::No {
                 headers.insert(RECORDED, HeaderValue::from_static("no"));
             }

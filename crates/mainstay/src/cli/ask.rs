@@ -11,6 +11,7 @@ use domain::interaction::Door;
 use domain::ports::{Clock, Ids};
 use domain::principal::Principal;
 use indicatif::ProgressBar;
+use outbound::OutboundError;
 use pipeline::listener::{Event, Listener, StepState};
 use pipeline::turn::Turn;
 use resilience::shedding::Gate;
@@ -27,7 +28,7 @@ use crate::{data, models};
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// What to ask. Where no server runs, everything is started here for this one question.
+    /// What to ask. Where no server runs on this machine, everything is started here for this one question.
     question: String,
     /// The agent to ask [default: the configured one].
     #[arg(long, value_name = "NAME")]
@@ -51,7 +52,9 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
     let asked = server.query(&options.question, options.agent.as_deref(), |told| screen.tell(told)).await;
     let answer = match asked {
         Ok(answer) => answer,
-        Err(ClientError::Unreachable { url, .. }) => {
+        Err(ClientError::Unreachable { url, source: OutboundError::Connect { .. } })
+            if options.reach.is_here() =>
+        {
             terminal::remark(format!("(no server answers at {url}: the answer is made here)"));
             Box::pin(ask_here(&options, clock, &mut screen)).await?
         }

@@ -1,5 +1,6 @@
 //! Which server a command asks, and as whom.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -49,6 +50,16 @@ fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
 impl Reach {
     pub(super) fn server(&self, clock: Arc<SystemClock>) -> anyhow::Result<Server> {
         Server::new(&self.url, self.key()?, clock)
+    }
+
+    /// Whether the server would be on this machine.
+    pub(super) fn is_here(&self) -> bool {
+        let uri: Option<http::Uri> = self.url.parse().ok();
+        let host = uri.as_ref().and_then(http::Uri::host).map(|host| host.trim_matches(['[', ']']));
+        host.is_some_and(|host| {
+            host.eq_ignore_ascii_case("localhost")
+                || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        })
     }
 
     fn key(&self) -> anyhow::Result<Option<Secret>> {

@@ -6,6 +6,7 @@ use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::interaction::Outcome;
 use domain::model::Cost;
 use domain::ports::{ModelError, RelayedStream};
+use domain::token::Usage;
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, unfold};
 
@@ -26,6 +27,8 @@ pub enum Answer {
 pub struct Whole {
     /// The provider's own bytes.
     pub bytes: Bytes,
+    /// What it used, as far as its provider says so.
+    pub usage: Option<Usage>,
     /// Of all attempts.
     pub cost: Cost,
     /// Whether its record is on disk.
@@ -69,7 +72,8 @@ pub(super) async fn whole(mut stream: RelayedStream, mut ledger: Box<Ledger>) ->
     };
     ledger.passes_last(&bytes, done);
     let closed = ledger.close(Outcome::Answered).await;
-    Ok(Whole { bytes, cost: closed.cost, recorded: closed.recorded? })
+    let usage = done.and_then(|done| done.usage);
+    Ok(Whole { bytes, usage, cost: closed.cost, recorded: closed.recorded? })
 }
 
 /// A stream on its way through; the fields are dropped in this order, so that a cut call is in the record.

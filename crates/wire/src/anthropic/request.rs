@@ -113,7 +113,7 @@ pub(super) fn write(conversation: &Conversation, call: Call<'_>) -> Result<Bytes
         model: call.model,
         max_tokens,
         system: content::instructions(&conversation.instructions)?,
-        messages: content::messages(&conversation.turns, version)?,
+        messages: translation::spoken(content::messages(&conversation.turns, version)?)?,
         tools: conversation.tools.iter().map(tool).collect::<Result<_, _>>()?,
         tool_choice: choice(conversation)?,
         thinking,

@@ -103,7 +103,7 @@ pub(super) fn body(conversation: &Conversation, generation: Generation) -> Resul
         return Err(Untranslatable::new("tools", reason));
     }
     let body = Body {
-        contents: turns::contents(turns, generation)?,
+        contents: translation::spoken(turns::contents(turns, generation)?)?,
         system_instruction: instruction(instructions)?,
         tools: declarations(tools)?,
         tool_config: tool_config(tools, translation::choice(conversation)?),

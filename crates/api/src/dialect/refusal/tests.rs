@@ -76,4 +76,9 @@ fn when_no_call_was_made_it_is_told_when_one_may_be() {
         assert_eq!((error.status.as_u16(), error.code.as_str()), (503, code));
         assert_eq!(error.retry_after_s, Some(29));
     }
+    let throttled = Fault { retry: Retry::After(Duration::from_secs(2)), ..Fault::provider(Kind::Throttled) };
+    let waits = Unanswered { reason: Reason::NoCandidate, last: None, ..unanswered(throttled, None) };
+    let error = Refusal::from(waits);
+    assert_eq!((error.status.as_u16(), error.code.as_str()), (429, "rate_limit_exceeded"));
+    assert_eq!(error.retry_after_s, Some(2));
 }

@@ -5,6 +5,7 @@ use domain::fault::{Fault, Kind, Retry};
 use domain::interaction::AttemptResult;
 
 use super::*;
+use crate::Reason;
 use crate::scripted::{Act, FOREVER};
 
 /// A breaker that counts and never opens for it.
@@ -126,6 +127,27 @@ async fn a_wait_that_does_not_fit_is_no_retry() {
     assert_eq!(house.answer().await.unwrap().1, Tier::Fallback);
     assert_eq!(primary.n_calls(), 1, "its gate is shut");
     assert!(house.router.health()[0].quota_for.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_all_asked_to_slow_down_so_is_who_comes_next() {
+    let wait = Duration::from_mins(2);
+    let fault = Fault { retry: Retry::After(wait), ..Fault::provider(Kind::Throttled) };
+    let throttled = || Scripted::always(vec![Act::Refuse(fault)]);
+    let (one, two) = (throttled(), throttled());
+    let house = House::new(&[&one, &two]);
+    house.answer().await.unwrap_err();
+    let unanswered = house.answer().await.unwrap_err();
+    assert_eq!((one.n_calls(), two.n_calls(), unanswered.reason), (1, 1, Reason::NoCandidate));
+    assert_eq!((unanswered.fault.kind, unanswered.fault.retry), (Kind::Throttled, Retry::After(wait)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_a_target_was_not_asked_for_want_of_attempts_is_told() {
+    let (ill, well) = (Scripted::fails(Kind::Transient), Scripted::answers("hello"));
+    let house = House::new(&[&ill, &ill, &well]);
+    let unanswered = house.answer().await.unwrap_err();
+    assert_eq!((well.n_calls(), unanswered.reason), (0, Reason::AttemptsUsedUp));
 }
 
 #[tokio::test(start_paused = true)]

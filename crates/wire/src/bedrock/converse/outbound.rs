@@ -46,13 +46,10 @@ impl<'a> Writer<'a> {
     fn request(&mut self, conversation: &'a Conversation) -> Result<Request<'a>, Untranslatable> {
         let mut request = Request {
             system: self.system(&conversation.instructions)?,
-            messages: self.messages(&conversation.turns)?,
+            messages: translation::spoken(self.messages(&conversation.turns)?)?,
             inference_config: self.inference(&conversation.sampling)?,
             ..Request::default()
         };
-        if request.messages.is_empty() {
-            return Err(Untranslatable::new("messages", "there is nothing in them that can be said"));
-        }
         let mut additional = Additional::default();
         let mut output = OutputConfig::default();
         request.tool_config = self.tools(conversation, &mut additional)?;

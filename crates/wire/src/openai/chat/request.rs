@@ -251,7 +251,11 @@ fn file<'a>(media: &'a Media, name: &'a Option<String>) -> Result<File<'a>, Untr
     let filename = name.as_deref();
     match media {
         Media::Stored(id) => Ok(File { file_data: None, file_id: Some(id), filename }),
-        Media::Inline { .. } => Ok(File { file_data: address(media), file_id: None, filename }),
+        Media::Inline { kind, .. } => {
+            // Without a name OpenAI takes no bytes, and it knows the kind by the name's end.
+            let unnamed = if kind == "application/pdf" { "document.pdf" } else { "document" };
+            Ok(File { file_data: address(media), file_id: None, filename: filename.or(Some(unnamed)) })
+        }
         Media::Url(_) => {
             Err(Untranslatable::new("a document by its address", "chat completions take documents as bytes"))
         }
