@@ -15,7 +15,7 @@ use bytes::Bytes;
 use domain::chat::Relayed;
 use domain::id::ContentHash;
 use domain::time::Moment;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, header};
 use registry::clients::Named;
 
 use crate::allowed;
@@ -54,13 +54,23 @@ fn session(headers: &HeaderMap) -> Option<String> {
     value.to_str().ok().filter(|name| !name.is_empty()).map(str::to_owned)
 }
 
+/// Paths at which nobody speaks Anthropic's dialect, whatever else is sent along.
+const OPENAI_ONLY: [&str; 4] = ["/v1/chat/", "/v1/completions", "/v1/embeddings", "/v1/responses"];
+
+/// Whether AWS's signature is on the request.
+fn is_signed(headers: &HeaderMap) -> bool {
+    let text = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    text.is_some_and(|text| text.starts_with("AWS4-"))
+}
+
 /// How replies at `path` look; `None` where the native doors are.
 pub(crate) fn manner_of(path: &str, headers: &HeaderMap) -> Option<&'static dyn Manner> {
     match path {
         _ if path.starts_with("/anthropic/") || path.starts_with("/v1/messages") => Some(&Anthropic),
-        // Two dialects have lists of models at the same path.
-        _ if path.starts_with("/v1/models") && is_anthropic(headers) => Some(&Anthropic),
-        _ if path.starts_with("/model/") => Some(&Bedrock),
+        _ if OPENAI_ONLY.iter().any(|own| path.starts_with(own)) => Some(&openai::manner::OpenAi),
+        // Two dialects have lists of models at the same path, and who asks for what is nowhere is told in its own.
+        _ if path.starts_with("/v1/") && is_anthropic(headers) => Some(&Anthropic),
+        _ if path.starts_with("/model/") || is_signed(headers) => Some(&Bedrock),
         _ if path.starts_with("/v1/") || path.starts_with("/openai/") => Some(&openai::manner::OpenAi),
         _ => None,
     }

@@ -74,7 +74,7 @@ impl Found<'_> {
     /// The reply to a request that was let in.
     pub(crate) fn answer(self, mut request: Request, api: Arc<Api>) -> Answering {
         let Some(door) = self.door else {
-            let response = self.place.map_or_else(not_found, not_allowed);
+            let response = self.place.map_or_else(|| not_found(request.uri().path()), not_allowed);
             return Box::pin(ready(response));
         };
         if let Some(sent) = self.sent {
@@ -86,8 +86,36 @@ impl Found<'_> {
     }
 }
 
-fn not_found() -> Response {
-    let told = "nothing has this path; the native doors are /generate, /query and /feedback";
+/// What providers offer below `/v1`, and Mainstay does not.
+const ELSEWHERE: [&str; 17] = [
+    "files",
+    "uploads",
+    "batches",
+    "messages/batches",
+    "responses/",
+    "conversations",
+    "vector_stores",
+    "containers",
+    "images",
+    "videos",
+    "audio",
+    "realtime",
+    "moderations",
+    "fine_tuning",
+    "evals",
+    "assistants",
+    "threads",
+];
+
+fn not_found(path: &str) -> Response {
+    let below = path.trim_start_matches("/openai").trim_start_matches("/anthropic");
+    let is_elsewhere = below
+        .strip_prefix("/v1/")
+        .is_some_and(|asked| ELSEWHERE.iter().any(|offered| asked.starts_with(offered)));
+    let told = match is_elsewhere {
+        true => "Mainstay does not offer this: ask the provider itself; what there is stands in docs/API.md",
+        false => "nothing has this path; the native doors are /generate, /query and /feedback",
+    };
     Problem::not_found(told).into_response()
 }
 

@@ -166,6 +166,23 @@ async fn a_key_works_from_its_addresses_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_not_offered_is_refused_in_the_words_of_who_asks() {
+    let api = api_with(Config::default(), Some(OWNER));
+    for (path, more, want) in [
+        ("/v1/files", None, false),
+        ("/v1/responses/resp_1", None, false),
+        ("/v1/messages/batches", None, true),
+        ("/v1/files", Some(("anthropic-version", "2023-06-01")), true),
+    ] {
+        let headers: Vec<_> = [("x-api-key", OWNER)].into_iter().chain(more).collect();
+        let (status, _, body) = send(&api, request(&Method::GET, path, &headers)).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{path}: {body}");
+        assert!(body.contains("Mainstay does not offer this"), "{path}: {body}");
+        assert_eq!(body.contains(r#""type":"error""#), want, "{path}: {body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn pages_of_listed_origins_may_ask_with_a_key() {
     let config = Config { cors_origins: vec!["https://app.example".to_owned()], ..Config::default() };
     let api = api_with(config, Some(OWNER));
