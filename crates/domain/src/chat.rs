@@ -245,6 +245,8 @@ pub struct RelayedPortion {
     pub bytes: Bytes,
     /// Bytes of what the model says in it, to estimate from what a cut answer used; 0 where nobody counted.
     pub said: u32,
+    /// What the provider has said so far that the call uses; what it says at the end stands in `done`.
+    pub so_far: Option<Usage>,
     /// The answer is complete; this is the last portion.
     pub done: Option<Done>,
 }

@@ -197,7 +197,7 @@ impl Remote {
                             .said(&bytes)
                             .unwrap_or_else(|| protocol.answer(&bytes).map_or(0, |answer| said(&answer))),
                     };
-                    Ok(RelayedPortion { bytes, said, done: Some(done) })
+                    Ok(RelayedPortion { bytes, said, so_far: None, done: Some(done) })
                 }))
             }
         }
@@ -241,7 +241,12 @@ impl Remote {
                     let answer = single::answer(protocol.answer(&bytes)?, &choice);
                     let about = About { took: clock.now().since(asked), ..about };
                     let bytes = face.answer(&about, &answer, &relayed);
-                    Ok(RelayedPortion { bytes, said: said(&answer), done: Some(answer.ending.done()) })
+                    Ok(RelayedPortion {
+                        bytes,
+                        said: said(&answer),
+                        so_far: None,
+                        done: Some(answer.ending.done()),
+                    })
                 }))
             }
         }
@@ -354,7 +359,7 @@ impl Remote {
         let fault = protocol.classify(reply);
         let detail = format!("`{provider}` answered with status {status} ({})", fault.kind.name());
         let reply = protocol.words(reply, &|text| origin.conceal(text)).map(Box::new);
-        CallError { error: ModelError { fault, detail }, reply, usage: None }
+        CallError { error: ModelError { fault, detail }, reply, usage: None, so_far: None }
     }
 }
 

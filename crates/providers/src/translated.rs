@@ -139,7 +139,7 @@ async fn whole(
                 let answer = Answer { id: String::new(), model: String::new(), parts, ending };
                 let about = About { took: watch.took(), ..about };
                 let bytes = face.answer(&about, &answer, &relayed);
-                return Ok(RelayedPortion { bytes, said, done: Some(Done { finish, usage }) });
+                return Ok(RelayedPortion { bytes, said, so_far: None, done: Some(Done { finish, usage }) });
             }
         }
     }
@@ -219,7 +219,7 @@ impl Speaking {
         for event in self.events.drain(..) {
             self.writer.write(&event, &mut frames);
         }
-        RelayedPortion { bytes: frames.freeze(), said, done }
+        RelayedPortion { bytes: frames.freeze(), said, so_far: None, done }
     }
 }
 

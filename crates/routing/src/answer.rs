@@ -85,14 +85,18 @@ async fn next<P: Piece>(mut rest: Box<Rest<P>>) -> Step<P> {
             Some(Some(Ok(piece))) => {
                 match piece.read() {
                     Read::Nothing => continue,
-                    Read::Text | Read::TextAndEnd(_) => rest.running.text(piece.said()),
+                    Read::Text | Read::TextAndEnd(_) => {
+                        rest.running.text(piece.said());
+                        rest.running.stated(piece.so_far());
+                    }
                     Read::End(_) => {}
                 }
                 return pass(piece, rest);
             }
             Some(Some(Err(error))) => {
-                let CallError { error, usage, .. } = error;
+                let CallError { error, usage, so_far, .. } = error;
                 rest.running.used(usage);
+                rest.running.stated(so_far);
                 (error, Blame::Target)
             }
             Some(None) => {

@@ -14,6 +14,7 @@ use domain::model::{Difficulty, Overrides};
 use domain::ports::{BoxFuture, CallError, ChatModel};
 use domain::spending::{Input, Weight};
 use domain::time::Moment;
+use domain::token::Usage;
 use domain::trace_context::CallTrace;
 use futures_util::stream::Stream;
 use resilience::breakers::Answer;
@@ -43,6 +44,10 @@ pub(crate) trait Piece: Send + 'static {
     fn said(&self) -> u32;
     /// Bytes that it takes to hold it.
     fn size(&self) -> usize;
+    /// What the provider has said so far that the call uses.
+    fn so_far(&self) -> Option<Usage> {
+        None
+    }
 }
 
 impl Piece for ChatChunk {
@@ -80,6 +85,10 @@ impl Piece for RelayedPortion {
 
     fn size(&self) -> usize {
         self.bytes.len()
+    }
+
+    fn so_far(&self) -> Option<Usage> {
+        self.so_far
     }
 }
 

@@ -42,6 +42,8 @@ pub(crate) enum Act {
     Fail(Fault),
     /// Fails, and says what it used.
     GiveUp(Fault, Usage),
+    /// Breaks off, having said so far what it uses.
+    BreakOff(Usage),
     /// Ends the answer with 100 tokens in and 10 out.
     Done(Finish),
 }
@@ -153,6 +155,11 @@ impl ChatModel for Scripted {
                             Some(Act::GiveUp(fault, usage)) => {
                                 cut.end();
                                 Err(CallError { usage: Some(usage), ..error(fault) })
+                            }
+                            Some(Act::BreakOff(so_far)) => {
+                                cut.end();
+                                let broken = error(Fault::provider(Kind::Truncated));
+                                Err(CallError { so_far: Some(so_far), ..broken })
                             }
                             Some(Act::Done(finish)) => {
                                 cut.end();

@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use domain::chat::{Done, RelayedPortion};
 use domain::conversation::{Delta, Event};
+use domain::token::Usage;
 
 use crate::stream::{Before, EventReader, EventWriter, Portions, Progress, StreamError, Took};
 
@@ -64,11 +65,20 @@ impl Portions for Between {
             return None;
         }
         let said = std::mem::take(&mut self.said);
-        Some(RelayedPortion { bytes: self.frames.split().freeze(), said, done: self.done })
+        Some(RelayedPortion {
+            bytes: self.frames.split().freeze(),
+            said,
+            so_far: self.stated(),
+            done: self.done,
+        })
     }
 
     fn before(&self) -> Before {
         self.reader.before()
+    }
+
+    fn stated(&self) -> Option<Usage> {
+        self.reader.stated()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reads a provider's event stream, or the JSON that came in its place, for formats that know what the frames say.
 
 use domain::conversation::Event;
+use domain::token::Usage;
 
 use crate::sse;
 use crate::stream::{Before, EventReader, Progress, StreamError};
@@ -33,6 +34,9 @@ pub(crate) trait Understand: Default + Send {
 
     /// Whether anything of the answer has come.
     fn before(&self) -> Before;
+
+    /// What the frames said so far that the call uses.
+    fn stated(&self) -> Option<Usage>;
 }
 
 /// Reads a streamed answer.
@@ -127,6 +131,10 @@ impl<U: Understand> EventReader for Reader<U> {
 
     fn before(&self) -> Before {
         self.understand.before()
+    }
+
+    fn stated(&self) -> Option<Usage> {
+        self.understand.stated()
     }
 }
 

@@ -57,7 +57,7 @@ pub(crate) struct Seen {
     said: u32,
     /// Why it ended.
     pub(crate) finish: Option<Finish>,
-    usage: Option<Usage>,
+    pub(crate) usage: Option<Usage>,
     /// Nothing more is read.
     pub(crate) is_ended: bool,
 }
@@ -75,7 +75,7 @@ impl Seen {
     pub(crate) fn portion(&mut self, bytes: Bytes) -> RelayedPortion {
         let done = Done { finish: self.finish.unwrap_or(Finish::Stop), usage: self.usage };
         let said = std::mem::take(&mut self.said);
-        RelayedPortion { bytes, said, done: self.is_ended.then_some(done) }
+        RelayedPortion { bytes, said, so_far: self.usage, done: self.is_ended.then_some(done) }
     }
 
     pub(crate) fn before(&self) -> Before {
@@ -207,6 +207,10 @@ impl<U: Understand> Portions for Relay<U> {
 
     fn before(&self) -> Before {
         self.seen.before()
+    }
+
+    fn stated(&self) -> Option<Usage> {
+        self.seen.usage
     }
 }
 

@@ -137,6 +137,11 @@ pub trait EventReader: Send {
 
     /// Whether anything of the answer has come, for [`StreamError::fault`].
     fn before(&self) -> Before;
+
+    /// What the provider has said so far that the call uses, where it does so before the end.
+    fn stated(&self) -> Option<Usage> {
+        None
+    }
 }
 
 /// How long a streamed answer took.
@@ -180,4 +185,7 @@ pub trait Portions: Send {
 
     /// Whether a part of the answer has come, for [`StreamError::fault`].
     fn before(&self) -> Before;
+
+    /// What the provider has said so far that the call uses.
+    fn stated(&self) -> Option<Usage>;
 }

@@ -98,6 +98,7 @@ impl<I: Intake> Attempt<I> {
             };
             if let Err(error) = read {
                 self.body = None;
+                let error = CallError { so_far: self.intake.stated(), ..error };
                 if !self.is_committed {
                     self.is_over = true;
                     return Some(Err(error));

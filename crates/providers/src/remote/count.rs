@@ -31,7 +31,7 @@ impl Remote {
             let bytes = count::answer(format.answer(&bytes)?);
             // Counting is free.
             let done = Done { finish: Finish::Stop, usage: Some(Usage::NONE) };
-            Ok(RelayedPortion { bytes, said: 0, done: Some(done) })
+            Ok(RelayedPortion { bytes, said: 0, so_far: None, done: Some(done) })
         }))
     }
 }

@@ -53,7 +53,7 @@ impl Remote {
             vectors.filter(Vectors::are_alike).ok_or_else(|| self.broken(StreamError::Malformed))?;
         let bytes = embeddings::answer(&call.relayed.model, &vectors, encoding);
         let done = Some(Done { finish: Finish::Stop, usage: vectors.usage });
-        Ok(Box::pin(stream::once(async move { Ok(RelayedPortion { bytes, said: 0, done }) })))
+        Ok(Box::pin(stream::once(async move { Ok(RelayedPortion { bytes, said: 0, so_far: None, done }) })))
     }
 
     async fn vectors(

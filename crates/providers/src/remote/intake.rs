@@ -9,6 +9,7 @@ use domain::conversation::{Block, Delta, Event};
 use domain::id::ModelId;
 use domain::ports::{Clock, Ids};
 use domain::time::Moment;
+use domain::token::Usage;
 use wire::between::Between;
 use wire::faces;
 use wire::protocol::Protocol;
@@ -25,6 +26,8 @@ pub(super) trait Intake: Send + 'static {
     fn push(&mut self, bytes: &[u8], now: Moment) -> Result<Progress, StreamError>;
     fn end(&mut self) -> Result<(), StreamError>;
     fn give_out(&mut self) -> Option<Self::Item>;
+    /// What the provider has said so far that the call uses.
+    fn stated(&self) -> Option<Usage>;
 }
 
 /// For a caller of the provider's own dialect: its bytes as they are.
@@ -83,6 +86,10 @@ impl Intake for Passed {
     fn give_out(&mut self) -> Option<RelayedPortion> {
         self.portions.give_out()
     }
+
+    fn stated(&self) -> Option<Usage> {
+        self.portions.stated()
+    }
 }
 
 /// For a caller of another dialect, which may say how long the answer took.
@@ -114,6 +121,10 @@ impl Intake for Retold {
 
     fn give_out(&mut self) -> Option<RelayedPortion> {
         self.between.give_out()
+    }
+
+    fn stated(&self) -> Option<Usage> {
+        self.between.stated()
     }
 }
 
@@ -180,5 +191,9 @@ impl<T: Send + 'static> Intake for Understood<T> {
 
     fn give_out(&mut self) -> Option<T> {
         self.ready.pop_front()
+    }
+
+    fn stated(&self) -> Option<Usage> {
+        self.reader.stated()
     }
 }

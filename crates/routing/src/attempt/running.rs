@@ -64,6 +64,8 @@ pub(crate) struct Running {
     hold: Option<Hold>,
     /// Filled in as the call goes on.
     attempt: Attempt,
+    /// What the provider has said before the end that it uses.
+    so_far: Option<Usage>,
     /// Whether the provider refused the call, so that nothing was used.
     refused: bool,
     prompt: Prompt,
@@ -103,6 +105,7 @@ impl Running {
             permit: Some(start.permit),
             hold: start.hold,
             attempt,
+            so_far: None,
             refused: false,
             prompt: start.prompt,
             said: 0,
@@ -129,6 +132,11 @@ impl Running {
     /// The provider said what a call used that has failed.
     pub(crate) fn used(&mut self, usage: Option<Usage>) {
         self.attempt.usage = usage.or(self.attempt.usage);
+    }
+
+    /// The provider said what the call uses, and the answer is not over.
+    pub(crate) fn stated(&mut self, so_far: Option<Usage>) {
+        self.so_far = so_far.or(self.so_far);
     }
 
     /// The model said that it is done.
@@ -229,7 +237,12 @@ impl Running {
         let is_billed = !self.refused && !matches!(self.pricing, Pricing::Free);
         // Providers bill what they accepted, whether or not they got to say so.
         if is_billed && self.attempt.usage.is_none() {
-            self.attempt.estimate = Some(estimate::usage(&self.prompt, self.said));
+            let estimate = estimate::usage(&self.prompt, self.said);
+            self.attempt.estimate = Some(match self.so_far {
+                // What was read is known; of what was written the provider says at the end how much it was, if it does before.
+                Some(stated) => Usage { output: stated.output.max(estimate.output), ..stated },
+                None => estimate,
+            });
         }
         let attempt = &self.attempt;
         let (prices, cost) = match (&self.pricing, attempt.usage, attempt.estimate) {

@@ -2,6 +2,7 @@
 
 use domain::chat::Finish;
 use domain::conversation::{Block, Delta, Ending, Event, Part};
+use domain::token::Usage;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -212,6 +213,10 @@ impl Understand for Events {
 
     fn before(&self) -> Before {
         if self.has_answer { Before::Text } else { Before::Nothing }
+    }
+
+    fn stated(&self) -> Option<Usage> {
+        self.counted.usage()
     }
 }
 

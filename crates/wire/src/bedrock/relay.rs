@@ -5,6 +5,7 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 use domain::chat::{Delivery, Dialect, FieldSpan, Relayed, RelayedPortion, UsageFrame};
 use domain::model::Overrides;
+use domain::token::Usage;
 use serde_json::value::RawValue;
 
 use super::failure;
@@ -113,6 +114,10 @@ impl<U: Understand> stream::Portions for Portions<U> {
 
     fn before(&self) -> Before {
         self.seen.before()
+    }
+
+    fn stated(&self) -> Option<Usage> {
+        self.seen.usage
     }
 }
 

@@ -74,6 +74,10 @@ impl Understand for Pieces {
     fn before(&self) -> Before {
         if self.has_text { Before::Text } else { Before::Nothing }
     }
+
+    fn stated(&self) -> Option<Usage> {
+        self.usage
+    }
 }
 
 impl Pieces {

@@ -62,6 +62,25 @@ async fn what_a_failed_answer_used_is_kept_where_its_provider_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_stated_before_an_answer_broke_off_is_kept_and_the_rest_is_estimated() {
+    let read_in = TokenCount(60_000);
+    for (stated, said, want) in [(1, "12345678", 2), (9, "12345678", 9), (1, "", 1)] {
+        let so_far =
+            Usage { cache_write_input: TokenCount(40_000), ..Usage::of(read_in, TokenCount(stated)) };
+        let says = (!said.is_empty()).then_some(Act::Say(said));
+        let acts = says.into_iter().chain([Act::BreakOff(so_far)]).collect();
+        let house = House::new(&[&Scripted::new(vec![acts])]);
+        let log = AttemptLog::default();
+        if let Ok(answering) = house.ask(&log).await {
+            read(answering.stream).await;
+        }
+        let want = Usage { output: TokenCount(want), ..so_far };
+        let attempts = log.take();
+        assert_eq!((attempts[0].usage, attempts[0].estimate), (None, Some(want)), "{said}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_cut_answer_cost_is_estimated_from_what_was_said() {
     let cut = Scripted::new(vec![vec![
         Act::Say("12345678"),

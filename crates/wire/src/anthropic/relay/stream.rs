@@ -89,6 +89,25 @@ mod tests {
     }
 
     #[test]
+    fn what_was_stated_at_the_beginning_is_known_from_the_first_portion_on() {
+        let start = event(
+            "message_start",
+            r#","message":{"type":"message","usage":{"input_tokens":3,"cache_read_input_tokens":4,"output_tokens":1}}"#,
+        );
+        let hi = event("content_block_delta", r#","index":0,"delta":{"type":"text_delta","text":"hi"}"#);
+        let mut relay = relay();
+        relay.push(start.as_bytes()).expect("readable");
+        assert_eq!(relay.give_out(), None, "nothing of the answer is there");
+        let told = |usage: Option<domain::token::Usage>| {
+            usage.map(|usage| (usage.input.0, usage.cached_input.0, usage.output.0))
+        };
+        assert_eq!(told(relay.stated()), Some((7, 4, 1)));
+        relay.push(hi.as_bytes()).expect("readable");
+        let portion = relay.give_out().expect("a portion");
+        assert_eq!((told(portion.so_far), portion.done), (Some((7, 4, 1)), None));
+    }
+
+    #[test]
     fn endings_are_told_apart() {
         let start = event("message_start", r#","message":{"type":"message","usage":{"input_tokens":3}}"#);
         let ping = event("ping", "");

@@ -47,6 +47,10 @@ impl EventReader for Reader {
     fn before(&self) -> Before {
         self.events.before()
     }
+
+    fn stated(&self) -> Option<Usage> {
+        self.events.stated()
+    }
 }
 
 /// Understands the events themselves, however they came.
@@ -211,6 +215,10 @@ impl Events {
             (_, None) if self.is_begun => Err(StreamError::Cut),
             (_, None) => Err(StreamError::Empty),
         }
+    }
+
+    pub(in crate::bedrock) fn stated(&self) -> Option<Usage> {
+        self.usage
     }
 
     pub(in crate::bedrock) fn before(&self) -> Before {

@@ -89,6 +89,10 @@ impl Understand for Chunks {
     fn before(&self) -> Before {
         if self.has_answer { Before::Text } else { Before::Nothing }
     }
+
+    fn stated(&self) -> Option<Usage> {
+        self.usage
+    }
 }
 
 impl Chunks {
