@@ -1,5 +1,7 @@
 //! Giving a key limits of its own.
 
+use std::collections::BTreeSet;
+
 use domain::id::KeyId;
 use domain::key::Key;
 use domain::principal::Principal;
@@ -10,7 +12,8 @@ use crate::limits::Own;
 use crate::minting::{MintError, find};
 
 impl Gatekeeper {
-    /// Lays `changes` over the limits that a key has of its own; `null` takes one away.
+    /// Lays `changes` over the limits that a key has of its own; `null` takes one away. Keys that took each other's place count
+    /// as one, so all of them are given the same.
     ///
     /// # Errors
     /// [`MintError`].
@@ -25,10 +28,30 @@ impl Gatekeeper {
             let found = find(set, by, id)?;
             let own = Own::of(found).with(changes.clone());
             let Own { limits, budget } = own.map_err(|error| MintError::Wrong(error.to_string()))?;
-            let key = Key { limits, budget, ..found.clone() };
-            Ok((vec![key.clone()], key))
+            let limited = |key: &Key| Key { limits: limits.clone(), budget: budget.clone(), ..key.clone() };
+            let others = line(&set.keys, &found.id).into_iter().filter(|key| key.id != found.id).map(limited);
+            let key = limited(found);
+            Ok((others.chain([key.clone()]).collect(), key))
         })
         .await
+    }
+}
+
+/// The keys that took the place of `id`, or whose place it took, one after the other, itself among them.
+fn line<'a>(keys: &'a [Key], id: &KeyId) -> Vec<&'a Key> {
+    let mut ids = BTreeSet::from([id]);
+    loop {
+        let n_known = ids.len();
+        for key in keys {
+            if let Some(before) = &key.replaces
+                && (ids.contains(before) || ids.contains(&key.id))
+            {
+                ids.extend([before, &key.id]);
+            }
+        }
+        if ids.len() == n_known {
+            return keys.iter().filter(|key| ids.contains(&key.id)).collect();
+        }
     }
 }
 
@@ -72,6 +95,12 @@ mod tests {
         assert_eq!((joined.level, joined.parallel), (level.clone(), Some(3)));
         keeper.limit(&owner, &next.id, changes(json!({ "parallel": null }))).await.expect("changed");
         assert_eq!(parallel(&meters), None);
+        // By whichever of their names.
+        keeper.limit(&owner, &made.id, changes(json!({ "parallel": 2 }))).await.expect("changed");
+        assert_eq!(parallel(&meters), Some(2));
+        keeper.revoke(&owner, &made.id).await.expect("revoked");
+        keeper.limit(&owner, &made.id, changes(json!({ "parallel": 1 }))).await.expect("changed");
+        assert_eq!(parallel(&meters), Some(1));
         let wrong = keeper.limit(&owner, &next.id, changes(json!({ "rate": "fast" }))).await;
         assert!(matches!(wrong, Err(MintError::Wrong(_))), "{wrong:?}");
         let unknown = keeper.limit(&owner, &"NoSuchKey000".into(), Map::new()).await;

@@ -150,12 +150,10 @@ impl Budget {
         }
     }
 
-    /// A request was refused for want of it. What is nearly used is used up with that; a request that is too large for a
-    /// budget with much left says nothing of it.
+    /// A request was refused for want of it. What is nearly spent is used up with that; a request that is too large for a
+    /// budget with much left says nothing of it, nor does one that others under way leave no room.
     pub(super) fn refused(&mut self, at: Timestamp) -> Told {
-        let Window { span, spent, set_aside, .. } = self.current;
-        let is_nearly_used = self.share_of(spent.0.saturating_add(set_aside.0)) >= NEARLY;
-        match span.holds(at) && is_nearly_used {
+        match self.current.span.holds(at) && self.share() >= NEARLY {
             true => self.tell(100),
             false => Told::NOTHING,
         }
@@ -329,9 +327,10 @@ mod tests {
         budget.set_aside(last, Nanos(10));
         assert_eq!(told(budget.refused(last)), Vec::<u8>::new());
         assert_eq!(told(budget.settle(last, Nanos(10), Nanos(55))), [50]);
-        // What is set aside counts: nothing else fits beside it.
+        // What is set aside was not spent: it may come back, and what is spent of it is told of then.
         budget.set_aside(last, Nanos(40));
-        assert_eq!(told(budget.refused(last)), [80, 100]);
+        assert_eq!(told(budget.refused(last)), Vec::<u8>::new());
+        assert_eq!(told(budget.settle(last, Nanos(40), Nanos(30))), [80]);
     }
 
     #[test]

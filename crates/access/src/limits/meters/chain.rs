@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use domain::limit::Level;
 use domain::spending::Amounts;
 use domain::time::{Moment, Timestamp};
 
@@ -48,7 +49,10 @@ impl Chain {
                     Limit::Requests(_) | Limit::Tokens(_) | Limit::Parallel => Vec::new(),
                 };
                 let refusal = Refusal::of(meter.level().clone(), limit, wanted.began);
-                let standing = Standing { requests: state.requests(), tokens: state.tokens() };
+                let standing = match tells(meter) {
+                    true => Standing { requests: state.requests(), tokens: state.tokens() },
+                    false => Standing::default(),
+                };
                 return Err(Box::new((Refusal { standing, ..refusal }, alerts)));
             }
             if state.has_budget() {
@@ -56,9 +60,9 @@ impl Chain {
             }
             *place = Some(state);
         }
-        for state in locked.iter_mut().flatten() {
+        for (meter, state) in self.iter().zip(locked.iter_mut().flatten()) {
             state.take(wanted);
-            if wanted.begins == Begins::Now {
+            if wanted.begins == Begins::Now && tells(meter) {
                 granted.standing.requests = tighter(granted.standing.requests, state.requests());
                 granted.standing.tokens = tighter(granted.standing.tokens, state.tokens());
             }
@@ -67,13 +71,18 @@ impl Chain {
     }
 }
 
+/// Whether callers are told how a meter stands: the server's would tell them what others use.
+fn tells(meter: &Meter) -> bool {
+    *meter.level() != Level::Server
+}
+
 /// What was granted, and where that leaves who asked.
 pub(super) struct Granted {
     pub(super) keeps_budget: KeepsBudget,
     pub(super) standing: Standing,
 }
 
-/// Where a request leaves who asked: the tightest of its limits.
+/// Where a request leaves who asked: the tightest of its key's and its tenant's limits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Standing {
     /// Requests that may begin.

@@ -56,6 +56,11 @@ impl Refusal {
                 )
             }
             Why::Limit(Limit::Parallel) => format!("{level} has as many requests under way as it may have"),
+            // Of the server's a caller would learn what others spend.
+            Why::Limit(Limit::Budget(reading)) if self.level == Level::Server => {
+                let period = reading.period.name();
+                format!("this request may cost more than is left of the budget of {level} ({period})")
+            }
             Why::Limit(Limit::Budget(reading)) => {
                 let (left, limit) = (reading.remaining.usd(), reading.limit.usd());
                 let period = reading.period.name();
