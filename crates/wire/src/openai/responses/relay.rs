@@ -15,15 +15,28 @@ pub(super) mod stream;
 
 const MAX_TOKENS: &str = "max_output_tokens";
 const TEMPERATURE: &str = "temperature";
+/// A prompt that is kept at OpenAI, by its id.
+const PROMPT: &str = "prompt";
+/// Whether the answer is to be fetched later, which nobody can here.
+const BACKGROUND: &str = "background";
 const NAMES: Names =
-    Names { known: &[MODEL, STREAM, MAX_TOKENS, TEMPERATURE], tools: &["tools", "background"] };
+    Names { known: &[MODEL, STREAM, MAX_TOKENS, TEMPERATURE, PROMPT, BACKGROUND], tools: &["tools"] };
 
 /// Reads `body` in one scan, which also checks depth, keys and surrogates.
 ///
 /// # Errors
 /// [`RequestError`] for the first thing that is wrong. What Mainstay need not know is left to the provider.
 pub fn read(body: Bytes) -> Result<Relayed, RequestError> {
-    request::read(body, Dialect::OpenAiResponses, NAMES)
+    let relayed = request::read(body, Dialect::OpenAiResponses, NAMES)?;
+    let background = relayed.fields.iter().find(|field| field.name == BACKGROUND);
+    let value = background.and_then(|field| relayed.body.get(field.value.clone()));
+    match value {
+        None | Some(b"false" | b"null") => Ok(relayed),
+        Some(_) => Err(RequestError::Field {
+            field: BACKGROUND,
+            expected: "false: answers are not kept here, so that nobody could fetch this one",
+        }),
+    }
 }
 
 /// The body with what `call` says set; every other byte stays as it is.

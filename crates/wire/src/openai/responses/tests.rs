@@ -57,6 +57,16 @@ fn what_every_field_means() {
 }
 
 #[test]
+fn nobody_could_fetch_an_answer_made_in_the_background() {
+    let read = |value: &str| {
+        let body = format!(r#"{{"model":"m","input":"x","background":{value}}}"#);
+        relay::read(Bytes::from(body)).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!((read("false"), read("null")), (Ok(()), Ok(())));
+    assert!(read("true").expect_err("refused").starts_with("`background` must be false"));
+}
+
+#[test]
 fn what_cannot_be_carried_is_named() {
     for (body, place) in [
         (r#"{"model":"m"}"#, "input"),
