@@ -154,6 +154,8 @@ struct UsageBody {
     prompt_tokens: u64,
     completion_tokens: u64,
     #[serde(default)]
+    total_tokens: Option<u64>,
+    #[serde(default)]
     prompt_tokens_details: Option<PromptDetails>,
     #[serde(default)]
     completion_tokens_details: Option<CompletionDetails>,
@@ -190,11 +192,16 @@ pub(crate) fn usage(raw: &RawValue) -> Option<Usage> {
     let body: UsageBody = serde_json::from_str(raw.get()).ok()?;
     let count = |n: u64| TokenCount(u32::try_from(n).unwrap_or(u32::MAX));
     let cached = body.prompt_tokens_details.and_then(|details| details.cached_tokens);
-    let reasoning = body.completion_tokens_details.and_then(|details| details.reasoning_tokens);
+    let reasoning = body.completion_tokens_details.and_then(|details| details.reasoning_tokens).unwrap_or(0);
+    // xAI counts what a model says to itself beside what it says (docs.x.ai, reasoning, as quoted in vercel/ai#12425, 2026-11): its total
+    // tells.
+    let sum = body.prompt_tokens.saturating_add(body.completion_tokens);
+    let is_beside = reasoning > 0 && body.total_tokens == Some(sum.saturating_add(reasoning));
+    let output = body.completion_tokens.saturating_add(if is_beside { reasoning } else { 0 });
     Some(Usage {
         cached_input: count(cached.or(body.prompt_cache_hit_tokens).unwrap_or(0)),
-        reasoning_output: count(reasoning.unwrap_or(0)),
-        ..Usage::of(count(body.prompt_tokens), count(body.completion_tokens))
+        reasoning_output: count(reasoning),
+        ..Usage::of(count(body.prompt_tokens), count(output))
     })
 }
 

@@ -269,6 +269,18 @@ fn whole_answers_are_read() {
 }
 
 #[test]
+fn reasoning_that_is_counted_beside_the_answer_is_output_too() {
+    for (total, want) in [("14428", (1499 + 2809, 2809)), ("11619", (1499, 2809)), ("null", (1499, 2809))] {
+        let told = format!(
+            r#"{{"prompt_tokens":10120,"completion_tokens":1499,"total_tokens":{total},"completion_tokens_details":{{"reasoning_tokens":2809}}}}"#
+        );
+        let raw = serde_json::from_str(&told).expect("JSON");
+        let usage = usage(raw).expect("readable");
+        assert_eq!((usage.output.0, usage.reasoning_output.0), want, "{total}");
+    }
+}
+
+#[test]
 fn odd_usage_does_not_cost_the_answer() {
     for (told, want) in [
         ("null", None),
