@@ -132,7 +132,7 @@ async fn look_at_configuration(
     let valid = format!("{} is valid (snapshot {})", source.describe(), loaded.snapshot.id);
     let mut findings = vec![finding("configuration", State::Works, valid)];
     findings.extend(look_at_keys(&loaded, at_server));
-    findings.extend(look_for_credentials(&loaded, &clock, at_server).await);
+    findings.extend(look_for_credentials(&loaded, clock, at_server).await);
     findings.extend(look_at_models(&loaded, places, clock));
     findings.extend(lifetimes::told(&loaded.snapshot.models, clock.wall().day()).into_iter().map(
         |(model, told)| {

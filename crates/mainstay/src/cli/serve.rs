@@ -56,8 +56,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let server = chosen(&options, settings.server);
     // The ports open before anything is loaded: who asks early waits, or learns how far the start is.
     let reach = reach(&settings.auth, &settings.storage.url, &options.places.data, &server)?;
-    let Ports { listeners, urls, certificates } = open(&server, reach)?;
-    say_life(certificates.as_ref(), clock.wall());
+    let Ports { listeners, urls, certificates } = open((&server, clock.wall()), reach)?;
     let mut signals = Signals::new(certificates.as_ref().map(Files::asked));
     let access = Arc::new(SetOnce::new());
     let startup = Arc::new(Startup::default());
@@ -147,7 +146,7 @@ struct Ports {
 }
 
 /// With TLS and no port of its own for it, the one port speaks TLS: nothing is left open unencrypted by oversight.
-fn open(server: &api::server::Config, reach: Reach) -> anyhow::Result<Ports> {
+fn open((server, now): (&api::server::Config, Timestamp), reach: Reach) -> anyhow::Result<Ports> {
     let mut ports = Ports { listeners: Vec::new(), urls: Vec::new(), certificates: None };
     if server.tls.as_ref().is_none_or(|tls| tls.listen.is_some()) {
         let listener = api::serve::bind(&server.listen, reach)?;
@@ -156,6 +155,7 @@ fn open(server: &api::server::Config, reach: Reach) -> anyhow::Result<Ports> {
     }
     if let Some(tls) = &server.tls {
         let files = Files::open(tls.clone())?;
+        say_life(&files, now);
         let listener = api::serve::bind(tls.listen.as_ref().unwrap_or(&server.listen), reach)?;
         ports.urls.push(format!("https://{}", listener.local_addr()?));
         ports.listeners.push(Listener::tls(listener, files.certificates(), tls.handshake_timeout));
@@ -165,8 +165,8 @@ fn open(server: &api::server::Config, reach: Reach) -> anyhow::Result<Ports> {
 }
 
 /// A certificate that clients refuse is shown all the same: some do not look.
-fn say_life(certificates: Option<&Files>, now: Timestamp) {
-    let Some(part) = certificates.map(|files| files.standing().part(now)) else { return };
+fn say_life(files: &Files, now: Timestamp) {
+    let part = files.standing().part(now);
     if part.state != PartState::Ready {
         tracing::warn!("the certificate is {}", part.detail);
     }
