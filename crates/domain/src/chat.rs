@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::conversation::{Block, Conversation, Delta, Ending};
 use crate::id::{ModelId, RegionName};
+use crate::meter::Meter;
 use crate::model::Overrides;
 use crate::time::Moment;
 use crate::token::Usage;
@@ -205,6 +206,8 @@ pub struct RelayCall {
     pub deadline: Moment,
     /// What it carries of its trace.
     pub trace: Option<CallTrace>,
+    /// Where what its provider states of its usage is told at once.
+    pub meter: Meter,
 }
 
 /// One call of one model with a caller's request in the words of no dialect.
@@ -222,6 +225,8 @@ pub struct ConverseCall {
     pub deadline: Moment,
     /// What it carries of its trace.
     pub trace: Option<CallTrace>,
+    /// Where what its provider states of its usage is told at once.
+    pub meter: Meter,
 }
 
 /// A piece of a streamed answer to a [`ConverseCall`]: what is said, then one `Ended`.
@@ -245,8 +250,6 @@ pub struct RelayedPortion {
     pub bytes: Bytes,
     /// Bytes of what the model says in it, to estimate from what a cut answer used; 0 where nobody counted.
     pub said: u32,
-    /// What the provider has said so far that the call uses; what it says at the end stands in `done`.
-    pub so_far: Option<Usage>,
     /// The answer is complete; this is the last portion.
     pub done: Option<Done>,
 }
@@ -289,6 +292,8 @@ pub struct ChatCall {
     pub deadline: Moment,
     /// What it carries of its trace.
     pub trace: Option<CallTrace>,
+    /// Where what its provider states of its usage is told at once.
+    pub meter: Meter,
 }
 
 /// A piece of a streamed answer. Text comes in any number of deltas, then one `Done`.

@@ -25,6 +25,7 @@ pub mod interaction;
 pub mod key;
 pub mod ledger;
 pub mod limit;
+pub mod meter;
 pub mod model;
 pub mod money;
 pub mod ports;

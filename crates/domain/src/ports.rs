@@ -77,13 +77,11 @@ pub struct CallError {
     pub reply: Option<Box<ErrorReply>>,
     /// What the provider says that the call used although it failed.
     pub usage: Option<Usage>,
-    /// What it had said before the answer broke off: all of what was read, and what was written until then.
-    pub so_far: Option<Usage>,
 }
 
 impl From<ModelError> for CallError {
     fn from(error: ModelError) -> Self {
-        Self { error, reply: None, usage: None, so_far: None }
+        Self { error, reply: None, usage: None }
     }
 }
 

@@ -79,6 +79,7 @@ async fn ask(worker: &Worker, clock: &dyn Clock, question: &str, kill_after: Opt
         request: Arc::new(request),
         deadline: started.after(Duration::from_secs(60)),
         trace: None,
+        meter: domain::meter::Meter::default(),
     };
     let mut stream = worker.chat(call).await.expect("the worker takes calls");
     let mut n_deltas = 0;

@@ -102,6 +102,7 @@ mod tests {
             request: Arc::default(),
             deadline: Moment::default(),
             trace: None,
+            meter: domain::meter::Meter::default(),
         };
         let ended = regional.chat(call).now_or_never().expect("at once");
         ended.err().expect("a refusal").error.detail

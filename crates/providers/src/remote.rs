@@ -22,6 +22,7 @@ use domain::conversation::{Answer, Conversation, Part};
 use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::hex;
 use domain::id::{ModelId, ProviderName};
+use domain::meter::Meter;
 use domain::model::Overrides;
 use domain::ports::{
     BoxFuture, CallError, ChatModel, ChatStream, Clock, Ids, ModelError, RelayedStream, SayingStream,
@@ -131,6 +132,8 @@ struct Accepted {
     /// What its header fields say that it used.
     counted: Option<Usage>,
     timing: Timing,
+    /// Where what it states of its usage is told.
+    meter: Meter,
 }
 
 impl Remote {
@@ -153,9 +156,9 @@ impl Remote {
         let body = body.map_err(|error| self.cannot(&error.to_string()))?;
         let place = self.parts.protocol.place(shape);
         let outgoing = Outgoing::new(place, body, (Delivery::Streamed, call.trace));
-        let accepted = self.send(outgoing, call.deadline).await?;
+        let accepted = self.send(outgoing, (call.deadline, &call.meter)).await?;
         let chunks = chunks(self.parts.protocol.reader());
-        Ok(Attempt::new(self.parts.provider.clone(), accepted.body, (accepted.timing, chunks)).stream())
+        Ok(Attempt::new(self.parts.provider.clone(), accepted, chunks).stream())
     }
 
     async fn pass(&self, call: RelayCall) -> Result<RelayedStream, CallError> {
@@ -175,12 +178,12 @@ impl Remote {
         let body = own.patch(&call.relayed, shape);
         let plain = Outgoing::new(own.place(shape), body, (delivery, call.trace.clone()));
         let outgoing = Outgoing { headers: call.relayed.headers.clone(), aside: aside(call), ..plain };
-        let accepted = self.send(outgoing, call.deadline).await?;
+        let accepted = self.send(outgoing, (call.deadline, &call.meter)).await?;
         match delivery {
             Delivery::Streamed => {
                 let passed = Passed::new(own.portions(&call.relayed), self.unstreamed(call));
                 let provider = self.parts.provider.clone();
-                Ok(Attempt::new(provider, accepted.body, (accepted.timing, passed)).stream())
+                Ok(Attempt::new(provider, accepted, passed).stream())
             }
             Delivery::Whole => {
                 let (protocol, relayed) = (Arc::clone(&self.parts.protocol), Arc::clone(&call.relayed));
@@ -197,7 +200,7 @@ impl Remote {
                             .said(&bytes)
                             .unwrap_or_else(|| protocol.answer(&bytes).map_or(0, |answer| said(&answer))),
                     };
-                    Ok(RelayedPortion { bytes, said, so_far: None, done: Some(done) })
+                    Ok(RelayedPortion { bytes, said, done: Some(done) })
                 }))
             }
         }
@@ -225,14 +228,14 @@ impl Remote {
         let place = protocol.place(shape(&call.model, delivery, overrides));
         let outgoing = Outgoing::new(place, body, (delivery, call.trace.clone()));
         let asked = self.parts.clock.now();
-        let accepted = self.send(outgoing, call.deadline).await?;
+        let accepted = self.send(outgoing, (call.deadline, &call.meter)).await?;
         let about = about(&relayed.model, &*self.parts.clock, &*self.parts.ids);
         match delivery {
             Delivery::Streamed => {
                 let reader = single::reader(protocol.reader(), &choice);
                 let between = Between::new(reader, face.writer(about, relayed));
                 let (provider, retold) = (self.parts.provider.clone(), Retold::new(between, asked));
-                Ok(Attempt::new(provider, accepted.body, (accepted.timing, retold)).stream())
+                Ok(Attempt::new(provider, accepted, retold).stream())
             }
             Delivery::Whole => {
                 let (protocol, relayed) = (Arc::clone(protocol), Arc::clone(relayed));
@@ -241,12 +244,7 @@ impl Remote {
                     let answer = single::answer(protocol.answer(&bytes)?, &choice);
                     let about = About { took: clock.now().since(asked), ..about };
                     let bytes = face.answer(&about, &answer, &relayed);
-                    Ok(RelayedPortion {
-                        bytes,
-                        said: said(&answer),
-                        so_far: None,
-                        done: Some(answer.ending.done()),
-                    })
+                    Ok(RelayedPortion { bytes, said: said(&answer), done: Some(answer.ending.done()) })
                 }))
             }
         }
@@ -260,13 +258,17 @@ impl Remote {
         let body = protocol.request(&conversation, shape);
         let body = body.map_err(|error| untranslatable(&call.model, &error))?;
         let outgoing = Outgoing::new(protocol.place(shape), body, (Delivery::Streamed, call.trace));
-        let accepted = self.send(outgoing, call.deadline).await?;
+        let accepted = self.send(outgoing, (call.deadline, &call.meter)).await?;
         let heard = heard(single::reader(protocol.reader(), &conversation.choice));
-        Ok(Attempt::new(self.parts.provider.clone(), accepted.body, (accepted.timing, heard)).stream())
+        Ok(Attempt::new(self.parts.provider.clone(), accepted, heard).stream())
     }
 
     /// Sends a request, and reads why it was refused when it was.
-    async fn send(&self, outgoing: Outgoing, deadline: Moment) -> Result<Accepted, CallError> {
+    async fn send(
+        &self,
+        outgoing: Outgoing,
+        (deadline, meter): (Moment, &Meter),
+    ) -> Result<Accepted, CallError> {
         let Parts { provider, origin, signer, clock, .. } = &self.parts;
         // An answer in one piece begins when it is whole: only the deadline limits that.
         let first = match outgoing.delivery {
@@ -291,7 +293,7 @@ impl Remote {
             heard: clock.now(),
         };
         let header = |name: &str| response.headers.get(name).and_then(|value| value.to_str().ok());
-        Ok(Accepted { counted: counted(header), body: response.body, timing })
+        Ok(Accepted { counted: counted(header), body: response.body, timing, meter: meter.clone() })
     }
 
     fn unstreamed(&self, call: &RelayCall) -> Unstreamed {
@@ -359,7 +361,7 @@ impl Remote {
         let fault = protocol.classify(reply);
         let detail = format!("`{provider}` answered with status {status} ({})", fault.kind.name());
         let reply = protocol.words(reply, &|text| origin.conceal(text)).map(Box::new);
-        CallError { error: ModelError { fault, detail }, reply, usage: None, so_far: None }
+        CallError { error: ModelError { fault, detail }, reply, usage: None }
     }
 }
 

@@ -56,7 +56,7 @@ impl WithSentences {
         let vectors = vectors(embedder, request).await?.map_err(refuse)?;
         let bytes = embeddings::answer(&call.relayed.model, &vectors, encoding);
         let done = Some(Done { finish: Finish::Stop, usage: vectors.usage });
-        Ok(Box::pin(stream::once(async move { Ok(RelayedPortion { bytes, said: 0, so_far: None, done }) })))
+        Ok(Box::pin(stream::once(async move { Ok(RelayedPortion { bytes, said: 0, done }) })))
     }
 
     fn is_no_chat(&self, model: &domain::id::ModelId) -> Option<ModelError> {

@@ -41,8 +41,8 @@ impl Translated {
     async fn hear(&self, call: ConverseCall) -> Result<SayingStream, CallError> {
         let conversation = with_overrides((*call.conversation).clone(), call.overrides);
         let request = texts::request(&conversation).map_err(|error| untranslatable(&call.model, &error))?;
-        let ConverseCall { model, region, deadline, trace, .. } = call;
-        let asked = ChatCall { model, region, request: Arc::new(request), deadline, trace };
+        let ConverseCall { model, region, deadline, trace, meter, .. } = call;
+        let asked = ChatCall { model, region, request: Arc::new(request), deadline, trace, meter };
         let answer = self.model.chat(asked).await.map_err(told)?;
         Ok(Box::pin(answer.map(|chunk| match chunk {
             Ok(ChatChunk::Delta(text)) => Ok(Saying::Said { block: Block::Text, delta: Delta::Text(text) }),
@@ -52,7 +52,7 @@ impl Translated {
     }
 
     async fn start(&self, call: RelayCall) -> Result<RelayedStream, CallError> {
-        let RelayCall { model, region, relayed, deadline, trace, .. } = &call;
+        let RelayCall { model, region, relayed, deadline, trace, meter, .. } = &call;
         let face = faces::of(relayed.dialect).ok_or_else(|| foreign(model, relayed.dialect))?;
         let request = request(&call, face)?;
         let about = about(&relayed.model, &*self.clock, &*self.ids);
@@ -62,6 +62,7 @@ impl Translated {
             request: Arc::new(request),
             deadline: *deadline,
             trace: trace.clone(),
+            meter: meter.clone(),
         };
         let watch = Watch { clock: Arc::clone(&self.clock), asked: self.clock.now() };
         let answer = self.model.chat(asked).await.map_err(told)?;
@@ -139,7 +140,7 @@ async fn whole(
                 let answer = Answer { id: String::new(), model: String::new(), parts, ending };
                 let about = About { took: watch.took(), ..about };
                 let bytes = face.answer(&about, &answer, &relayed);
-                return Ok(RelayedPortion { bytes, said, so_far: None, done: Some(Done { finish, usage }) });
+                return Ok(RelayedPortion { bytes, said, done: Some(Done { finish, usage }) });
             }
         }
     }
@@ -219,7 +220,7 @@ impl Speaking {
         for event in self.events.drain(..) {
             self.writer.write(&event, &mut frames);
         }
-        RelayedPortion { bytes: frames.freeze(), said, so_far: None, done }
+        RelayedPortion { bytes: frames.freeze(), said, done }
     }
 }
 
@@ -247,6 +248,7 @@ mod tests {
             overrides,
             deadline: Moment(std::time::Duration::from_secs(60)),
             trace: None,
+            meter: domain::meter::Meter::default(),
         };
         let passed = async {
             let mut passed = Vec::new();
@@ -305,6 +307,7 @@ mod tests {
                 overrides: Overrides::default(),
                 deadline: Moment(Duration::from_secs(60)),
                 trace: None,
+                meter: domain::meter::Meter::default(),
             };
             let asking = async {
                 let portions: Vec<_> = translated.relay(call).await.expect("accepted").collect().await;

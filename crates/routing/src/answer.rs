@@ -85,18 +85,14 @@ async fn next<P: Piece>(mut rest: Box<Rest<P>>) -> Step<P> {
             Some(Some(Ok(piece))) => {
                 match piece.read() {
                     Read::Nothing => continue,
-                    Read::Text | Read::TextAndEnd(_) => {
-                        rest.running.text(piece.said());
-                        rest.running.stated(piece.so_far());
-                    }
+                    Read::Text | Read::TextAndEnd(_) => rest.running.text(piece.said()),
                     Read::End(_) => {}
                 }
                 return pass(piece, rest);
             }
             Some(Some(Err(error))) => {
-                let CallError { error, usage, so_far, .. } = error;
+                let CallError { error, usage, .. } = error;
                 rest.running.used(usage);
-                rest.running.stated(so_far);
                 (error, Blame::Target)
             }
             Some(None) => {

@@ -47,7 +47,6 @@ pub(crate) async fn open<P: Piece>(
     let Some(error) = error else { return Err(too_late(running, limits).into()) };
     let error = CallError { error: before_text(error.error), ..error };
     running.used(error.usage);
-    running.stated(error.so_far);
     let fault = &error.error.fault;
     running.failed(fault, fault.kind, Blame::Target);
     Err(error)
@@ -69,7 +68,6 @@ async fn first_text<P: Piece>(
             Read::Nothing => {}
             Read::Text | Read::TextAndEnd(_) => {
                 running.text(piece.said());
-                running.stated(piece.so_far());
                 return Ok(piece);
             }
             Read::End(done) => {

@@ -241,7 +241,8 @@ async fn place_call<F: Form>(
         Want::Whole => limits.end,
     };
     let trace = ask.watcher.and_then(|watcher| watcher.call(attempt));
-    let placed = Placed { model: target.model.clone(), region: target.region.clone(), deadline: end, trace };
+    let (model_id, region) = (target.model.clone(), target.region.clone());
+    let placed = Placed { model: model_id, region, deadline: end, trace, meter: running.meter() };
     let start = F::start(request, &*model, placed);
     let opened = call::open(start, running, limits).await;
     let released = match (opened, ask.want) {

@@ -1,4 +1,4 @@
-//! About what a call used whose provider accepted it and did not say: cut, cancelled, or silent about it.
+//! About what a call used whose provider accepted it and did not say, or not all of it: cut, cancelled, or silent about it.
 //!
 //! The rule (docs/costs.md tells it to users): a token for every four bytes begun of UTF-8 text, of what was asked and
 //! of what was said until then; four tokens more for each message. In a caller's own body its JSON counts as text, and
@@ -30,6 +30,17 @@ pub(crate) fn usage(prompt: &Prompt, said: u64) -> Usage {
         Prompt::Body(relayed) => body(relayed),
     };
     Usage::of(input, count(text_tokens(said)))
+}
+
+/// What a call used whose provider stated `stated` before the answer broke off: what was read as it says, what was said as
+/// it says or as it is `estimated`, whichever is more.
+pub(crate) fn beyond(stated: Usage, estimated: Usage) -> Usage {
+    let output = stated.output.max(estimated.output);
+    match stated.input {
+        // No call reads nothing: it has not said it yet.
+        TokenCount(0) => Usage { output, reasoning_output: stated.reasoning_output, ..estimated },
+        _ => Usage { output, ..stated },
+    }
 }
 
 /// About how many tokens a request of texts has.

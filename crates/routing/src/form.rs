@@ -10,11 +10,11 @@ use domain::chat::{
 };
 use domain::conversation::{Conversation, Delta};
 use domain::id::{ModelId, RegionName};
+use domain::meter::Meter;
 use domain::model::{Difficulty, Overrides};
 use domain::ports::{BoxFuture, CallError, ChatModel};
 use domain::spending::{Input, Weight};
 use domain::time::Moment;
-use domain::token::Usage;
 use domain::trace_context::CallTrace;
 use futures_util::stream::Stream;
 use resilience::breakers::Answer;
@@ -44,10 +44,6 @@ pub(crate) trait Piece: Send + 'static {
     fn said(&self) -> u32;
     /// Bytes that it takes to hold it.
     fn size(&self) -> usize;
-    /// What the provider has said so far that the call uses.
-    fn so_far(&self) -> Option<Usage> {
-        None
-    }
 }
 
 impl Piece for ChatChunk {
@@ -86,10 +82,6 @@ impl Piece for RelayedPortion {
     fn size(&self) -> usize {
         self.bytes.len()
     }
-
-    fn so_far(&self) -> Option<Usage> {
-        self.so_far
-    }
 }
 
 /// An answer on its way.
@@ -101,6 +93,7 @@ pub(crate) struct Placed {
     pub(crate) region: Option<RegionName>,
     pub(crate) deadline: Moment,
     pub(crate) trace: Option<CallTrace>,
+    pub(crate) meter: Meter,
 }
 
 /// A form of request.
@@ -172,8 +165,8 @@ impl Form for ChatRequest {
         model: &'m dyn ChatModel,
         placed: Placed,
     ) -> BoxFuture<'m, Result<Pieces<ChatChunk>, CallError>> {
-        let Placed { model: id, region, deadline, trace } = placed;
-        model.chat(ChatCall { model: id, region, request: Arc::clone(tier), deadline, trace })
+        let Placed { model: id, region, deadline, trace, meter } = placed;
+        model.chat(ChatCall { model: id, region, request: Arc::clone(tier), deadline, trace, meter })
     }
 
     fn prompt(tier: &Arc<Self>) -> Prompt {
@@ -245,9 +238,9 @@ impl Form for Conversing {
         model: &'m dyn ChatModel,
         placed: Placed,
     ) -> BoxFuture<'m, Result<Pieces<Saying>, CallError>> {
-        let Placed { model: id, region, deadline, trace } = placed;
+        let Placed { model: id, region, deadline, trace, meter } = placed;
         let (conversation, overrides) = (Arc::clone(&tier.conversation), tier.passing.overrides);
-        model.converse(ConverseCall { model: id, region, conversation, overrides, deadline, trace })
+        model.converse(ConverseCall { model: id, region, conversation, overrides, deadline, trace, meter })
     }
 
     fn prompt(tier: &ConversingTier) -> Prompt {
@@ -305,9 +298,17 @@ impl Form for Passing {
         model: &'m dyn ChatModel,
         placed: Placed,
     ) -> BoxFuture<'m, Result<Pieces<RelayedPortion>, CallError>> {
-        let Placed { model: id, region, deadline, trace } = placed;
+        let Placed { model: id, region, deadline, trace, meter } = placed;
         let relayed = Arc::clone(&tier.passing.relayed);
-        model.relay(RelayCall { model: id, region, relayed, overrides: tier.overrides, deadline, trace })
+        model.relay(RelayCall {
+            model: id,
+            region,
+            relayed,
+            overrides: tier.overrides,
+            deadline,
+            trace,
+            meter,
+        })
     }
 
     fn prompt(tier: &PassingTier) -> Prompt {

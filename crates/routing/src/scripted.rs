@@ -8,6 +8,7 @@ use std::time::Duration;
 use domain::chat::{ChatCall, ChatChunk, Finish};
 use domain::fault::{Fault, Kind};
 use domain::id::{ModelId, ProviderName, TargetId};
+use domain::meter::Stated;
 use domain::model::{Target, TargetKind};
 use domain::ports::{BoxFuture, CallError, ChatModel, ChatStream, ModelError};
 use domain::token::{TokenCount, Usage};
@@ -42,8 +43,8 @@ pub(crate) enum Act {
     Fail(Fault),
     /// Fails, and says what it used.
     GiveUp(Fault, Usage),
-    /// Breaks off, having said so far what it uses.
-    BreakOff(Usage),
+    /// Its provider states this of what it uses.
+    State(Stated),
     /// Ends the answer with 100 tokens in and 10 out.
     Done(Finish),
 }
@@ -125,6 +126,7 @@ fn error(fault: Fault) -> CallError {
 
 impl ChatModel for Scripted {
     fn chat(&self, call: ChatCall) -> BoxFuture<'_, Result<ChatStream, CallError>> {
+        let meter = call.meter.clone();
         self.calls.lock().push(call);
         let script = self.next_script();
         let mut cut = Cut { count: self.cut.clone(), ended: false };
@@ -137,14 +139,18 @@ impl ChatModel for Scripted {
                 Some(Act::AcceptAfter(wait)) => tokio::time::sleep(*wait).await,
                 _ => {}
             }
-            let state = (script.into_iter(), cut);
+            let state = (script.into_iter(), cut, meter);
             let stream: ChatStream =
-                Box::pin(futures_util::stream::unfold(state, |(mut acts, mut cut)| async move {
+                Box::pin(futures_util::stream::unfold(state, |(mut acts, mut cut, meter)| async move {
                     loop {
                         let item = match acts.next() {
                             Some(Act::Refuse(_) | Act::AcceptAfter(_)) => continue,
                             Some(Act::Wait(wait)) => {
                                 tokio::time::sleep(wait).await;
+                                continue;
+                            }
+                            Some(Act::State(stated)) => {
+                                meter.set(stated);
                                 continue;
                             }
                             Some(Act::Say(text)) => Ok(ChatChunk::Delta(text.to_owned())),
@@ -156,11 +162,6 @@ impl ChatModel for Scripted {
                                 cut.end();
                                 Err(CallError { usage: Some(usage), ..error(fault) })
                             }
-                            Some(Act::BreakOff(so_far)) => {
-                                cut.end();
-                                let broken = error(Fault::provider(Kind::Truncated));
-                                Err(CallError { so_far: Some(so_far), ..broken })
-                            }
                             Some(Act::Done(finish)) => {
                                 cut.end();
                                 Ok(ChatChunk::Done { finish, usage: Some(USAGE) })
@@ -170,7 +171,7 @@ impl ChatModel for Scripted {
                                 return None;
                             }
                         };
-                        return Some((item, (acts, cut)));
+                        return Some((item, (acts, cut, meter)));
                     }
                 }));
             Ok(stream)

@@ -161,6 +161,7 @@ mod tests {
             request: Arc::default(),
             deadline: Moment::default(),
             trace: None,
+            meter: domain::meter::Meter::default(),
         }
     }
 

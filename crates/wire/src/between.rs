@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 use domain::chat::{Done, RelayedPortion};
 use domain::conversation::{Delta, Event};
-use domain::token::Usage;
+use domain::meter::Stated;
 
 use crate::stream::{Before, EventReader, EventWriter, Portions, Progress, StreamError, Took};
 
@@ -65,19 +65,14 @@ impl Portions for Between {
             return None;
         }
         let said = std::mem::take(&mut self.said);
-        Some(RelayedPortion {
-            bytes: self.frames.split().freeze(),
-            said,
-            so_far: self.stated(),
-            done: self.done,
-        })
+        Some(RelayedPortion { bytes: self.frames.split().freeze(), said, done: self.done })
     }
 
     fn before(&self) -> Before {
         self.reader.before()
     }
 
-    fn stated(&self) -> Option<Usage> {
+    fn stated(&self) -> Option<Stated> {
         self.reader.stated()
     }
 }

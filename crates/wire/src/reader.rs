@@ -1,7 +1,7 @@
 //! Reads a provider's event stream, or the JSON that came in its place, for formats that know what the frames say.
 
 use domain::conversation::Event;
-use domain::token::Usage;
+use domain::meter::Stated;
 
 use crate::sse;
 use crate::stream::{Before, EventReader, Progress, StreamError};
@@ -35,8 +35,8 @@ pub(crate) trait Understand: Default + Send {
     /// Whether anything of the answer has come.
     fn before(&self) -> Before;
 
-    /// What the frames said so far that the call uses.
-    fn stated(&self) -> Option<Usage>;
+    /// What was stated so far of what the call uses.
+    fn stated(&self) -> Option<Stated>;
 }
 
 /// Reads a streamed answer.
@@ -133,7 +133,7 @@ impl<U: Understand> EventReader for Reader<U> {
         self.understand.before()
     }
 
-    fn stated(&self) -> Option<Usage> {
+    fn stated(&self) -> Option<Stated> {
         self.understand.stated()
     }
 }

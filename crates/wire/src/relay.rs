@@ -8,6 +8,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use domain::chat::{Done, Finish, RelayedPortion};
 use domain::fault::Fault;
+use domain::meter::Stated;
 use domain::token::Usage;
 
 use crate::frames::Frames;
@@ -24,7 +25,7 @@ pub(crate) struct Meaning {
     pub(crate) said: u32,
     /// Why the answer ended.
     pub(crate) finish: Option<Finish>,
-    /// What it used.
+    /// What it states that was used.
     pub(crate) usage: Option<Usage>,
 }
 
@@ -57,7 +58,8 @@ pub(crate) struct Seen {
     said: u32,
     /// Why it ended.
     pub(crate) finish: Option<Finish>,
-    pub(crate) usage: Option<Usage>,
+    /// What it used, as far as it was stated.
+    pub(crate) stated: Option<Stated>,
     /// Nothing more is read.
     pub(crate) is_ended: bool,
 }
@@ -68,14 +70,15 @@ impl Seen {
         self.has_answer |= meaning.has_answer || meaning.said > 0 || meaning.finish.is_some();
         self.said = self.said.saturating_add(meaning.said);
         self.finish = meaning.finish.or(self.finish);
-        self.usage = meaning.usage.or(self.usage);
+        self.stated = meaning.usage.map(|usage| Stated::of(usage, self.finish)).or(self.stated);
     }
 
     /// Lets `bytes` go on.
     pub(crate) fn portion(&mut self, bytes: Bytes) -> RelayedPortion {
-        let done = Done { finish: self.finish.unwrap_or(Finish::Stop), usage: self.usage };
+        let done =
+            Done { finish: self.finish.unwrap_or(Finish::Stop), usage: self.stated.map(Stated::usage) };
         let said = std::mem::take(&mut self.said);
-        RelayedPortion { bytes, said, so_far: self.usage, done: self.is_ended.then_some(done) }
+        RelayedPortion { bytes, said, done: self.is_ended.then_some(done) }
     }
 
     pub(crate) fn before(&self) -> Before {
@@ -209,8 +212,8 @@ impl<U: Understand> Portions for Relay<U> {
         self.seen.before()
     }
 
-    fn stated(&self) -> Option<Usage> {
-        self.seen.usage
+    fn stated(&self) -> Option<Stated> {
+        self.seen.stated
     }
 }
 

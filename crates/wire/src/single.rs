@@ -2,6 +2,7 @@
 //! what comes after it only words do. The model makes its other calls when it knows what the first one gave.
 
 use domain::conversation::{Answer, Block, Event, Part, ToolChoice};
+use domain::meter::Stated;
 
 use crate::stream::{Before, EventReader, Progress, StreamError};
 
@@ -87,6 +88,10 @@ impl EventReader for Single {
 
     fn before(&self) -> Before {
         self.reader.before()
+    }
+
+    fn stated(&self) -> Option<Stated> {
+        self.reader.stated()
     }
 }
 

@@ -6,6 +6,7 @@ use bytes::BytesMut;
 use domain::chat::{Finish, RelayedPortion};
 use domain::conversation::Event;
 use domain::fault::{Fault, Kind, Origin, Retry};
+use domain::meter::Stated;
 use domain::token::Usage;
 
 /// Why a streamed answer failed.
@@ -138,10 +139,8 @@ pub trait EventReader: Send {
     /// Whether anything of the answer has come, for [`StreamError::fault`].
     fn before(&self) -> Before;
 
-    /// What the provider has said so far that the call uses, where it does so before the end.
-    fn stated(&self) -> Option<Usage> {
-        None
-    }
+    /// What was stated so far of what the call uses, also after an error.
+    fn stated(&self) -> Option<Stated>;
 }
 
 /// How long a streamed answer took.
@@ -186,6 +185,6 @@ pub trait Portions: Send {
     /// Whether a part of the answer has come, for [`StreamError::fault`].
     fn before(&self) -> Before;
 
-    /// What the provider has said so far that the call uses.
-    fn stated(&self) -> Option<Usage>;
+    /// What was stated so far of what the call uses, given out or not, also after an error.
+    fn stated(&self) -> Option<Stated>;
 }

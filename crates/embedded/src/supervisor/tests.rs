@@ -60,6 +60,7 @@ impl House {
                 request: Arc::new(request),
                 deadline: self.clock.now().after(within),
                 trace: None,
+                meter: domain::meter::Meter::default(),
             })
             .await
             .map_err(|failed| failed.error)

@@ -132,8 +132,7 @@ fn is_personal(body: &Bytes) -> bool {
 
 /// `passed` once more, as if a provider sent it.
 pub(super) fn replay(passed: &PassedOn) -> RelayedStream {
-    let portion =
-        |bytes: &Bytes, done| Ok(RelayedPortion { bytes: bytes.clone(), said: 0, so_far: None, done });
+    let portion = |bytes: &Bytes, done| Ok(RelayedPortion { bytes: bytes.clone(), said: 0, done });
     let body = (!passed.body.is_empty()).then(|| portion(&passed.body, None));
     let last = portion(&passed.last, Some(Done { finish: Finish::Stop, usage: None }));
     futures_util::stream::iter(body.into_iter().chain([last])).boxed()

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::fault::{Fault, Kind};
 use domain::id::ProviderName;
+use domain::meter::{Meter, Stated};
 use domain::ports::{CallError, Clock, ModelError};
 use domain::time::Moment;
 use futures_util::Stream;
@@ -18,7 +19,7 @@ use outbound::{BodyStream, OutboundError};
 use wire::stream::{Before, Progress, StreamError};
 
 use super::intake::Intake;
-use super::{Waits, broken, failed};
+use super::{Accepted, Waits, broken, failed};
 
 /// Portions that come no farther apart than this are passed on together, as many as are at hand, up to so many bytes:
 /// each piece that is passed on costs a system call here and one at the caller's.
@@ -50,13 +51,18 @@ pub(super) struct Attempt<I> {
     /// It has failed: nothing more is given out.
     is_over: bool,
     timing: Timing,
+    /// Who pays for it reads it here.
+    meter: Meter,
+    /// What the meter was set to last.
+    stated: Option<Stated>,
 }
 
 /// What an attempt gives.
 type Items<I> = Pin<Box<dyn Stream<Item = Result<<I as Intake>::Item, CallError>> + Send>>;
 
 impl<I: Intake> Attempt<I> {
-    pub(super) fn new(provider: ProviderName, body: BodyStream, (timing, intake): (Timing, I)) -> Self {
+    pub(super) fn new(provider: ProviderName, accepted: Accepted, intake: I) -> Self {
+        let Accepted { body, timing, meter, .. } = accepted;
         Self {
             provider,
             body: Some(body),
@@ -66,6 +72,8 @@ impl<I: Intake> Attempt<I> {
             is_ending: false,
             is_over: false,
             timing,
+            meter,
+            stated: None,
         }
     }
 
@@ -98,7 +106,6 @@ impl<I: Intake> Attempt<I> {
             };
             if let Err(error) = read {
                 self.body = None;
-                let error = CallError { so_far: self.intake.stated(), ..error };
                 if !self.is_committed {
                     self.is_over = true;
                     return Some(Err(error));
@@ -116,7 +123,9 @@ impl<I: Intake> Attempt<I> {
         let mut next = Some(bytes);
         while let Some(bytes) = next.take() {
             let now = self.timing.clock.now();
-            match self.intake.push(&bytes, now)? {
+            let pushed = self.intake.push(&bytes, now);
+            self.tell();
+            match pushed? {
                 Progress::Silent => {}
                 Progress::Answering => self.timing.quiet_until = now.after(self.timing.waits.silence),
                 // Only the first sign of the end starts its wait, so that a provider cannot prolong it.
@@ -144,7 +153,18 @@ impl<I: Intake> Attempt<I> {
     /// Nothing more comes: the answer is whole or it is not.
     fn end(&mut self) -> Result<(), StreamError> {
         self.body = None;
-        self.intake.end()
+        let ended = self.intake.end();
+        self.tell();
+        ended
+    }
+
+    /// What was stated is told before the next wait, in which the answer may be dropped.
+    fn tell(&mut self) {
+        let stated = self.intake.stated();
+        if self.stated != stated {
+            self.stated = stated;
+            stated.into_iter().for_each(|stated| self.meter.set(stated));
+        }
     }
 
     /// The connection failed. An answer that had already named its finish reason is complete all the same.

@@ -25,13 +25,14 @@ impl Remote {
         let body = format.request(&conversation, model);
         let body = body.map_err(|error| untranslatable(&call.model, &error))?;
         let plain = Outgoing::new(format.place(model), body, (Delivery::Whole, call.trace.clone()));
-        let accepted = self.send(Outgoing { aside: aside(call), ..plain }, call.deadline).await?;
+        let accepted =
+            self.send(Outgoing { aside: aside(call), ..plain }, (call.deadline, &call.meter)).await?;
         let format = Arc::clone(format);
         Ok(self.whole((accepted, call.deadline), move |bytes| {
             let bytes = count::answer(format.answer(&bytes)?);
             // Counting is free.
             let done = Done { finish: Finish::Stop, usage: Some(Usage::NONE) };
-            Ok(RelayedPortion { bytes, said: 0, so_far: None, done: Some(done) })
+            Ok(RelayedPortion { bytes, said: 0, done: Some(done) })
         }))
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use domain::chat::{Delivery, Done, Finish, RelayCall, RelayedPortion};
 use domain::embedding::{Request, Vectors};
+use domain::meter::Meter;
 use domain::ports::{CallError, RelayedStream};
 use domain::time::Moment;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -53,7 +54,7 @@ impl Remote {
             vectors.filter(Vectors::are_alike).ok_or_else(|| self.broken(StreamError::Malformed))?;
         let bytes = embeddings::answer(&call.relayed.model, &vectors, encoding);
         let done = Some(Done { finish: Finish::Stop, usage: vectors.usage });
-        Ok(Box::pin(stream::once(async move { Ok(RelayedPortion { bytes, said: 0, so_far: None, done }) })))
+        Ok(Box::pin(stream::once(async move { Ok(RelayedPortion { bytes, said: 0, done }) })))
     }
 
     async fn vectors(
@@ -62,7 +63,7 @@ impl Remote {
         n_texts: usize,
         (format, deadline): (&dyn EmbeddingProtocol, Moment),
     ) -> Result<Vectors, CallError> {
-        let accepted = self.send(outgoing, deadline).await?;
+        let accepted = self.send(outgoing, (deadline, &Meter::default())).await?;
         let read = accepted.body.whole(WHOLE_BYTES_MAX, deadline).await;
         let bytes = read.map_err(|error| failed(&self.parts.provider, &error))?;
         format.answer(&bytes, n_texts).map_err(|error| self.broken(error))

@@ -34,7 +34,7 @@ pub(super) fn refusal(model: &ModelId, message: String, field: Option<&str>) -> 
         parameter: field.map(str::to_owned),
         code: Some("unsupported_value".to_owned()),
     };
-    CallError { error: ModelError { fault, detail }, reply: Some(Box::new(reply)), usage: None, so_far: None }
+    CallError { error: ModelError { fault, detail }, reply: Some(Box::new(reply)), usage: None }
 }
 
 pub(super) fn failed(provider: &ProviderName, error: &OutboundError) -> ModelError {
@@ -48,10 +48,5 @@ pub(super) fn broken(provider: &ProviderName, error: StreamError, before: Before
         let message = error.to_string();
         Box::new(ErrorReply { status: 400, message, kind: None, parameter: None, code: None })
     });
-    CallError {
-        error: ModelError { fault, detail: format!("`{provider}` failed: {error}") },
-        reply,
-        usage,
-        so_far: None,
-    }
+    CallError { error: ModelError { fault, detail: format!("`{provider}` failed: {error}") }, reply, usage }
 }

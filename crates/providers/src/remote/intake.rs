@@ -7,9 +7,9 @@ use std::time::Duration;
 use domain::chat::{ChatChunk, Relayed, RelayedPortion, Saying};
 use domain::conversation::{Block, Delta, Event};
 use domain::id::ModelId;
+use domain::meter::Stated;
 use domain::ports::{Clock, Ids};
 use domain::time::Moment;
-use domain::token::Usage;
 use wire::between::Between;
 use wire::faces;
 use wire::protocol::Protocol;
@@ -26,8 +26,8 @@ pub(super) trait Intake: Send + 'static {
     fn push(&mut self, bytes: &[u8], now: Moment) -> Result<Progress, StreamError>;
     fn end(&mut self) -> Result<(), StreamError>;
     fn give_out(&mut self) -> Option<Self::Item>;
-    /// What the provider has said so far that the call uses.
-    fn stated(&self) -> Option<Usage>;
+    /// What was stated so far of what the call uses.
+    fn stated(&self) -> Option<Stated>;
 }
 
 /// For a caller of the provider's own dialect: its bytes as they are.
@@ -87,7 +87,7 @@ impl Intake for Passed {
         self.portions.give_out()
     }
 
-    fn stated(&self) -> Option<Usage> {
+    fn stated(&self) -> Option<Stated> {
         self.portions.stated()
     }
 }
@@ -123,7 +123,7 @@ impl Intake for Retold {
         self.between.give_out()
     }
 
-    fn stated(&self) -> Option<Usage> {
+    fn stated(&self) -> Option<Stated> {
         self.between.stated()
     }
 }
@@ -193,7 +193,7 @@ impl<T: Send + 'static> Intake for Understood<T> {
         self.ready.pop_front()
     }
 
-    fn stated(&self) -> Option<Usage> {
+    fn stated(&self) -> Option<Stated> {
         self.reader.stated()
     }
 }

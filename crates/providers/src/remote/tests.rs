@@ -22,6 +22,7 @@ mod counts;
 mod embeddings;
 mod gemini;
 mod relayed;
+mod stated;
 
 const KEY: &str = "sk-live-canary-0123456789";
 
@@ -105,6 +106,7 @@ fn call() -> ChatCall {
         request: Arc::new(ChatRequest { messages, ..ChatRequest::default() }),
         deadline: Moment(Duration::from_secs(60)),
         trace: None,
+        meter: domain::meter::Meter::default(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use domain::chat::Done;
 use domain::fault::{Fault, Kind};
 use domain::interaction::{Attempt, AttemptResult, Chosen};
+use domain::meter::{Meter, Stated};
 use domain::model::{Model, Target, Tier};
 use domain::money::Amount;
 use domain::ports::Clock;
@@ -64,13 +65,13 @@ pub(crate) struct Running {
     hold: Option<Hold>,
     /// Filled in as the call goes on.
     attempt: Attempt,
-    /// What the provider has said before the end that it uses.
-    so_far: Option<Usage>,
     /// Whether the provider refused the call, so that nothing was used.
     refused: bool,
     prompt: Prompt,
     /// Bytes of what the model has said.
     said: u64,
+    /// What its provider states of what it uses.
+    meter: Meter,
 }
 
 impl Running {
@@ -105,15 +106,19 @@ impl Running {
             permit: Some(start.permit),
             hold: start.hold,
             attempt,
-            so_far: None,
             refused: false,
             prompt: start.prompt,
             said: 0,
+            meter: Meter::default(),
         })
     }
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    pub(crate) fn meter(&self) -> Meter {
+        self.meter.clone()
     }
 
     pub(crate) fn n(&self) -> u32 {
@@ -132,11 +137,6 @@ impl Running {
     /// The provider said what a call used that has failed.
     pub(crate) fn used(&mut self, usage: Option<Usage>) {
         self.attempt.usage = usage.or(self.attempt.usage);
-    }
-
-    /// The provider said what the call uses, and the answer is not over.
-    pub(crate) fn stated(&mut self, so_far: Option<Usage>) {
-        self.so_far = so_far.or(self.so_far);
     }
 
     /// The model said that it is done.
@@ -235,14 +235,16 @@ impl Running {
     /// What the call cost, once it is over.
     fn settle(&mut self) {
         let is_billed = !self.refused && !matches!(self.pricing, Pricing::Free);
-        // Providers bill what they accepted, whether or not they got to say so.
-        if is_billed && self.attempt.usage.is_none() {
-            let estimate = estimate::usage(&self.prompt, self.said);
-            self.attempt.estimate = Some(match self.so_far {
-                // What was read is known; of what was written the provider says at the end how much it was, if it does before.
-                Some(stated) => Usage { output: stated.output.max(estimate.output), ..stated },
-                None => estimate,
-            });
+        if self.attempt.usage.is_none() {
+            // Providers bill what they accepted, whether or not they got to say so.
+            let estimated = || is_billed.then(|| estimate::usage(&self.prompt, self.said));
+            (self.attempt.usage, self.attempt.estimate) = match self.meter.read() {
+                Some(Stated::Finally(usage)) => (Some(usage), None),
+                Some(Stated::SoFar(stated)) => {
+                    (None, estimated().map(|estimated| estimate::beyond(stated, estimated)))
+                }
+                None => (None, estimated()),
+            };
         }
         let attempt = &self.attempt;
         let (prices, cost) = match (&self.pricing, attempt.usage, attempt.estimate) {

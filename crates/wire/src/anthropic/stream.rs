@@ -2,7 +2,7 @@
 
 use domain::chat::Finish;
 use domain::conversation::{Block, Delta, Ending, Event, Part};
-use domain::token::Usage;
+use domain::meter::Stated;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -125,6 +125,7 @@ pub(super) struct Events {
     finish: Option<Finish>,
     stop: Option<String>,
     counted: Counted,
+    stated: Option<Stated>,
 }
 
 /// The block that is open.
@@ -151,7 +152,7 @@ impl Understand for Events {
         match &*frame.kind.0 {
             "message_start" => {
                 let message = frame.message.ok_or(StreamError::Malformed)?;
-                self.counted.take(message.usage);
+                self.count(message.usage);
                 self.begin(owned(message.id), owned(message.model), events);
             }
             "content_block_start" => {
@@ -161,9 +162,9 @@ impl Understand for Events {
             "content_block_delta" => self.add(frame.delta.ok_or(StreamError::Malformed)?, events)?,
             "content_block_stop" => self.close(events),
             "message_delta" => {
-                self.counted.take(frame.usage);
                 let change = frame.delta.ok_or(StreamError::Malformed)?;
                 self.finish = change.stop_reason.map(|reason| answer::finish(&reason.0)).or(self.finish);
+                self.count(frame.usage);
                 self.stop = change.stop_sequence.map(|stop| stop.0.into_owned()).or_else(|| self.stop.take());
             }
             // The event itself says that the answer is complete, also where no reason was given.
@@ -215,12 +216,19 @@ impl Understand for Events {
         if self.has_answer { Before::Text } else { Before::Nothing }
     }
 
-    fn stated(&self) -> Option<Usage> {
-        self.counted.usage()
+    fn stated(&self) -> Option<Stated> {
+        self.stated
     }
 }
 
 impl Events {
+    fn count(&mut self, raw: Option<&RawValue>) {
+        if raw.is_some() {
+            self.counted.take(raw);
+            self.stated = self.counted.usage().map(|usage| Stated::of(usage, self.finish)).or(self.stated);
+        }
+    }
+
     fn begin(&mut self, id: String, model: String, events: &mut Vec<Event>) {
         if !std::mem::replace(&mut self.has_begun, true) {
             events.push(Event::Begun { id, model, usage: self.counted.usage() });

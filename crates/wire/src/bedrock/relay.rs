@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use domain::chat::{Delivery, Dialect, FieldSpan, Relayed, RelayedPortion, UsageFrame};
+use domain::meter::Stated;
 use domain::model::Overrides;
-use domain::token::Usage;
 use serde_json::value::RawValue;
 
 use super::failure;
@@ -116,8 +116,8 @@ impl<U: Understand> stream::Portions for Portions<U> {
         self.seen.before()
     }
 
-    fn stated(&self) -> Option<Usage> {
-        self.seen.usage
+    fn stated(&self) -> Option<Stated> {
+        self.seen.stated
     }
 }
 

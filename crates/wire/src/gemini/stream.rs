@@ -3,7 +3,7 @@
 
 use domain::chat::Finish;
 use domain::conversation::{Block, Delta, Ending, Event};
-use domain::token::Usage;
+use domain::meter::Stated;
 
 use super::answer::{self, Came, Piece, Said};
 use crate::blocks::Blocks;
@@ -21,7 +21,7 @@ pub(super) struct Pieces {
     came: Came,
     n_calls: u32,
     finish: Option<Finish>,
-    usage: Option<Usage>,
+    stated: Option<Stated>,
 }
 
 impl Understand for Pieces {
@@ -39,7 +39,7 @@ impl Understand for Pieces {
             Err(StreamError::Malformed | StreamError::GaveUp { .. }) if self.finish.is_some() => {
                 return Ok(Progress::Silent);
             }
-            Err(error) => return Err(error.having_used(self.usage)),
+            Err(error) => return Err(error.having_used(self.stated.map(Stated::usage))),
         }
         Ok(Progress::before_end(self.finish))
     }
@@ -52,7 +52,7 @@ impl Understand for Pieces {
         };
         for piece in pieces {
             let piece = answer::piece(piece.get().as_bytes());
-            let piece = piece.map_err(|error| error.having_used(self.usage))?;
+            let piece = piece.map_err(|error| error.having_used(self.stated.map(Stated::usage)))?;
             self.take(piece, events);
         }
         Ok(())
@@ -67,7 +67,7 @@ impl Understand for Pieces {
         self.blocks.close(events);
         // An answer without a word that says why it ended is one, too.
         self.has_text = true;
-        events.push(Event::Ended(Ending { finish, stop: None, usage: self.usage }));
+        events.push(Event::Ended(Ending { finish, stop: None, usage: self.stated.map(Stated::usage) }));
         Ok(())
     }
 
@@ -75,8 +75,8 @@ impl Understand for Pieces {
         if self.has_text { Before::Text } else { Before::Nothing }
     }
 
-    fn stated(&self) -> Option<Usage> {
-        self.usage
+    fn stated(&self) -> Option<Stated> {
+        self.stated
     }
 }
 
@@ -88,8 +88,8 @@ impl Pieces {
             // Nothing belongs to an answer after the reason for its end.
             said.clear();
         }
-        self.usage = piece.usage.or(self.usage);
         self.finish = piece.finish.or(self.finish);
+        self.stated = piece.usage.map(|usage| Stated::of(usage, self.finish)).or(self.stated);
         self.begin(piece, events);
         for said in said {
             match said {

@@ -29,6 +29,7 @@ async fn count(
         region: None,
         deadline: Moment(Duration::from_secs(60)),
         trace: None,
+        meter: domain::meter::Meter::default(),
     };
     let counted = async {
         let mut stream = remote.relay(call).await?;

@@ -20,6 +20,7 @@ async fn embed_by(model: &Remote, id: &str, body: &str) -> Result<serde_json::Va
         region: None,
         deadline: Moment(Duration::from_secs(60)),
         trace: None,
+        meter: domain::meter::Meter::default(),
     };
     let mut stream = model.relay(call).await?;
     let portion = stream.next().await.expect("an answer")?;

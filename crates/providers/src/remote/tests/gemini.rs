@@ -27,6 +27,7 @@ async fn relay(bench: &Bench, body: &str) -> (String, Result<Done, CallError>) {
         region: None,
         deadline: Moment(Duration::from_secs(60)),
         trace: None,
+        meter: domain::meter::Meter::default(),
     };
     let relaying = async {
         let mut passed = Vec::new();

@@ -20,6 +20,7 @@ fn relay_call(body: &str) -> RelayCall {
         overrides: Overrides::default(),
         deadline: Moment(Duration::from_secs(60)),
         trace: None,
+        meter: domain::meter::Meter::default(),
     }
 }
 

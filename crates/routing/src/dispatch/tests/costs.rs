@@ -1,13 +1,15 @@
 //! What attempts cost, exactly or as an estimate.
 
+use domain::chat::Finish;
 use domain::fault::{Fault, Kind};
+use domain::meter::Stated;
 use domain::model::{Cost, Prices};
 use domain::money::{Amount, Nanos};
 use domain::token::Usage;
 use futures_util::StreamExt;
 
 use super::*;
-use crate::scripted::{Act, USAGE};
+use crate::scripted::{Act, FOREVER, USAGE};
 
 #[tokio::test(start_paused = true)]
 async fn costs_are_exact_where_prices_and_usage_are_known() {
@@ -62,25 +64,6 @@ async fn what_a_failed_answer_used_is_kept_where_its_provider_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_stated_before_an_answer_broke_off_is_kept_and_the_rest_is_estimated() {
-    let read_in = TokenCount(60_000);
-    for (stated, said, want) in [(1, "12345678", 2), (9, "12345678", 9), (1, "", 1)] {
-        let so_far =
-            Usage { cache_write_input: TokenCount(40_000), ..Usage::of(read_in, TokenCount(stated)) };
-        let says = (!said.is_empty()).then_some(Act::Say(said));
-        let acts = says.into_iter().chain([Act::BreakOff(so_far)]).collect();
-        let house = House::new(&[&Scripted::new(vec![acts])]);
-        let log = AttemptLog::default();
-        if let Ok(answering) = house.ask(&log).await {
-            read(answering.stream).await;
-        }
-        let want = Usage { output: TokenCount(want), ..so_far };
-        let attempts = log.take();
-        assert_eq!((attempts[0].usage, attempts[0].estimate), (None, Some(want)), "{said}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn what_a_cut_answer_cost_is_estimated_from_what_was_said() {
     let cut = Scripted::new(vec![vec![
         Act::Say("12345678"),
@@ -101,5 +84,35 @@ async fn what_a_cut_answer_cost_is_estimated_from_what_was_said() {
         let want = Usage::of(ASKED, TokenCount(said));
         assert_eq!((attempts[0].usage, attempts[0].estimate), (None, Some(want)));
         assert_eq!(attempts[0].cost, Cost::Unpriced, "without a price");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_stated_of_a_cut_answer_counts_and_what_it_says_is_no_less_than_was_heard() {
+    let read_tokens =
+        Usage { cached_input: TokenCount(30_000), ..Usage::of(TokenCount(60_000), TokenCount(1)) };
+    let output = |output| Usage { output: TokenCount(output), ..read_tokens };
+    let later = Stated::SoFar(output(70));
+    let nothing_read = Stated::SoFar(Usage::of(TokenCount(0), TokenCount(7)));
+    let (so_far, finally) = (Stated::SoFar(read_tokens), Stated::Finally(output(9)));
+    let fail = || Act::Fail(Fault::provider(Kind::Truncated));
+    let (say, end) = (|| Act::Say("123456789"), Act::Wait(FOREVER));
+    for (acts, want) in [
+        (vec![Act::State(so_far), say(), fail()], (None, Some(output(3)))),
+        (vec![Act::State(so_far), say(), end.clone()], (None, Some(output(3)))),
+        (vec![Act::State(so_far), fail()], (None, Some(output(1)))),
+        (vec![Act::State(so_far), Act::State(later), say(), fail()], (None, Some(output(70)))),
+        (vec![Act::State(nothing_read), say(), fail()], (None, Some(Usage::of(ASKED, TokenCount(7))))),
+        (vec![say(), Act::State(finally), fail()], (Some(output(9)), None)),
+        (vec![Act::State(so_far), say(), Act::Done(Finish::Stop)], (Some(USAGE), None)),
+    ] {
+        let house = House::new(&[&Scripted::new(vec![acts.clone()])]);
+        let log = AttemptLog::default();
+        if let Ok(answering) = house.ask(&log).await {
+            // The caller leaves when nothing comes any more.
+            let _ = tokio::time::timeout(Duration::from_millis(1), read(answering.stream)).await;
+        }
+        let attempts = log.take();
+        assert_eq!((attempts[0].usage, attempts[0].estimate), want, "{acts:?}");
     }
 }

@@ -36,8 +36,10 @@ impl Understand for Events {
         });
         let length = |text: &Option<Text<'_>>| text.as_ref().map_or(0, |text| text.0.len());
         let mut said = 0;
-        self.counted.take(frame.message.and_then(|message| message.usage));
-        self.counted.take(frame.usage);
+        if let Some(usage) = frame.message.and_then(|message| message.usage).or(frame.usage) {
+            self.counted.take(Some(usage));
+            meaning.usage = self.counted.usage();
+        }
         if let Some(block) = &frame.content_block {
             said += length(&block.text) + length(&block.thinking) + length(&block.name);
             // A call begins before its first argument, and what is not known yet is something, too.
@@ -51,7 +53,7 @@ impl Understand for Events {
             meaning.has_answer |= !is_known;
         }
         let said = u32::try_from(said).unwrap_or(u32::MAX);
-        Ok(Meaning { said, usage: self.counted.usage(), ..meaning })
+        Ok(Meaning { said, ..meaning })
     }
 }
 
@@ -86,25 +88,6 @@ mod tests {
         let done = done.expect("whole").expect("done");
         let usage = done.usage.expect("counted");
         assert_eq!((done.finish, usage.input.0, usage.output.0), (Finish::ToolUse, 472, 89));
-    }
-
-    #[test]
-    fn what_was_stated_at_the_beginning_is_known_from_the_first_portion_on() {
-        let start = event(
-            "message_start",
-            r#","message":{"type":"message","usage":{"input_tokens":3,"cache_read_input_tokens":4,"output_tokens":1}}"#,
-        );
-        let hi = event("content_block_delta", r#","index":0,"delta":{"type":"text_delta","text":"hi"}"#);
-        let mut relay = relay();
-        relay.push(start.as_bytes()).expect("readable");
-        assert_eq!(relay.give_out(), None, "nothing of the answer is there");
-        let told = |usage: Option<domain::token::Usage>| {
-            usage.map(|usage| (usage.input.0, usage.cached_input.0, usage.output.0))
-        };
-        assert_eq!(told(relay.stated()), Some((7, 4, 1)));
-        relay.push(hi.as_bytes()).expect("readable");
-        let portion = relay.give_out().expect("a portion");
-        assert_eq!((told(portion.so_far), portion.done), (Some((7, 4, 1)), None));
     }
 
     #[test]
@@ -177,6 +160,31 @@ mod tests {
         assert!(portion.bytes.starts_with(b"event: message_start"));
         assert_eq!(portion.said, 1, "the name of the tool");
         assert_eq!(relay.before(), Before::Text);
+    }
+
+    #[test]
+    fn what_is_stated_is_known_before_the_answer_is() {
+        use domain::meter::Stated;
+        let start = event("message_start", r#","message":{"usage":{"input_tokens":7,"output_tokens":1}}"#);
+        let delta =
+            event("message_delta", r#","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":4}"#);
+        let mut relay = relay();
+        let of = |output| {
+            domain::token::Usage::of(domain::token::TokenCount(7), domain::token::TokenCount(output))
+        };
+        for (frame, want) in [
+            (start, Some(Stated::SoFar(of(1)))),
+            (
+                event("content_block_delta", r#","delta":{"type":"text_delta","text":"hi"}"#),
+                Some(Stated::SoFar(of(1))),
+            ),
+            (delta, Some(Stated::Finally(of(4)))),
+        ] {
+            relay.push(frame.as_bytes()).expect(&frame);
+            assert_eq!(relay.stated(), want, "{frame}");
+        }
+        let error = event("error", r#","error":{"type":"overloaded_error"}"#);
+        assert!(relay.push(error.as_bytes()).is_err() && relay.stated() == Some(Stated::Finally(of(4))));
     }
 
     proptest! {

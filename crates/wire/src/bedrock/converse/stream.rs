@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use domain::chat::Finish;
 use domain::conversation::{Block, Delta, Ending, Event};
-use domain::token::Usage;
+use domain::meter::Stated;
 use serde::Deserialize;
 
 use super::answer::{Tokens, finish, gave_up};
@@ -48,8 +48,8 @@ impl EventReader for Reader {
         self.events.before()
     }
 
-    fn stated(&self) -> Option<Usage> {
-        self.events.stated()
+    fn stated(&self) -> Option<Stated> {
+        self.events.stated
     }
 }
 
@@ -64,7 +64,7 @@ pub(in crate::bedrock) struct Events {
     finish: Option<Finish>,
     /// Why there is no answer; what it used comes after it.
     gave_up: Option<StreamError>,
-    usage: Option<Usage>,
+    stated: Option<Stated>,
     pub(in crate::bedrock) progress: Progress,
 }
 
@@ -77,7 +77,7 @@ impl Default for Events {
             has_answer: false,
             finish: None,
             gave_up: None,
-            usage: None,
+            stated: None,
             progress: Progress::Silent,
         }
     }
@@ -183,9 +183,10 @@ impl Events {
             }
             "metadata" => {
                 let metadata: Metadata = parse(payload)?;
-                self.usage = metadata.usage.map(|usage| usage.usage()).or(self.usage);
+                let usage = metadata.usage.map(|usage| usage.usage());
+                self.stated = usage.map(|usage| Stated::of(usage, self.finish)).or(self.stated);
                 if let Some(error) = self.gave_up {
-                    return Err(error.having_used(self.usage));
+                    return Err(error.having_used(self.stated.map(Stated::usage)));
                 }
                 if let Some(finish) = self.finish {
                     self.finish(finish, events);
@@ -215,10 +216,6 @@ impl Events {
             (_, None) if self.is_begun => Err(StreamError::Cut),
             (_, None) => Err(StreamError::Empty),
         }
-    }
-
-    pub(in crate::bedrock) fn stated(&self) -> Option<Usage> {
-        self.usage
     }
 
     pub(in crate::bedrock) fn before(&self) -> Before {
@@ -285,7 +282,7 @@ impl Events {
 
     fn finish(&mut self, finish: Finish, events: &mut Vec<Event>) {
         self.blocks.close(events);
-        events.push(Event::Ended(Ending { finish, stop: None, usage: self.usage }));
+        events.push(Event::Ended(Ending { finish, stop: None, usage: self.stated.map(Stated::usage) }));
         self.progress = Progress::Ended;
     }
 }

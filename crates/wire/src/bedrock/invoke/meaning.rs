@@ -152,10 +152,10 @@ fn claude(bytes: &[u8], counted: &mut Counted) -> Result<Meaning, StreamError> {
     if is("error") {
         return Err(StreamError::Refused(failure::exception("modelStreamErrorException", bytes)));
     }
-    counted.take(event.message.and_then(|message| message.usage));
-    counted.take(event.usage);
+    let raw = event.message.and_then(|message| message.usage).or(event.usage);
+    counted.take(raw);
     let mut meaning = Meaning {
-        usage: counted.usage(),
+        usage: raw.and_then(|_| counted.usage()),
         has_answer: is("content_block_start") || is("content_block_delta"),
         kind: if is("message_stop") { Kind::Last } else { Kind::Part },
         ..Meaning::default()

@@ -2,7 +2,7 @@
 
 use domain::chat::Finish;
 use domain::conversation::{Block, Delta, Ending, Event, Part};
-use domain::token::Usage;
+use domain::meter::Stated;
 
 use super::answer::{self, Body, Message};
 use super::calls::Calls;
@@ -24,7 +24,7 @@ pub(super) struct Chunks {
     has_answer: bool,
     has_calls: bool,
     finish: Option<Finish>,
-    usage: Option<Usage>,
+    stated: Option<Stated>,
 }
 
 impl Understand for Chunks {
@@ -77,7 +77,7 @@ impl Understand for Chunks {
             }
             self.has_answer = true;
         }
-        (self.finish, self.usage) = (Some(answer.ending.finish), answer.ending.usage);
+        (self.finish, self.stated) = (Some(answer.ending.finish), answer.ending.usage.map(Stated::Finally));
         Ok(())
     }
 
@@ -90,8 +90,8 @@ impl Understand for Chunks {
         if self.has_answer { Before::Text } else { Before::Nothing }
     }
 
-    fn stated(&self) -> Option<Usage> {
-        self.usage
+    fn stated(&self) -> Option<Stated> {
+        self.stated
     }
 }
 
@@ -101,13 +101,15 @@ impl Chunks {
             let (id, model) = (body.id.unwrap_or_default(), body.model.unwrap_or_default());
             events.push(Event::Begun { id, model, usage: None });
         }
-        self.usage = body.usage.and_then(usage).or(self.usage);
+        let used = body.usage.and_then(usage);
+        self.stated = used.map(|used| Stated::of(used, self.finish)).or(self.stated);
         let Some(choice) = body.choices.into_iter().find(|choice| choice.index == 0) else { return Ok(()) };
         if let Some(message) = choice.delta.or(choice.message) {
             self.add(message, events)?;
         }
         let reason = choice.finish_reason.filter(|reason| !reason.is_empty());
         self.finish = reason.map(|reason| finish(&reason)).transpose()?.or(self.finish);
+        self.stated = used.map(|used| Stated::of(used, self.finish)).or(self.stated);
         Ok(())
     }
 
@@ -139,6 +141,6 @@ impl Chunks {
         self.blocks.close(events);
         let has_calls = self.has_calls || !self.calls.is_empty();
         let finish = if finish == Finish::Stop && has_calls { Finish::ToolUse } else { finish };
-        events.push(Event::Ended(Ending { finish, stop: None, usage: self.usage }));
+        events.push(Event::Ended(Ending { finish, stop: None, usage: self.stated.map(Stated::usage) }));
     }
 }

@@ -3,6 +3,7 @@
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use domain::fault::Kind;
+use domain::meter::Stated;
 use domain::token::{TokenCount, Usage};
 
 use super::*;
@@ -69,4 +70,25 @@ fn a_model_that_gives_up_says_why_and_what_it_used() {
         let (told, _) = read_stream(&frames, 11).expect_err(reason);
         assert_eq!(told, error, "{reason}");
     }
+}
+
+#[test]
+fn what_is_stated_before_a_break_is_known() {
+    let frame = |kind: &'static str, payload: &'static str| {
+        let header =
+            |name: &'static str, value: &'static str| Header::new(name, HeaderValue::String(value.into()));
+        let headers = vec![header(":message-type", "event"), header(":event-type", kind)];
+        let mut frames = BytesMut::new();
+        let message = Message::new_from_parts(headers, Bytes::from_static(payload.as_bytes()));
+        write_message_to(&message, &mut frames).expect("small");
+        frames
+    };
+    let said = frame("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"text":"Yes"}}"#);
+    let used = frame("metadata", r#"{"usage":{"inputTokens":9000,"outputTokens":2}}"#);
+    let stated = Some(Stated::SoFar(Usage::of(TokenCount(9_000), TokenCount(2))));
+    let bytes = [&said[..], &used, THROTTLED].concat();
+    let mut portions = relay::Converse.portions(&request());
+    assert!(portions.push(&bytes).is_err() && portions.stated() == stated);
+    let mut reader = crate::bedrock::converse::stream::Reader::default();
+    assert!(reader.push(&bytes, &mut Vec::new()).is_err() && reader.stated() == stated);
 }
