@@ -2,7 +2,8 @@
 //!
 //! Guardrails are the caller's key's, or none; while there are no keys, there are none.
 //!
-//! Reading order: this file (the path), `weight` (what it may use), `repeating` (an earlier answer in the place of a new
+//! Reading order: this file (the path), `weight` (what it may use; `fetched` is what
+//! is not in its body), `repeating` (an earlier answer in the place of a new
 //! one; `said` is what an answer says), `answer` (its way to the caller), `ledger` (its record, whatever happens),
 //! `continued` (streams that another model goes on with).
 
@@ -34,6 +35,7 @@ use crate::turn::TurnError;
 
 mod answer;
 mod continued;
+mod fetched;
 mod ledger;
 mod repeating;
 mod said;

@@ -1,10 +1,13 @@
 //! A scan of untrusted JSON before anything parses it: one pass over the bytes, no recursion, bounded memory.
 
+mod names;
 mod scan;
 
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
+
+pub use names::{Look, Named, names, unescaped};
 
 /// What a body may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

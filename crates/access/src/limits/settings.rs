@@ -90,7 +90,8 @@ impl Default for KeyLimitsConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AssumedConfig {
-    /// Context window in tokens: the input of requests whose parts the provider fetches itself.
+    /// Context window in tokens: the input of requests whose parts the provider fetches itself, or that have
+    /// parts or tools of a kind that is not known.
     pub context: u32,
     /// Tokens of an answer whose request sets no limit.
     pub output_max: u32,

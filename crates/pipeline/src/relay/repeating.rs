@@ -1,5 +1,6 @@
 //! An earlier answer of a bare model in the place of a new one, where its route or model says that it may be.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -13,6 +14,7 @@ use domain::residency::Residency;
 use domain::spending::{Input, Weight};
 use futures_util::StreamExt;
 use routing::AttemptLog;
+use wire::json::unescaped;
 
 use super::{Refused, RelayTurn, said};
 use crate::cached::{Kept, Origin, PassedOn, common, patience};
@@ -126,8 +128,23 @@ fn key(turn: &RelayTurn, rules: Rules, residency: &Residency) -> cache::Key {
     relayed.headers.iter().fold(key, |key, (name, value)| key.text(name, value)).key()
 }
 
+/// How often a text may stand in a text as JSON: arguments of a call, say.
+const NESTED_MAX: usize = 4;
+
+/// Whether the body seems to hold something personal, as it stands there or as its escapes mean it.
 fn is_personal(body: &Bytes) -> bool {
-    std::str::from_utf8(body).map_or(true, |text| has_personal(text, &[]))
+    let Ok(text) = std::str::from_utf8(body) else { return true };
+    let mut text = Cow::Borrowed(text);
+    for _ in 0..NESTED_MAX {
+        if has_personal(&text, &[]) {
+            return true;
+        }
+        match unescaped(&text) {
+            Some(plain) => text = Cow::Owned(plain),
+            None => return false,
+        }
+    }
+    true
 }
 
 /// `passed` once more, as if a provider sent it.

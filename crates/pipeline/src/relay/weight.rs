@@ -1,71 +1,12 @@
-//! How much a caller's own request may use, from its bytes: an upper bound, found without reading what it says.
+//! How much a caller's own request may use, from its bytes: an upper bound, found without reading what its texts say.
 
-use std::sync::LazyLock;
-
-use aho_corasick::AhoCorasick;
 use domain::chat::{Dialect, FieldSpan, Relayed, Tools};
 use domain::spending::{Input, Weight};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-/// Names, in any dialect, of what a provider fetches or runs itself: pictures and files, earlier answers, its own tools.
-/// What these add to the input is not in the body. Where a text only speaks of them, the bound is higher than it need be.
-const FETCHED: [&str; 24] = [
-    "\"image",
-    "\"input_image",
-    "\"file",
-    "\"input_file",
-    "\"input_audio",
-    "\"document\"",
-    "\"video",
-    "\"audio_url",
-    "\"item_reference\"",
-    "\"web_fetch",
-    "\"code_execution",
-    "\"container",
-    "\"shell",
-    "\"local_shell",
-    "\"computer",
-    "\"skill",
-    "\"previous_response_id\"",
-    "\"conversation\"",
-    "\"web_search",
-    "\"mcp",
-    "\"code_interpreter",
-    "\"inline_data",
-    "\"inlineData",
-    "\"s3Location",
-];
-static FINDER: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| AhoCorasick::new(FETCHED).ok());
-
-/// With what an escaped character below 256 begins.
-const ESCAPE: [&str; 1] = [r"\u00"];
-static ESCAPES: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| AhoCorasick::new(ESCAPE).ok());
-
-/// Whether letters, digits, `_` or what an address of mail has are written as escapes, which nothing does that writes JSON but
-/// to hide them: what the request holds is then not known. Control characters, `"`, `&`, `'`, `<`, `=`, `>`, `\` and what is
-/// no ASCII are escaped by honest writers.
-fn hides(body: &[u8]) -> bool {
-    let hidden = |after: usize| {
-        let digits = body.get(after..after + 2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        byte.is_none_or(|byte| byte.is_ascii_alphanumeric() || b"_@.-+: ".contains(&byte))
-    };
-    ESCAPES.as_ref().is_none_or(|finder| finder.find_iter(body).any(|found| hidden(found.end())))
-}
-
-/// Whether not all of what a model will read is in the body, as far as that can be told.
-fn is_fetched(relayed: &Relayed) -> bool {
-    // OpenAI's responses name a prompt that is kept there; elsewhere a prompt is a text or a list.
-    let is_kept_prompt = |field: &FieldSpan| {
-        field.name == PROMPT
-            && relayed.body.get(field.value.clone()).is_some_and(|json| json.starts_with(b"{"))
-    };
-    FINDER.as_ref().is_none_or(|finder| finder.is_match(&relayed.body))
-        || hides(&relayed.body)
-        || relayed.fields.iter().any(is_kept_prompt)
-}
+use super::fetched::is_fetched;
 
 /// Names of the field that limits an answer.
 const OUTPUT_LIMITS: [&str; 4] =
@@ -125,10 +66,10 @@ impl Said {
 const ANSWERS: [&str; 2] = ["n", "best_of"];
 /// The field that may hold several prompts, each of which is answered so often.
 const PROMPT: &str = "prompt";
-/// What providers say to a model beside the body when it may call tools (Anthropic: up to 346 tokens, platform docs,
-/// 2026-11), and the names of roles.
+/// What providers say to a model beside the body when it may call tools (Anthropic: up to 346 tokens, 245 more for its tool of
+/// the shell, 700 for that of texts, platform docs, 2026-11), and the names of roles.
 const AROUND_TOKENS: u32 = 64;
-const AROUND_TOOLS_TOKENS: u32 = 1_024;
+const AROUND_TOOLS_TOKENS: u32 = 2_048;
 
 /// The weight of `relayed`. No tokenizer makes more tokens of a text than it has bytes, and JSON only adds to them.
 pub(super) fn of(relayed: &Relayed) -> Weight {
@@ -151,7 +92,7 @@ pub(super) fn of(relayed: &Relayed) -> Weight {
     };
     let is_answered = relayed.dialect != Dialect::OpenAiEmbeddings;
     Weight {
-        input: if is_fetched(relayed) { Input::UpToContext(bytes) } else { Input::AtMost(bytes) },
+        input: if is_fetched(&relayed.body) { Input::UpToContext(bytes) } else { Input::AtMost(bytes) },
         output_max: match all(&OUTPUT_LIMITS, &said).or(all(&NESTED, &nested)) {
             _ if !is_answered => Some(0),
             Said::AtMost(most) => Some(most),
@@ -210,18 +151,6 @@ mod tests {
             (r#"{"model":"x","max_tokens":7,"n":true}"#, false, Some(7), u32::MAX),
             (r#"{"model":"x","messages":[{"content":[{"type":"image_url"}]}]}"#, true, None, 1),
             (r#"{"model":"x","web_search_options":{}}"#, true, None, 1),
-            (r#"{"model":"x","tools":[{"type":"web_fetch_20250910"}]}"#, true, None, 1),
-            (r#"{"model":"x","messages":[{"content":[{"type":"video_url"}]}]}"#, true, None, 1),
-            // Written so to be overlooked.
-            (r#"{"model":"x","messages":[{"content":[{"type":"\u0069mage_url"}]}]}"#, true, None, 1),
-            (r#"{"model":"x","messages":[{"content":"a\u0040b.example"}]}"#, true, None, 1),
-            // As honest writers write.
-            (
-                r#"{"model":"x","messages":[{"content":"\u00e9 \u0000\u001f \u003cb\u003e \u0026 \u0022\u0027 \ud83d\ude00"}]}"#,
-                false,
-                None,
-                1,
-            ),
         ] {
             let asked = wire::openai::relay::read(Bytes::from_static(body.as_bytes())).expect(body);
             let weight = of(&asked);

@@ -285,7 +285,19 @@ async fn of_a_bare_model_too_only_whole_answers_that_are_nobodys_own_are_kept() 
         (
             "what a provider may fetch",
             plain("Hello."),
-            r#"{"model":"x","messages":[{"role":"user","content":"a \"file"}]}"#,
+            r#"{"model":"x","messages":[{"role":"user","content":"a"}],"stream_options":{"\u0066ile":"b"}}"#,
+            Came::Bypass,
+        ),
+        (
+            "a personal question in other words",
+            plain("Hello."),
+            r#"{"model":"x","messages":[{"role":"user","content":"I am joe\u0040mail.example"}]}"#,
+            Came::Bypass,
+        ),
+        (
+            "a personal argument of a call",
+            plain("Hello."),
+            r#"{"model":"x","messages":[{"role":"user","content":"{\"from\":\"joe\\u0040mail.example\"}"}]}"#,
             Came::Bypass,
         ),
     ] {
