@@ -24,6 +24,7 @@ pub mod faces;
 pub mod frames;
 pub mod gemini;
 pub mod json;
+mod lenient;
 mod media;
 mod missing;
 pub mod object;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::failure;
+use crate::lenient;
 use crate::object::Text;
 use crate::stream::StreamError;
 
@@ -48,30 +49,30 @@ pub(super) fn owned(text: Option<Text<'_>>) -> String {
 /// What was counted so far. The events of a stream bring more of it, each number in place of what it was.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 pub(crate) struct Counted {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::count")]
     input_tokens: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::count")]
     output_tokens: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::count")]
     cache_creation_input_tokens: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::count")]
     cache_read_input_tokens: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::object")]
     cache_creation: Option<CacheCreation>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::object")]
     output_tokens_details: Option<OutputDetails>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 struct CacheCreation {
-    #[serde(default)]
-    ephemeral_1h_input_tokens: u64,
+    #[serde(default, deserialize_with = "lenient::count")]
+    ephemeral_1h_input_tokens: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 struct OutputDetails {
-    #[serde(default)]
-    thinking_tokens: u64,
+    #[serde(default, deserialize_with = "lenient::count")]
+    thinking_tokens: Option<u64>,
 }
 
 impl Counted {
@@ -97,8 +98,13 @@ impl Counted {
         let written = self.cache_creation_input_tokens.unwrap_or(0);
         let input = self.input_tokens.unwrap_or(0).saturating_add(read).saturating_add(written);
         let output = self.output_tokens.unwrap_or(0);
-        let hour = self.cache_creation.map_or(0, |creation| creation.ephemeral_1h_input_tokens).min(written);
-        let thinking = self.output_tokens_details.map_or(0, |details| details.thinking_tokens).min(output);
+        let hour = self
+            .cache_creation
+            .and_then(|creation| creation.ephemeral_1h_input_tokens)
+            .unwrap_or(0)
+            .min(written);
+        let thinking =
+            self.output_tokens_details.and_then(|details| details.thinking_tokens).unwrap_or(0).min(output);
         Some(Usage {
             input: count(input),
             output: count(output),
@@ -229,6 +235,28 @@ mod tests {
             ),
         ] {
             assert_eq!(read(body.as_bytes()), Err(want), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_in_a_usage_hides_nothing_else() {
+        for creation in [
+            r#"{"ephemeral_1h_input_tokens":null}"#,
+            r#"{"ephemeral_1h_input_tokens":"some"}"#,
+            "null",
+            "[]",
+            r#"{"ephemeral_1h_input_tokens":0.0}"#,
+        ] {
+            let raw = format!(
+                r#"{{"input_tokens":1000.0,"output_tokens":5,"cache_creation_input_tokens":40,"cache_creation":{creation},
+                    "output_tokens_details":{{"thinking_tokens":null}},"cache_read_input_tokens":null}}"#
+            );
+            let raw: Box<RawValue> = serde_json::from_str(&raw).expect("JSON");
+            let mut counted = Counted::default();
+            counted.take(Some(&raw));
+            let want =
+                Usage { cache_write_input: TokenCount(40), ..Usage::of(TokenCount(1_040), TokenCount(5)) };
+            assert_eq!(counted.usage(), Some(want), "{creation}");
         }
     }
 }

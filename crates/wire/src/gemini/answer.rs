@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{failure, proof};
+use crate::lenient;
 use crate::stream::StreamError;
 
 /// A piece of an answer, or all of it.
@@ -104,16 +105,16 @@ struct FunctionCall<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct UsageBody {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::count")]
     prompt_token_count: Option<u64>,
-    #[serde(default)]
-    cached_content_token_count: u64,
-    #[serde(default)]
-    candidates_token_count: u64,
-    #[serde(default)]
-    tool_use_prompt_token_count: u64,
-    #[serde(default)]
-    thoughts_token_count: u64,
+    #[serde(default, deserialize_with = "lenient::count")]
+    cached_content_token_count: Option<u64>,
+    #[serde(default, deserialize_with = "lenient::count")]
+    candidates_token_count: Option<u64>,
+    #[serde(default, deserialize_with = "lenient::count")]
+    tool_use_prompt_token_count: Option<u64>,
+    #[serde(default, deserialize_with = "lenient::count")]
+    thoughts_token_count: Option<u64>,
 }
 
 /// Reads one body.
@@ -220,11 +221,13 @@ fn finish(reason: &str) -> Result<Finish, StreamError> {
 pub(super) fn usage(raw: &RawValue) -> Option<Usage> {
     let body: UsageBody = serde_json::from_str(raw.get()).ok()?;
     let count = |n: u64| TokenCount(u32::try_from(n).unwrap_or(u32::MAX));
-    let input = body.prompt_token_count?.saturating_add(body.tool_use_prompt_token_count);
-    let output = body.candidates_token_count.saturating_add(body.thoughts_token_count);
+    let (tools, thoughts) =
+        (body.tool_use_prompt_token_count.unwrap_or(0), body.thoughts_token_count.unwrap_or(0));
+    let input = body.prompt_token_count?.saturating_add(tools);
+    let output = body.candidates_token_count.unwrap_or(0).saturating_add(thoughts);
     Some(Usage {
-        cached_input: count(body.cached_content_token_count),
-        reasoning_output: count(body.thoughts_token_count),
+        cached_input: count(body.cached_content_token_count.unwrap_or(0)),
+        reasoning_output: count(thoughts),
         ..Usage::of(count(input), count(output))
     })
 }

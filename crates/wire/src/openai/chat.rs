@@ -29,6 +29,7 @@ use super::embeddings::Embeddings;
 use super::failure;
 use super::responses::Responses;
 use crate::face::{About, Face};
+use crate::lenient;
 use crate::protocol::{Call, OwnDialect, Place, Protocol, Reply};
 use crate::reader::Reader;
 use crate::stream::{EventReader, EventWriter, StreamError};
@@ -151,28 +152,30 @@ impl Face for ChatFace {
 
 #[derive(Deserialize)]
 struct UsageBody {
-    prompt_tokens: u64,
-    completion_tokens: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::count")]
+    prompt_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "lenient::count")]
+    completion_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "lenient::count")]
     total_tokens: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::object")]
     prompt_tokens_details: Option<PromptDetails>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::object")]
     completion_tokens_details: Option<CompletionDetails>,
     /// DeepSeek's name for the cached part.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::count")]
     prompt_cache_hit_tokens: Option<u64>,
 }
 
 #[derive(Deserialize)]
 struct PromptDetails {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::count")]
     cached_tokens: Option<u64>,
 }
 
 #[derive(Deserialize)]
 struct CompletionDetails {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::count")]
     reasoning_tokens: Option<u64>,
 }
 
@@ -193,16 +196,32 @@ pub(crate) fn usage(raw: &RawValue) -> Option<Usage> {
     let count = |n: u64| TokenCount(u32::try_from(n).unwrap_or(u32::MAX));
     let cached = body.prompt_tokens_details.and_then(|details| details.cached_tokens);
     let reasoning = body.completion_tokens_details.and_then(|details| details.reasoning_tokens).unwrap_or(0);
-    // xAI counts what a model says to itself beside what it says (docs.x.ai, reasoning, as quoted in vercel/ai#12425, 2026-11): its total
-    // tells.
-    let sum = body.prompt_tokens.saturating_add(body.completion_tokens);
-    let is_beside = reasoning > 0 && body.total_tokens == Some(sum.saturating_add(reasoning));
-    let output = body.completion_tokens.saturating_add(if is_beside { reasoning } else { 0 });
+    let (input, output) = both((body.prompt_tokens, body.completion_tokens), body.total_tokens)?;
+    let output = with_reasoning((input, output), reasoning, body.total_tokens);
     Some(Usage {
         cached_input: count(cached.or(body.prompt_cache_hit_tokens).unwrap_or(0)),
         reasoning_output: count(reasoning),
-        ..Usage::of(count(body.prompt_tokens), count(output))
+        ..Usage::of(count(input), count(output))
     })
+}
+
+/// What was read and what was generated; one of them that is not there is what the other leaves of the total. Without that, what
+/// was used is not stated.
+pub(super) fn both((input, output): (Option<u64>, Option<u64>), total: Option<u64>) -> Option<(u64, u64)> {
+    let rest = |known: u64| total?.checked_sub(known);
+    match (input, output) {
+        (Some(input), Some(output)) => Some((input, output)),
+        (Some(input), None) => Some((input, rest(input)?)),
+        (None, Some(output)) => Some((rest(output)?, output)),
+        (None, None) => None,
+    }
+}
+
+/// What was generated, `reasoning` included, of which OpenAI counts it as a part and xAI beside it (10,120 read, 1,499 said and
+/// 2,809 thought are 14,428 in all): the total says which, and a part is never more than its whole.
+pub(super) fn with_reasoning((input, output): (u64, u64), reasoning: u64, total: Option<u64>) -> u64 {
+    let both = output.saturating_add(reasoning);
+    if reasoning > output || total == Some(input.saturating_add(both)) { both } else { output }
 }
 
 pub(super) fn reason(finish: Finish) -> &'static str {

@@ -269,18 +269,6 @@ fn whole_answers_are_read() {
 }
 
 #[test]
-fn reasoning_that_is_counted_beside_the_answer_is_output_too() {
-    for (total, want) in [("14428", (1499 + 2809, 2809)), ("11619", (1499, 2809)), ("null", (1499, 2809))] {
-        let told = format!(
-            r#"{{"prompt_tokens":10120,"completion_tokens":1499,"total_tokens":{total},"completion_tokens_details":{{"reasoning_tokens":2809}}}}"#
-        );
-        let raw = serde_json::from_str(&told).expect("JSON");
-        let usage = usage(raw).expect("readable");
-        assert_eq!((usage.output.0, usage.reasoning_output.0), want, "{total}");
-    }
-}
-
-#[test]
 fn odd_usage_does_not_cost_the_answer() {
     for (told, want) in [
         ("null", None),
@@ -297,5 +285,66 @@ fn odd_usage_does_not_cost_the_answer() {
     ] {
         let raw: &RawValue = serde_json::from_str(told).expect("JSON");
         assert_eq!(usage(raw), want, "{told}");
+    }
+}
+
+#[test]
+fn reasoning_beside_an_answer_is_output_too() {
+    for (prompt, completion, reasoning, total, output) in [
+        (10_120, 1_499, 2_809, "14428", 4_308), // xAI
+        (10_120, 1_499, 800, "11619", 1_499),   // OpenAI
+        (10_120, 1_499, 800, "null", 1_499),
+        (10_120, 1_499, 2_809, "null", 4_308), // more than all of it is no part
+        (10_120, 1_499, 0, "11619", 1_499),
+    ] {
+        let chat = format!(
+            r#"{{"prompt_tokens":{prompt},"completion_tokens":{completion},"total_tokens":{total},
+                "completion_tokens_details":{{"reasoning_tokens":{reasoning}}}}}"#
+        );
+        let raw: Box<RawValue> = serde_json::from_str(&chat).expect("JSON");
+        let used = usage(&raw).expect("readable");
+        assert_eq!((used.output.0, used.reasoning_output.0), (output, reasoning), "{chat}");
+        let body = format!(
+            r#"{{"status":"completed","usage":{{"input_tokens":{prompt},"output_tokens":{completion},
+                "total_tokens":{total},"output_tokens_details":{{"reasoning_tokens":{reasoning}}}}}}}"#
+        );
+        let done = crate::openai::responses::Responses.whole(body.as_bytes()).expect("complete");
+        let used = done.usage.expect("stated");
+        assert_eq!((used.output.0, used.reasoning_output.0), (output, reasoning), "{body}");
+    }
+}
+
+#[test]
+fn what_makes_no_sense_in_a_usage_hides_nothing_else() {
+    for (fields, want) in [
+        (r#""prompt_tokens":1000.0,"completion_tokens":5e1"#, Some((1_000, 50, 0))),
+        (
+            r#""prompt_tokens":1000,"completion_tokens":50,"prompt_tokens_details":{"cached_tokens":9.0}"#,
+            Some((1_000, 50, 9)),
+        ),
+        (
+            r#""prompt_tokens":1000,"completion_tokens":50,"prompt_tokens_details":{"cached_tokens":"all"}"#,
+            Some((1_000, 50, 0)),
+        ),
+        (
+            r#""prompt_tokens":1000,"completion_tokens":50,"prompt_tokens_details":7,"completion_tokens_details":[]"#,
+            Some((1_000, 50, 0)),
+        ),
+        // What the total leaves; without it, what was said is estimated.
+        (r#""prompt_tokens":1000,"completion_tokens":null,"total_tokens":1050"#, Some((1_000, 50, 0))),
+        (r#""prompt_tokens":-1,"completion_tokens":50,"total_tokens":1050"#, Some((1_000, 50, 0))),
+        (r#""prompt_tokens":1000,"completion_tokens":"many""#, None),
+        (r#""prompt_tokens":1000,"total_tokens":7"#, None),
+    ] {
+        let raw: Box<RawValue> = serde_json::from_str(&format!("{{{fields}}}")).expect("JSON");
+        let read = usage(&raw).map(|used| (used.input.0, used.output.0, used.cached_input.0));
+        assert_eq!(read, want, "{fields}");
+        let fields =
+            fields.replace("prompt_tokens", "input_tokens").replace("completion_tokens", "output_tokens");
+        let body = format!(r#"{{"status":"completed","usage":{{{fields}}}}}"#);
+        let done =
+            crate::openai::responses::Responses.whole(body.as_bytes()).expect("an answer all the same");
+        let read = done.usage.map(|used| (used.input.0, used.output.0, used.cached_input.0));
+        assert_eq!(read, want, "{body}");
     }
 }

@@ -5,6 +5,8 @@ use domain::chat::{Dialect, Done, Finish, Relayed};
 use domain::token::{TokenCount, Usage};
 use serde::Deserialize;
 
+use crate::lenient;
+use crate::openai::chat::{both, with_reasoning};
 use crate::openai::failure;
 use crate::patch::Patch;
 use crate::protocol::Call;
@@ -62,7 +64,7 @@ pub(super) struct Response {
     status: Option<String>,
     #[serde(default)]
     incomplete_details: Option<Details>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::object")]
     usage: Option<Counted>,
     #[serde(default)]
     output: Vec<Item>,
@@ -82,24 +84,43 @@ struct Item {
 
 #[derive(Deserialize)]
 struct Counted {
-    input_tokens: u64,
-    output_tokens: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::count")]
+    input_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "lenient::count")]
+    output_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "lenient::count")]
+    total_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "lenient::object")]
     input_tokens_details: Option<InputDetails>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::object")]
     output_tokens_details: Option<OutputDetails>,
 }
 
 #[derive(Deserialize)]
 struct InputDetails {
-    #[serde(default)]
-    cached_tokens: u64,
+    #[serde(default, deserialize_with = "lenient::count")]
+    cached_tokens: Option<u64>,
 }
 
 #[derive(Deserialize)]
 struct OutputDetails {
-    #[serde(default)]
-    reasoning_tokens: u64,
+    #[serde(default, deserialize_with = "lenient::count")]
+    reasoning_tokens: Option<u64>,
+}
+
+impl Counted {
+    fn usage(&self) -> Option<Usage> {
+        let count = |n: u64| TokenCount(u32::try_from(n).unwrap_or(u32::MAX));
+        let (input, output) = both((self.input_tokens, self.output_tokens), self.total_tokens)?;
+        let cached = self.input_tokens_details.as_ref().and_then(|details| details.cached_tokens);
+        let reasoning = self.output_tokens_details.as_ref().and_then(|details| details.reasoning_tokens);
+        let output = with_reasoning((input, output), reasoning.unwrap_or(0), self.total_tokens);
+        Some(Usage {
+            cached_input: count(cached.unwrap_or(0)),
+            reasoning_output: count(reasoning.unwrap_or(0)),
+            ..Usage::of(count(input), count(output))
+        })
+    }
 }
 
 impl Response {
@@ -116,17 +137,7 @@ impl Response {
             Some("queued" | "in_progress") => Finish::Stop,
             _ => return None,
         };
-        let count = |n: u64| TokenCount(u32::try_from(n).unwrap_or(u32::MAX));
-        let usage = self.usage.as_ref().map(|used| Usage {
-            cached_input: count(
-                used.input_tokens_details.as_ref().map_or(0, |details| details.cached_tokens),
-            ),
-            reasoning_output: count(
-                used.output_tokens_details.as_ref().map_or(0, |details| details.reasoning_tokens),
-            ),
-            ..Usage::of(count(used.input_tokens), count(used.output_tokens))
-        });
-        Some(Done { finish, usage })
+        Some(Done { finish, usage: self.usage.as_ref().and_then(Counted::usage) })
     }
 }
 
