@@ -50,7 +50,23 @@ impl Config {
             let path = vec!["issuers", name.as_str(), key];
             Some(InvalidAuth { path, reason: format!("[auth.issuers.{name}] {key}: {reason}") })
         };
-        references.into_iter().filter_map(mistake).chain(self.issuers.iter().filter_map(of_issuer)).collect()
+        let of_issuers = self.issuers.iter().filter_map(of_issuer);
+        references.into_iter().filter_map(mistake).chain(of_issuers).chain(self.same()).collect()
+    }
+
+    /// Issuers of which a token could be either's: the second one's roles would hold for nobody.
+    fn same(&self) -> impl Iterator<Item = InvalidAuth<'_>> {
+        self.issuers.iter().enumerate().filter_map(|(n, (name, issuer))| {
+            let is_same = |other: &issuer::Config| {
+                other.issuer == issuer.issuer && other.audience.iter().any(|one| issuer.audience.contains(one))
+            };
+            let (other, _) = self.issuers.iter().take(n).find(|(_, other)| is_same(other))?;
+            let reason = format!(
+                "[auth.issuers.{name}] audience: `{other}` has the same `issuer` and audience, and takes its tokens; give each \
+                 an audience of its own"
+            );
+            Some(InvalidAuth { path: vec!["issuers", name.as_str(), "audience"], reason })
+        })
     }
 }
 
@@ -58,16 +74,41 @@ impl Config {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_issuers_name_ends_where_a_subjects_begins() {
+    fn issuer() -> issuer::Config {
         let issuer = serde_json::json!({
             "issuer": "https://login.example/", "audience": ["mainstay"], "jwks_uri": "https://login.example/jwks",
             "algorithms": ["RS256"], "roles": { "staff": "app" },
         });
-        let issuer: issuer::Config = serde_json::from_value(issuer).expect("settings");
-        let issuers = ["corp", "corp/acme"].map(|name| (name.to_owned(), issuer.clone()));
-        let config = Config { issuers: issuers.into_iter().collect(), ..Config::default() };
+        serde_json::from_value(issuer).expect("settings")
+    }
+
+    #[test]
+    fn an_issuers_name_ends_where_a_subjects_begins() {
+        let issuers = ["corp", "corp/acme"].map(|name| (name.to_owned(), issuer()));
+        let mut config = Config { issuers: issuers.into_iter().collect(), ..Config::default() };
+        config.issuers.get_mut("corp/acme").expect("there").audience = vec!["acme".to_owned()];
         let paths: Vec<_> = config.mistakes().into_iter().map(|mistake| mistake.path).collect();
         assert_eq!(paths, [["issuers", "corp/acme"]]);
+    }
+
+    #[test]
+    fn issuers_of_one_name_have_different_audiences() {
+        for (audiences, is_wrong) in [
+            ([&["mainstay"][..], &["mainstay"]], true),
+            ([&["mainstay", "other"], &["third", "other"]], true),
+            ([&["mainstay"], &["other"]], false),
+        ] {
+            let issuers = audiences.iter().zip(["corp", "partner"]).map(|(audience, name)| {
+                let issuer = issuer::Config {
+                    audience: audience.iter().map(|one| (*one).to_owned()).collect(),
+                    ..issuer()
+                };
+                (name.to_owned(), issuer)
+            });
+            let config = Config { issuers: issuers.collect(), ..Config::default() };
+            let paths: Vec<_> = config.mistakes().into_iter().map(|mistake| mistake.path).collect();
+            let want: &[_] = if is_wrong { &[vec!["issuers", "partner", "audience"]] } else { &[] };
+            assert_eq!(paths, want, "{audiences:?}");
+        }
     }
 }

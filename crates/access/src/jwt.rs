@@ -52,9 +52,12 @@ struct Parts<'a> {
     signature: Vec<u8>,
 }
 
-/// Whether a text is meant as a token.
-pub(crate) fn is_meant(text: &str) -> bool {
-    text.bytes().filter(|byte| *byte == b'.').count() == 2
+/// Whether a text is meant as a token: three parts, of which the first is an object of JSON in base64.
+#[must_use]
+pub fn is_meant(text: &str) -> bool {
+    // `{` and what may follow it: white space or a quote, also as its first four bits.
+    let is_object = ["eyJ", "eyA", "ewo", "ewk", "ew0"].iter().any(|begin| text.starts_with(begin));
+    is_object && text.bytes().filter(|byte| *byte == b'.').count() == 2
 }
 
 impl<'a> Parts<'a> {
@@ -161,10 +164,13 @@ impl Tokens {
         self.issuers.iter().find_map(of)
     }
 
+    /// Of several with one name the one whose audience the token is meant for.
     fn issuer(&self, parts: &Parts<'_>) -> Result<(usize, &Issuer), Denied> {
         let named = parts.claims.get("iss").and_then(Value::as_str);
-        let mut issuers = self.issuers.iter().enumerate();
-        issuers.find(|(_, issuer)| Some(issuer.config.issuer.as_str()) == named).ok_or(Denied::Unknown)
+        let is_named = |issuer: &Issuer| Some(issuer.config.issuer.as_str()) == named;
+        let of_name = || self.issuers.iter().enumerate().filter(|(_, issuer)| is_named(issuer));
+        let meant = of_name().find(|(_, issuer)| check_audience(issuer, &parts.claims).is_ok());
+        meant.or_else(|| of_name().next()).ok_or(Denied::Unknown)
     }
 }
 

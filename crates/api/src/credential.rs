@@ -1,6 +1,7 @@
 //! The key that a request carries, wherever its SDK puts it.
 
 use access::denied::Denied;
+use access::jwt;
 use http::{HeaderMap, HeaderName, header};
 
 /// Where keys are looked for. First the headers of other gateways: whoever moves from one may send a provider's key in
@@ -51,7 +52,7 @@ fn look(headers: &HeaderMap) -> Result<Found<'_>, Denied> {
             }
             let kind = match key {
                 _ if key.starts_with(OURS) => &mut found.ours,
-                _ if is_token(key) => &mut found.token,
+                _ if jwt::is_meant(key) => &mut found.token,
                 _ => {
                     found.first = found.first.or(Some(key));
                     continue;
@@ -63,11 +64,6 @@ fn look(headers: &HeaderMap) -> Result<Found<'_>, Denied> {
         }
     }
     Ok(found)
-}
-
-/// Whether `key` has the form of a signed token: three parts, of which the first is base64 of what begins with `{"`.
-fn is_token(key: &str) -> bool {
-    key.starts_with("eyJ") && key.bytes().filter(|byte| *byte == b'.').count() == 2
 }
 
 /// The key in a header's value; `Bearer` may stand before it anywhere, and must in `authorization`.

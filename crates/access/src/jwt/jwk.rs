@@ -50,6 +50,7 @@ struct Raw {
     alg: Option<String>,
     #[serde(rename = "use")]
     purpose: Option<String>,
+    key_ops: Option<Vec<String>>,
     crv: Option<String>,
     n: Option<String>,
     e: Option<String>,
@@ -86,7 +87,8 @@ pub(crate) fn read(document: &[u8]) -> Option<Vec<Key>> {
 
 impl Key {
     fn of(raw: Raw) -> Option<Self> {
-        if raw.purpose.is_some_and(|purpose| purpose != "sig") {
+        let is_for_others = raw.key_ops.is_some_and(|ops| ops.iter().all(|op| op != "verify"));
+        if is_for_others || raw.purpose.is_some_and(|purpose| purpose != "sig") {
             return None;
         }
         let bytes = |text: &Option<String>| URL_SAFE_NO_PAD.decode(text.as_deref()?).ok();
@@ -156,6 +158,24 @@ impl Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_that_are_for_something_else_are_left_out() {
+        for (told, is_taken) in [
+            ("", true),
+            (r#","use":"sig""#, true),
+            (r#","use":"enc""#, false),
+            (r#","key_ops":["verify"]"#, true),
+            (r#","key_ops":["sign","verify"]"#, true),
+            (r#","key_ops":["encrypt","wrapKey"]"#, false),
+            (r#","key_ops":[]"#, false),
+            (r#","key_ops":"verify""#, false),
+        ] {
+            let document = format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","x":"AAAA"{told}}}]}}"#);
+            let keys = read(document.as_bytes()).expect("a set of keys");
+            assert_eq!(keys.len(), usize::from(is_taken), "{told}");
+        }
+    }
 
     /// RFC 7515, appendix A.2: a key and a signature that others made.
     #[test]

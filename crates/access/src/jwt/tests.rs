@@ -261,6 +261,47 @@ async fn a_token_asks_for_the_tenant_it_names_and_for_what_its_issuer_may_use() 
 }
 
 #[tokio::test]
+async fn of_two_issuers_with_one_name_the_audience_tells() {
+    let (signer, published) = (Signer::new(), Published::default());
+    *published.keys.lock() = Some(vec![signer.jwk("one")]);
+    let issuer = |name: &str, audience: &str| {
+        let config =
+            Config { audience: vec![audience.to_owned()], tenant: name.to_owned(), ..config(&["ES256"]) };
+        Issuer::new(name.to_owned(), config, Box::new(published.clone())).expect("valid")
+    };
+    let tokens = Tokens::new(vec![issuer("staff", "mainstay"), issuer("partners", "portal")]);
+    for (audience, want) in [
+        ("mainstay", Ok("staff")),
+        ("portal", Ok("partners")),
+        ("other", Err(Denied::Token("it is meant for someone else"))),
+    ] {
+        let mut claims = claims();
+        claims["aud"] = json!(audience);
+        let token = signer.sign(&json!({ "alg": "ES256" }), &claims);
+        tokens.prepare(&token, &ManualClock::new()).await.expect("fetched");
+        let found = tokens.check(&token, NOW);
+        let tenant = found.as_ref().map(|principal| principal.asker.tenant.as_str());
+        assert_eq!(tenant, want.as_ref().copied(), "{audience}");
+    }
+}
+
+#[test]
+fn a_token_begins_with_an_object() {
+    for header in [
+        r#"{"alg":"ES256"}"#,
+        r#"{ "alg":"ES256"}"#,
+        "{\n \"alg\":\"ES256\"}",
+        "{\t\"alg\":\"ES256\"}",
+        "{\r\n}",
+    ] {
+        assert!(is_meant(&format!("{}.e30.AA", URL_SAFE_NO_PAD.encode(header))), "{header}");
+    }
+    for key in ["a.long.bootstrap-key-0123456789abcdef", "eyJhbGciOiJFUzI1NiJ9.e30", "sk-ms-1.2.3", ""] {
+        assert!(!is_meant(key), "{key}");
+    }
+}
+
+#[tokio::test]
 async fn what_a_token_spends_is_seen_in_its_tenant_and_by_owners() {
     let issuer = Issuer::new("corp".to_owned(), config(&["ES256"]), Box::new(Published::default()));
     let keeper =
