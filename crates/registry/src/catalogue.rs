@@ -6,7 +6,7 @@
 
 mod prices;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::id::ModelId;
 use domain::model::{Capability, Lifecycle, Model, PriceList};
@@ -34,6 +34,8 @@ pub struct Catalogue {
 pub struct Entry {
     /// The page that says so.
     pub source: String,
+    /// Its other names at its provider, as `anthropic/claude-sonnet-4-5` without the day.
+    pub aliases: Vec<String>,
     /// What it costs; a model without prices is unpriced, which is not the same as free.
     pub prices: Vec<PriceConfig>,
     /// Context window in tokens.
@@ -88,14 +90,27 @@ impl Catalogue {
         let wrong = |(id, entry): (&String, &Entry)| {
             known(entry).err().map(|reason| format!("[models.\"{id}\"]: {reason}"))
         };
-        self.models.iter().filter_map(wrong).collect()
+        let entries = self.models.iter().filter_map(wrong);
+        let mut names: BTreeSet<&String> = self.models.keys().collect();
+        let aliases =
+            self.models.iter().flat_map(|(id, entry)| entry.aliases.iter().map(move |alias| (id, alias)));
+        let twice = aliases.filter(|(_, alias)| !names.insert(alias));
+        let twice = twice
+            .map(|(id, alias)| format!("[models.\"{id}\"]: aliases: `{alias}` is another model's name, too"));
+        entries.chain(twice).collect()
+    }
+
+    /// What is known of the model that is called so.
+    fn entry(&self, name: &str) -> Option<&Entry> {
+        let is_meant = |entry: &&Entry| entry.aliases.iter().any(|alias| alias == name);
+        self.models.get(name).or_else(|| self.models.values().find(is_meant))
     }
 
     /// The model `id` with the settings it has in `mainstay.toml` laid over what the catalogue knows of it.
     pub(crate) fn model(&self, id: ModelId, config: &ModelConfig) -> Result<Model, String> {
         let known = match &config.like {
-            None => self.models.get(id.as_str()).map(known).transpose()?.unwrap_or_default(),
-            Some(like) => match self.models.get(like) {
+            None => self.entry(id.as_str()).map(known).transpose()?.unwrap_or_default(),
+            Some(like) => match self.entry(like) {
                 Some(entry) => known(entry)?,
                 None => return Err(format!("like: `{like}` is not in {CATALOGUE_FILE}")),
             },
@@ -233,6 +248,24 @@ mod tests {
         assert_eq!((like.id.as_str(), &like.prices), ("azure/chat", &plain.prices));
         let unknown = model(&known, "azure/chat", "").expect("unknown is no mistake");
         assert_eq!(unknown, Model::unknown("azure/chat".into()));
+    }
+
+    #[test]
+    fn a_model_is_known_by_its_other_names() {
+        let known = catalogue(
+            "[models.\"p/a-1\"]\naliases = [\"p/a\"]\ncontext = 7\n[models.\"p/b\"]\naliases = [\"p/a\", \"p/a-1\"]",
+        );
+        for (id, config) in [("p/a", ""), ("p/a-1", ""), ("azure/chat", "like = \"p/a\"")] {
+            assert_eq!(model(&known, id, config).expect("known").context, Some(7), "{id}");
+        }
+        let want = ["p/a", "p/a-1"]
+            .map(|name| format!("[models.\"p/b\"]: aliases: `{name}` is another model's name, too"));
+        assert_eq!(known.problems(), want);
+        let shipped = catalogue(SHIPPED);
+        for name in ["opus", "sonnet", "haiku"] {
+            let model = model(&shipped, &format!("anthropic/claude-{name}-4-5"), "").expect("known");
+            assert!(!model.prices.0.is_empty(), "{name}");
+        }
     }
 
     #[test]
