@@ -34,8 +34,8 @@ const FILES: [File; 8] = [
         name: "agents/<name>/agent.toml",
         root: "registry::agents::AgentConfig",
         intro: "One agent. `prompt.md` (a line `<!-- system -->`, the system part, a line `<!-- user -->`, the user \
-                part) and `degraded.md` (the static answer) stand beside it, and `prompt.<intent>.md` where an \
-                intent needs a prompt of its own.",
+                part; [what they may use](prompts.md)) and `degraded.md` (the static answer) stand beside it, and \
+                `prompt.<intent>.md` where an intent needs a prompt of its own.",
     },
     File {
         name: "intents/intents.toml",
