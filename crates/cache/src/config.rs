@@ -14,7 +14,7 @@ pub struct Config {
     pub entries_max: u64,
     /// Bytes of one answer; a larger one is not kept.
     pub entry_bytes_max: u32,
-    /// Questions whose vectors are kept, for agents with `matching = "semantic"`, 1 to 20,000; 1.5 KiB each.
+    /// Questions whose vectors are kept, for agents with `matching = "semantic"`, 1 to 20,000; about 2 KiB each.
     pub questions_max: usize,
 }
 

@@ -7,7 +7,11 @@ use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use language::number::{Kind, Quantity};
+use language::text::fold;
+use language::word::{content_stems, stem};
 use language::{numbers, words};
+
+use crate::order::order;
 
 /// Words that turn what is said around.
 const NEGATIONS: [&str; 15] = [
@@ -56,7 +60,35 @@ const OPPOSITES: &[(&[&str], &[&str])] = &[
     (&["early"], &["late"]),
     (&["weekly"], &["monthly"]),
     (&["online", "app"], &["branch", "person"]),
+    (&["once"], &["twice"]),
 ];
+
+/// Words that say of how much something holds, by what they say.
+const REACHES: &[&[&str]] = &[
+    &["all", "every", "each", "always", "both"],
+    &["some", "sometimes", "several", "partly", "partially"],
+    &["only", "solely", "exclusively"],
+    &["even"],
+    &["should", "ought", "advisable"],
+];
+
+/// Words of what must be. "I need to" and "I have to" of who asks for help are none.
+pub(crate) const DUTIES: [&str; 11] = [
+    "must",
+    "need",
+    "needs",
+    "needed",
+    "necessary",
+    "required",
+    "require",
+    "requires",
+    "mandatory",
+    "obliged",
+    "obligated",
+];
+
+/// With which a word begins that says the opposite of the rest of it.
+const TURNING: [&str; 7] = ["un", "in", "il", "im", "ir", "non", "dis"];
 
 /// What is asked about a matter, by the words that ask it.
 const ASKED: &[&[&str]] = &[
@@ -79,10 +111,18 @@ pub struct Traits {
     opposites: u64,
     /// A bit for each thing asked about it.
     asked: u8,
+    /// A bit for each way to say of how much it holds.
+    reaches: u8,
+    /// Whether it is about what must be.
+    is_duty: bool,
     /// Names in the middle of sentences, and what looks like a code.
     names: BTreeSet<u64>,
     /// What carries its content.
     content: BTreeSet<u64>,
+    /// The same in its [`order`].
+    order: Vec<u64>,
+    /// Of words as "ineligible" what is left without the beginning that turns them around.
+    turned: BTreeSet<u64>,
 }
 
 /// A question with fewer words of content says too little to be compared.
@@ -96,6 +136,8 @@ impl Traits {
     pub fn of(text: &str) -> Self {
         let numbers = numbers(text).iter().map(|number| (kind(number.kind), number.value)).collect();
         let mut traits = Self { numbers, ..Self::default() };
+        let whole = fold(text);
+        let mut before = ["", "", ""].map(str::to_owned);
         for (n, word) in words(text).into_iter().enumerate() {
             let folded = word.to_lowercase().replace('’', "'");
             traits.negations += usize::from(is_negation(&folded));
@@ -106,11 +148,20 @@ impl Traits {
             for (bit, words) in (0_u32..).zip(ASKED) {
                 traits.asked |= u8::from(words.contains(&folded.as_str())) << bit;
             }
+            for (bit, words) in (0_u32..).zip(REACHES) {
+                traits.reaches |= u8::from(words.contains(&folded.as_str())) << bit;
+            }
+            traits.is_duty |= is_duty(&before, &folded);
+            let bare = TURNING.iter().filter_map(|turning| folded.strip_prefix(turning));
+            traits.turned.extend(bare.filter(|bare| bare.len() > 2).map(|bare| hashed(&stem(bare))));
             if n > 0 && is_name(word) {
                 traits.names.insert(hashed(&folded));
             }
+            let [_, second, last] = before;
+            before = [second, last, folded];
         }
-        traits.content = language::word::content_stems(text).iter().map(|stem| hashed(stem)).collect();
+        traits.content = content_stems(text).iter().map(|stem| hashed(stem)).collect();
+        traits.order = order(&whole).iter().map(|stem| hashed(stem)).collect();
         traits
     }
 
@@ -121,9 +172,26 @@ impl Traits {
             && self.negations == other.negations
             && self.opposites == other.opposites
             && self.asked == other.asked
-            && self.names == other.names;
+            && self.reaches == other.reaches
+            && self.is_duty == other.is_duty
+            && self.names == other.names
+            && !self.turns(other)
+            && !other.turns(self)
+            && self.in_order(other) == other.in_order(self);
         let says_enough = self.content.len().min(other.content.len()) >= CONTENT_MIN;
         is_the_same && says_enough && self.shared(other) >= CONTENT_SHARED_MIN
+    }
+
+    /// Whether it has a word as "ineligible" where the other has "eligible".
+    fn turns(&self, other: &Self) -> bool {
+        self.turned.iter().any(|bare| other.content.contains(bare) && !self.content.contains(bare))
+    }
+
+    /// What both name once, in this one's order.
+    fn in_order(&self, other: &Self) -> Vec<u64> {
+        let once = |order: &[u64], stem: u64| order.iter().filter(|other| **other == stem).count() == 1;
+        let stems = self.order.iter().copied();
+        stems.filter(|stem| once(&self.order, *stem) && once(&other.order, *stem)).collect()
     }
 
     fn shared(&self, other: &Self) -> f32 {
@@ -135,6 +203,17 @@ impl Traits {
 
 fn is_negation(folded: &str) -> bool {
     folded.ends_with("n't") || NEGATIONS.contains(&folded)
+}
+
+/// Whether `folded` speaks of a duty, after these three words.
+fn is_duty(before: &[String; 3], folded: &str) -> bool {
+    let [third, second, last] = before.each_ref().map(String::as_str);
+    let (has_to, needs) = (folded == "to" && ["have", "has"].contains(&last), folded == "need");
+    // "Do I need to" asks for a duty, "I need to" for help.
+    let (asks, who) = if has_to { (third, second) } else { (second, last) };
+    let is_told =
+        (has_to || needs) && ["i", "we"].contains(&who) && !["do", "did", "would", "will"].contains(&asks);
+    (has_to || DUTIES.contains(&folded)) && !is_told
 }
 
 /// Whether a word that does not begin a text names something: with a capital letter in it, or letters and digits.
@@ -181,6 +260,15 @@ mod tests {
             ("How long does a wire transfer abroad take?", "How much does a wire transfer abroad cost?"),
             ("Why was my card payment declined abroad?", "Where was my card payment declined abroad?"),
             ("Do I owe $500 on the stolen card?", "Do I owe 500 % on the stolen card?"),
+            ("Can I move money from checking to savings?", "Can I move money from savings to checking?"),
+            ("Can my wife use my debit card?", "Can I use my wife's debit card?"),
+            ("Can the tenant sue the landlord?", "Can the tenant be sued by the landlord?"),
+            ("Must I report a lost card?", "May I report a lost card?"),
+            ("Do I have to sign the loan contract?", "Can I sign the loan contract?"),
+            ("Are all my deposits at the bank insured?", "Are some of my deposits at the bank insured?"),
+            ("Can I only open one account online?", "Can I open one account online?"),
+            ("Is my account eligible for a loan?", "Is my account ineligible for a loan?"),
+            ("What happens when a check is paid twice?", "What happens when a check is paid once?"),
             ("my card", "my card"), // too little to go by
         ] {
             let (one_traits, other_traits) = (Traits::of(one), Traits::of(other));
@@ -195,6 +283,10 @@ mod tests {
             ("Is my deposit insured by the FDIC?", "Are my deposits insured by the FDIC?"),
             ("How do I dispute a charge on my card?", "how can i dispute a charge on my card"),
             ("Can I dispute a card charge after 30 days?", "After thirty days, can I dispute a card charge?"),
+            ("Is my deposit insured by the FDIC?", "Does the FDIC insure my deposit?"),
+            ("I need to dispute a charge on my card", "I want to dispute a card charge"),
+            ("I have to dispute a charge on my card", "I want to dispute a card charge"),
+            ("Do I need a co-signer for the loan?", "Is a co-signer required for the loan?"),
         ] {
             assert!(Traits::of(one).agree(&Traits::of(other)), "{one} / {other}");
         }
