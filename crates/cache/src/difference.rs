@@ -125,15 +125,23 @@ pub struct Traits {
     turned: BTreeSet<u64>,
 }
 
+// Each has its bits.
+const _: () = assert!(OPPOSITES.len() <= 32 && ASKED.len() <= 8 && REACHES.len() <= 8);
+
 /// A question with fewer words of content says too little to be compared.
 const CONTENT_MIN: usize = 2;
+/// One with more words says too much: encoders leave out what comes after some 200, and comparing would take long.
+const WORDS_MAX: usize = 100;
 /// The least share of content that two questions have in common, of that of the shorter one.
 const CONTENT_SHARED_MIN: f32 = 0.5;
 
 impl Traits {
-    /// Of `text`.
+    /// Of `text`. Those of a long one agree with nothing.
     #[must_use]
     pub fn of(text: &str) -> Self {
+        if words(text).len() > WORDS_MAX {
+            return Self::default();
+        }
         let numbers = numbers(text).iter().map(|number| (kind(number.kind), number.value)).collect();
         let mut traits = Self { numbers, ..Self::default() };
         let whole = fold(text);
@@ -275,6 +283,13 @@ mod tests {
             assert!(!one_traits.agree(&other_traits), "{one} / {other}");
             assert!(!other_traits.agree(&one_traits), "{other} / {one}");
         }
+    }
+
+    #[test]
+    fn long_questions_are_like_no_other() {
+        let text = |n| format!("Is my deposit insured {}", "by the bank ".repeat(n));
+        assert!(Traits::of(&text(32)).agree(&Traits::of(&text(32))));
+        assert!(!Traits::of(&text(33)).agree(&Traits::of(&text(33))));
     }
 
     #[test]
