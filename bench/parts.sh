@@ -39,7 +39,7 @@ measure() {
       pull all-minilm-l6-v2
       # Unquoted: DATA names any number of files.
       # shellcheck disable=SC2086
-      example likeness "$models/all-minilm-l6-v2" bench/likeness.jsonl config/suites/finance*.jsonl ${DATA:-} ;;
+      example likeness "$models/all-minilm-l6-v2" bench/likeness.jsonl bench/likeness-held-out.jsonl config/suites/finance*.jsonl ${DATA:-} ;;
     answers)
       build mainstay
       "$bin/mainstay" bench run --suite "${SUITE:-config/suites/finance.jsonl}" --url "${URL:-http://127.0.0.1:8080}" ;;

@@ -8,10 +8,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use language::number::{Kind, Quantity};
 use language::text::fold;
-use language::word::{content_stems, stem};
+use language::word::{content_words, is_stop_word, stem};
 use language::{numbers, words};
 
-use crate::order::order;
+use crate::order::{DETERMINERS, order};
 
 /// Words that turn what is said around.
 const NEGATIONS: [&str; 15] = [
@@ -72,6 +72,12 @@ const REACHES: &[&[&str]] = &[
     &["should", "ought", "advisable"],
 ];
 
+/// Words of what has been, and of what will be. Between the two, and what is, questions need not tell: "how long does it take".
+const TENSES: [&[&str]; 2] = [&["did", "was", "were", "had", "has", "already"], &["will", "shall"]];
+
+/// Common words that are of the matter all the same: "a car I own", "a gift I got".
+const MATTER: [&str; 5] = ["get", "gets", "getting", "got", "own"];
+
 /// Words of what must be. "I need to" and "I have to" of who asks for help are none.
 pub(crate) const DUTIES: [&str; 11] = [
     "must",
@@ -86,6 +92,10 @@ pub(crate) const DUTIES: [&str; 11] = [
     "obliged",
     "obligated",
 ];
+
+/// Words that hold nothing of the matter: "I want to", "I need to", "a form is required".
+const SAID_OTHERWISE: [&str; 9] =
+    ["need", "needed", "needs", "required", "require", "requires", "want", "wants", "wish"];
 
 /// With which a word begins that says the opposite of the rest of it.
 const TURNING: [&str; 7] = ["un", "in", "il", "im", "ir", "non", "dis"];
@@ -113,6 +123,8 @@ pub struct Traits {
     asked: u8,
     /// A bit for each way to say of how much it holds.
     reaches: u8,
+    /// A bit for what has been, one for what will be.
+    tense: u8,
     /// Whether it is about what must be.
     is_duty: bool,
     /// Names in the middle of sentences, and what looks like a code.
@@ -121,6 +133,10 @@ pub struct Traits {
     content: BTreeSet<u64>,
     /// The same in its [`order`].
     order: Vec<u64>,
+    /// Who has something: "spouse" of "my spouse's debt".
+    owners: BTreeSet<u64>,
+    /// The same, or a part of something: "spouse" of "the debt of my spouse".
+    whole: BTreeSet<u64>,
     /// Of words as "ineligible" what is left without the beginning that turns them around.
     turned: BTreeSet<u64>,
 }
@@ -132,8 +148,6 @@ const _: () = assert!(OPPOSITES.len() <= 32 && ASKED.len() <= 8 && REACHES.len()
 const CONTENT_MIN: usize = 2;
 /// One with more words says too much: encoders leave out what comes after some 200, and comparing would take long.
 const WORDS_MAX: usize = 100;
-/// The least share of content that two questions have in common, of that of the shorter one.
-const CONTENT_SHARED_MIN: f32 = 0.5;
 
 impl Traits {
     /// Of `text`. Those of a long one agree with nothing.
@@ -142,9 +156,10 @@ impl Traits {
         if words(text).len() > WORDS_MAX {
             return Self::default();
         }
-        let numbers = numbers(text).iter().map(|number| (kind(number.kind), number.value)).collect();
-        let mut traits = Self { numbers, ..Self::default() };
+        let quantities = numbers(text).iter().map(|number| (kind(number.kind), number.value)).collect();
+        let mut traits = Self { numbers: quantities, ..Self::default() };
         let whole = fold(text);
+        let mut is_of = false;
         let mut before = ["", "", ""].map(str::to_owned);
         for (n, word) in words(text).into_iter().enumerate() {
             let folded = word.to_lowercase().replace('’', "'");
@@ -159,16 +174,32 @@ impl Traits {
             for (bit, words) in (0_u32..).zip(REACHES) {
                 traits.reaches |= u8::from(words.contains(&folded.as_str())) << bit;
             }
+            for (bit, words) in (0_u32..).zip(TENSES) {
+                traits.tense |= u8::from(words.contains(&folded.as_str())) << bit;
+            }
+            if MATTER.contains(&folded.as_str()) {
+                traits.content.insert(hashed(&stem(&folded)));
+            }
             traits.is_duty |= is_duty(&before, &folded);
             let bare = TURNING.iter().filter_map(|turning| folded.strip_prefix(turning));
             traits.turned.extend(bare.filter(|bare| bare.len() > 2).map(|bare| hashed(&stem(bare))));
             if n > 0 && is_name(word) {
                 traits.names.insert(hashed(&folded));
             }
+            if folded.ends_with("'s") && !is_stop_word(&folded) {
+                traits.owners.insert(hashed(&stem(&folded)));
+            }
+            if is_of && !is_stop_word(&folded) {
+                traits.whole.insert(hashed(&stem(&folded)));
+            }
+            is_of = folded == "of" || is_of && DETERMINERS.contains(&folded.as_str());
             let [_, second, last] = before;
             before = [second, last, folded];
         }
-        traits.content = content_stems(text).iter().map(|stem| hashed(stem)).collect();
+        // Numbers are compared by what they are: 30 is thirty.
+        let mut content = content_words(text);
+        content.retain(|word| numbers(word).is_empty() && !SAID_OTHERWISE.contains(&word.as_str()));
+        traits.content.extend(content.iter().map(|word| hashed(&stem(word))));
         traits.order = order(&whole).iter().map(|stem| hashed(stem)).collect();
         traits
     }
@@ -182,12 +213,16 @@ impl Traits {
             && self.asked == other.asked
             && self.reaches == other.reaches
             && self.is_duty == other.is_duty
+            && (self.tense == 0 || other.tense == 0 || self.tense == other.tense)
             && self.names == other.names
             && !self.turns(other)
             && !other.turns(self)
+            && !self.owns(other)
+            && !other.owns(self)
+            && !self.replaces(other)
             && self.in_order(other) == other.in_order(self);
         let says_enough = self.content.len().min(other.content.len()) >= CONTENT_MIN;
-        is_the_same && says_enough && self.shared(other) >= CONTENT_SHARED_MIN
+        is_the_same && says_enough
     }
 
     /// Whether it has a word as "ineligible" where the other has "eligible".
@@ -195,17 +230,22 @@ impl Traits {
         self.turned.iter().any(|bare| other.content.contains(bare) && !self.content.contains(bare))
     }
 
+    /// Whether something is said to be somebody's who has nothing in the other.
+    fn owns(&self, other: &Self) -> bool {
+        let is_without = |owner| !other.owners.contains(owner) && !other.whole.contains(owner);
+        self.owners.iter().any(|owner| other.content.contains(owner) && is_without(owner))
+    }
+
+    /// Whether each has a word of content that the other has not: one may stand in place of the other.
+    fn replaces(&self, other: &Self) -> bool {
+        !self.content.is_subset(&other.content) && !other.content.is_subset(&self.content)
+    }
+
     /// What both name once, in this one's order.
     fn in_order(&self, other: &Self) -> Vec<u64> {
         let once = |order: &[u64], stem: u64| order.iter().filter(|other| **other == stem).count() == 1;
         let stems = self.order.iter().copied();
         stems.filter(|stem| once(&self.order, *stem) && once(&other.order, *stem)).collect()
-    }
-
-    fn shared(&self, other: &Self) -> f32 {
-        let count = |n: usize| f32::from(u16::try_from(n).unwrap_or(u16::MAX));
-        let shorter = self.content.len().min(other.content.len());
-        count(self.content.intersection(&other.content).count()) / count(shorter.max(1))
     }
 }
 
@@ -277,6 +317,14 @@ mod tests {
             ("Can I only open one account online?", "Can I open one account online?"),
             ("Is my account eligible for a loan?", "Is my account ineligible for a loan?"),
             ("What happens when a check is paid twice?", "What happens when a check is paid once?"),
+            ("Does renters insurance cover my bicycle?", "Does homeowners insurance cover my bicycle?"),
+            (
+                "Is a spouse responsible for my medical debt?",
+                "Am I responsible for my spouse's medical debt?",
+            ),
+            ("Has my mortgage been approved by the lender?", "Will my mortgage be approved by the lender?"),
+            ("Can only the holder drive the insured car?", "Can the holder drive only the insured car?"),
+            ("Can I insure a car that I don't own?", "Can I insure a car that I don't drive?"),
             ("my card", "my card"), // too little to go by
         ] {
             let (one_traits, other_traits) = (Traits::of(one), Traits::of(other));
@@ -301,6 +349,7 @@ mod tests {
             ("Is my deposit insured by the FDIC?", "Does the FDIC insure my deposit?"),
             ("I need to dispute a charge on my card", "I want to dispute a card charge"),
             ("I have to dispute a charge on my card", "I want to dispute a card charge"),
+            ("What is the spouse's share of the debt?", "What is the share of the debt of the spouse?"),
             ("Do I need a co-signer for the loan?", "Is a co-signer required for the loan?"),
         ] {
             assert!(Traits::of(one).agree(&Traits::of(other)), "{one} / {other}");

@@ -10,6 +10,8 @@ use language::words;
 
 use crate::difference::DUTIES;
 
+/// Words that hold for what follows them.
+const FOCUS: [&str; 4] = ["even", "exclusively", "only", "solely"];
 /// Words that stand for whoever asks.
 const ASKER: [&str; 6] = ["i", "me", "we", "us", "myself", "ourselves"];
 /// What an asker is in an order.
@@ -22,7 +24,7 @@ const LEADING: [&str; 18] = [
 /// Between two words that could be one: a fee for wires, a charge on the card.
 const JOINING: [&str; 4] = ["for", "in", "of", "on"];
 /// Words between these and what they join.
-const DETERMINERS: [&str; 16] = [
+pub(crate) const DETERMINERS: [&str; 16] = [
     "a", "an", "any", "her", "his", "its", "my", "our", "some", "that", "the", "their", "these", "this",
     "those", "your",
 ];
@@ -52,7 +54,7 @@ pub(crate) fn order(folded: &str) -> Vec<String> {
             continue;
         }
         let is_content = !is_stop_word(word);
-        if !is_content && !ASKER.contains(&word) {
+        if !is_content && !ASKER.contains(&word) && !FOCUS.contains(&word) {
             next = match (word, before, &next) {
                 ("by", Some(at), _) => Next::Agent(at),
                 ("and" | "or", Some(at), _) => Next::Beside(at),
@@ -63,7 +65,10 @@ pub(crate) fn order(folded: &str) -> Vec<String> {
             before = None;
             continue;
         }
-        let stem = if is_content { stem(word) } else { ASKER_STEM.to_owned() };
+        let stem = match word {
+            _ if is_content || FOCUS.contains(&word) => stem(word),
+            _ => ASKER_STEM.to_owned(),
+        };
         let at = match next {
             Next::Last => order.len(),
             Next::Before(at) => at,
@@ -169,10 +174,10 @@ mod tests {
         #[test]
         fn every_word_of_content_is_in_it_once(text in "([a-z]{1,9}( by | for my | of |, | ){1}){0,9}[a-z]{1,4}") {
             let mut content = language::word::content_words(&text);
-            content.retain(|word| !DUTIES.contains(&word.as_str()));
+            content.retain(|word| !DUTIES.contains(&word.as_str()) && !FOCUS.contains(&word.as_str()));
             let mut content: Vec<String> = content.iter().map(|word| stem(word)).collect();
             let mut ordered = order(&text);
-            ordered.retain(|stem| stem != ASKER_STEM);
+            ordered.retain(|name| name != ASKER_STEM && !FOCUS.iter().any(|word| stem(word) == *name));
             content.sort();
             ordered.sort();
             proptest::prop_assert_eq!(ordered, content);
