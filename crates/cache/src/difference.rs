@@ -156,52 +156,51 @@ impl Traits {
         if words(text).len() > WORDS_MAX {
             return Self::default();
         }
-        let quantities = numbers(text).iter().map(|number| (kind(number.kind), number.value)).collect();
-        let mut traits = Self { numbers: quantities, ..Self::default() };
-        let whole = fold(text);
-        let mut is_of = false;
+        let mut traits = Self { content: content(text), ..Self::default() };
+        traits.numbers = numbers(text).iter().map(|number| (kind(number.kind), number.value)).collect();
+        traits.order = order(&fold(text)).iter().map(|stem| hashed(stem)).collect();
+        // The three words before.
         let mut before = ["", "", ""].map(str::to_owned);
         for (n, word) in words(text).into_iter().enumerate() {
             let folded = word.to_lowercase().replace('’', "'");
-            traits.negations += usize::from(is_negation(&folded));
-            for (bit, (one, other)) in (0_u32..).zip(OPPOSITES) {
-                let sides = [one.contains(&folded.as_str()), other.contains(&folded.as_str())];
-                traits.opposites |= (u64::from(sides[0]) | u64::from(sides[1]) << 1) << (2 * bit);
-            }
-            for (bit, words) in (0_u32..).zip(ASKED) {
-                traits.asked |= u8::from(words.contains(&folded.as_str())) << bit;
-            }
-            for (bit, words) in (0_u32..).zip(REACHES) {
-                traits.reaches |= u8::from(words.contains(&folded.as_str())) << bit;
-            }
-            for (bit, words) in (0_u32..).zip(TENSES) {
-                traits.tense |= u8::from(words.contains(&folded.as_str())) << bit;
-            }
-            if MATTER.contains(&folded.as_str()) {
-                traits.content.insert(hashed(&stem(&folded)));
-            }
             traits.is_duty |= is_duty(&before, &folded);
-            let bare = TURNING.iter().filter_map(|turning| folded.strip_prefix(turning));
-            traits.turned.extend(bare.filter(|bare| bare.len() > 2).map(|bare| hashed(&stem(bare))));
             if n > 0 && is_name(word) {
                 traits.names.insert(hashed(&folded));
             }
-            if folded.ends_with("'s") && !is_stop_word(&folded) {
-                traits.owners.insert(hashed(&stem(&folded)));
-            }
-            if is_of && !is_stop_word(&folded) {
-                traits.whole.insert(hashed(&stem(&folded)));
-            }
-            is_of = folded == "of" || is_of && DETERMINERS.contains(&folded.as_str());
+            traits.read(&folded);
+            let is_of = before.iter().rev().find(|word| !DETERMINERS.contains(&word.as_str()));
+            traits.read_owner(&folded, is_of.is_some_and(|word| word == "of"));
             let [_, second, last] = before;
             before = [second, last, folded];
         }
-        // Numbers are compared by what they are: 30 is thirty.
-        let mut content = content_words(text);
-        content.retain(|word| numbers(word).is_empty() && !SAID_OTHERWISE.contains(&word.as_str()));
-        traits.content.extend(content.iter().map(|word| hashed(&stem(word))));
-        traits.order = order(&whole).iter().map(|stem| hashed(stem)).collect();
         traits
+    }
+
+    /// What a word says by itself.
+    fn read(&mut self, folded: &str) {
+        self.negations += usize::from(is_negation(folded));
+        for (bit, (one, other)) in (0_u32..).zip(OPPOSITES) {
+            let sides = [one.contains(&folded), other.contains(&folded)];
+            self.opposites |= (u64::from(sides[0]) | u64::from(sides[1]) << 1) << (2 * bit);
+        }
+        self.asked |= bits(ASKED, folded);
+        self.reaches |= bits(REACHES, folded);
+        self.tense |= bits(&TENSES, folded);
+        let bare = TURNING.iter().filter_map(|turning| folded.strip_prefix(turning));
+        self.turned.extend(bare.filter(|bare| bare.len() > 2).map(|bare| hashed(&stem(bare))));
+    }
+
+    /// Whose something is.
+    fn read_owner(&mut self, folded: &str, is_of: bool) {
+        if is_stop_word(folded) {
+            return;
+        }
+        if folded.ends_with("'s") {
+            self.owners.insert(hashed(&stem(folded)));
+        }
+        if is_of {
+            self.whole.insert(hashed(&stem(folded)));
+        }
     }
 
     /// Whether nothing here keeps the two apart.
@@ -247,6 +246,20 @@ impl Traits {
         let stems = self.order.iter().copied();
         stems.filter(|stem| once(&self.order, *stem) && once(&other.order, *stem)).collect()
     }
+}
+
+/// What carries the content of `text`. Numbers are compared by what they are: 30 is thirty.
+fn content(text: &str) -> BTreeSet<u64> {
+    let mut content = content_words(text);
+    content.retain(|word| numbers(word).is_empty() && !SAID_OTHERWISE.contains(&word.as_str()));
+    let folded = fold(text);
+    let matter = words(&folded).into_iter().filter(|word| MATTER.contains(word)).map(str::to_owned);
+    content.into_iter().chain(matter).map(|word| hashed(&stem(&word))).collect()
+}
+
+/// A bit for each list that has `folded` in it.
+fn bits(lists: &[&[&str]], folded: &str) -> u8 {
+    (0_u32..).zip(lists).map(|(bit, words)| u8::from(words.contains(&folded)) << bit).sum()
 }
 
 fn is_negation(folded: &str) -> bool {
