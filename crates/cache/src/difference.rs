@@ -168,8 +168,7 @@ impl Traits {
                 traits.names.insert(hashed(&folded));
             }
             traits.read(&folded);
-            let is_of = before.iter().rev().find(|word| !DETERMINERS.contains(&word.as_str()));
-            traits.read_owner(&folded, is_of.is_some_and(|word| word == "of"));
+            traits.read_owner(&before, &folded);
             let [_, second, last] = before;
             before = [second, last, folded];
         }
@@ -190,15 +189,16 @@ impl Traits {
         self.turned.extend(bare.filter(|bare| bare.len() > 2).map(|bare| hashed(&stem(bare))));
     }
 
-    /// Whose something is.
-    fn read_owner(&mut self, folded: &str, is_of: bool) {
+    /// Whose something is, after these three words.
+    fn read_owner(&mut self, before: &[String; 3], folded: &str) {
         if is_stop_word(folded) {
             return;
         }
         if folded.ends_with("'s") {
             self.owners.insert(hashed(&stem(folded)));
         }
-        if is_of {
+        let last = before.iter().rev().find(|word| !DETERMINERS.contains(&word.as_str()));
+        if last.is_some_and(|word| word == "of") {
             self.whole.insert(hashed(&stem(folded)));
         }
     }
