@@ -2,7 +2,7 @@
 //!
 //! A file of pairs has lines `{"one", "other", "same"}`. A file of questions has lines with `question` (each another one),
 //! or `text` and `intent` (questions of one intent count as the same, which is generous to them). For each least cosine it
-//! tells how many pairs that are the same are found, and how many that are not, without and with what tells them apart.
+//! tells how many pairs that are the same are found, and how many that are not, without and with the condition that both have one form.
 #![expect(clippy::print_stdout, reason = "an example's output is its purpose")]
 
 use std::error::Error;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use cache::KeyMaker;
 use cache::alike::Question;
-use cache::difference::Traits;
+use cache::form::Form;
 use domain::id::ContentHash;
 use domain::ports::Embedder;
 use embedded::embedder::{Config, Files, SentenceEmbedder};
@@ -45,13 +45,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
 struct Found {
     pairs: usize,
     by_cosine: [usize; TRIED.len()],
-    /// By the cosine, and by what tells apart.
+    /// By the cosine, and by the form.
     guarded: [usize; TRIED.len()],
 }
 
 impl Found {
     fn add(&mut self, (one, other): (&Question, &Question)) {
-        let (likeness, agrees) = (one.likeness(other), one.traits.agree(&other.traits));
+        let (likeness, agrees) = (one.likeness(other), one.form.is_same(&other.form));
         self.pairs += 1;
         for ((by_cosine, guarded), least) in self.by_cosine.iter_mut().zip(&mut self.guarded).zip(TRIED) {
             *by_cosine += usize::from(likeness >= least);
@@ -91,7 +91,7 @@ async fn pairs(embedder: &SentenceEmbedder, lines: &[Value]) -> Result<Counted, 
     let mut counted = Counted::default();
     for ((line, one), other) in lines.iter().zip(&ones).zip(&others) {
         let is_same = line["same"].as_bool().ok_or("a pair without `same`")?;
-        let is_found = one.traits.agree(&other.traits) && one.likeness(other) >= 0.85;
+        let is_found = one.form.is_same(&other.form) && one.likeness(other) >= 0.85;
         if is_found != is_same {
             println!(
                 "  {:.3} same={is_same} {} / {}",
@@ -117,7 +117,7 @@ async fn questions(embedder: &SentenceEmbedder, lines: &[Value]) -> Result<Count
             let label =
                 |line: &Value| line["intent"].as_str().or_else(|| line["fact"].as_str()).map(str::to_owned);
             let is_same = label(line).is_some() && label(line) == label(other_line);
-            if !is_same && one.likeness(other) >= 0.88 && one.traits.agree(&other.traits) {
+            if !is_same && one.likeness(other) >= 0.88 && one.form.is_same(&other.form) {
                 println!("  {:.3} {} / {}", one.likeness(other), text(line), text(other_line));
             }
             (if is_same { &mut counted.same } else { &mut counted.other }).add((one, other));
@@ -132,8 +132,8 @@ async fn read(embedder: &SentenceEmbedder, texts: Vec<String>) -> Result<Vec<Que
         let vectors = embedder.embed(texts.to_vec()).await?;
         for (text, vector) in texts.iter().zip(vectors) {
             let within = KeyMaker::of("measured").key();
-            let traits = Traits::of(text);
-            questions.push(Question { within, vector: vector.into(), traits, likeness_min: 0.0 });
+            let form = Form::of(text);
+            questions.push(Question { within, vector: vector.into(), form, likeness_min: 0.0 });
         }
     }
     Ok(questions)

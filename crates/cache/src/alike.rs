@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use parking_lot::RwLock;
 
-use crate::difference::Traits;
+use crate::form::Form;
 use crate::key::Key;
 
 /// A question, as far as it is compared with others. Its text is not in it.
@@ -15,7 +15,7 @@ pub struct Question {
     /// Its vector, of length 1.
     pub vector: Box<[f32]>,
     /// What tells it apart from questions that look like it.
-    pub traits: Traits,
+    pub form: Form,
     /// The least cosine of two that are alike.
     pub likeness_min: f32,
 }
@@ -34,7 +34,7 @@ impl Question {
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {
         self.within == other.within
-            && self.traits.agree(&other.traits)
+            && self.form.is_same(&other.form)
             && self.likeness(other) >= self.likeness_min
     }
 }

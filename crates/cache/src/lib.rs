@@ -3,16 +3,15 @@
 //! It knows nothing of models, agents and dialects: callers make a [`key`] of everything that an answer depends on.
 //!
 //! Reading order: [`answers`] (looking and keeping), `flight` (many who ask the same), [`alike`] (questions that are like
-//! another), [`difference`] (what tells two questions apart that look alike; `order` is who does what to whom), [`private`] (texts that are never kept),
+//! another), [`form`] (what tells two questions apart that look alike), [`private`] (texts that are never kept),
 //! [`config`].
 
 pub mod alike;
 pub mod answers;
 pub mod config;
-pub mod difference;
 mod flight;
+pub mod form;
 pub mod key;
-mod order;
 pub mod private;
 
 pub use answers::{Answers, Given, Keeping, Lead, Looked, Reading, Shelf};

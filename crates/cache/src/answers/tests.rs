@@ -5,7 +5,7 @@ use std::future::pending;
 use testkit::clock::ManualClock;
 
 use super::*;
-use crate::difference::Traits;
+use crate::form::Form;
 use crate::key::KeyMaker;
 
 struct House {
@@ -30,7 +30,7 @@ fn keeping(bytes: usize) -> Keeping {
 }
 
 fn question(within: &str, text: &str, vector: [f32; 2]) -> Question {
-    Question { within: key(within), vector: Box::new(vector), traits: Traits::of(text), likeness_min: 0.9 }
+    Question { within: key(within), vector: Box::new(vector), form: Form::of(text), likeness_min: 0.9 }
 }
 
 impl House {

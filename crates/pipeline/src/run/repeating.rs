@@ -1,7 +1,7 @@
 //! `look_up_answer`: an earlier answer in the place of a new one, where the agent says that it may be.
 
 use cache::alike::Question;
-use cache::difference::Traits;
+use cache::form::Form;
 use cache::private::{has_personal, is_private};
 use cache::{Keeping, KeyMaker, Lead, Looked, Shelf};
 use domain::cache::{Came, Matching, Rules, Told, Wish};
@@ -128,7 +128,7 @@ impl Pipeline {
         };
         let vector = vectors.into_iter().next()?.into();
         let within = within.text("model", embedder.model().as_str()).key();
-        Some(Question { within, vector, traits: Traits::of(asked.question), likeness_min })
+        Some(Question { within, vector, form: Form::of(asked.question), likeness_min })
     }
 }
 
