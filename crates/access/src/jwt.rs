@@ -169,8 +169,11 @@ impl Tokens {
         let named = parts.claims.get("iss").and_then(Value::as_str);
         let is_named = |issuer: &Issuer| Some(issuer.config.issuer.as_str()) == named;
         let of_name = || self.issuers.iter().enumerate().filter(|(_, issuer)| is_named(issuer));
-        let meant = of_name().find(|(_, issuer)| check_audience(issuer, &parts.claims).is_ok());
-        meant.or_else(|| of_name().next()).ok_or(Denied::Unknown)
+        let mut meant = of_name().filter(|(_, issuer)| check_audience(issuer, &parts.claims).is_ok());
+        match (meant.next(), meant.next()) {
+            (Some(_), Some(_)) => Err(Denied::Token("it is meant for two issuers")),
+            (meant, _) => meant.or_else(|| of_name().next()).ok_or(Denied::Unknown),
+        }
     }
 }
 

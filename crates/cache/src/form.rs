@@ -217,9 +217,8 @@ struct Order {
 
 impl Order {
     fn add(&mut self, word: &str) {
-        let is_content = !is_stop_word(word) && !word.chars().all(char::is_uppercase);
-        if is_content || word == "i" {
-            self.put(word, is_content);
+        if is_content(word) || word == "i" {
+            self.put(word);
             return;
         }
         self.settle();
@@ -235,7 +234,8 @@ impl Order {
         }
     }
 
-    fn put(&mut self, word: &str, is_content: bool) {
+    fn put(&mut self, word: &str) {
+        let is_content = is_content(word);
         let stem = match numbers(word).as_slice() {
             // 30 is thirty.
             [number] => format!("{:?}", number.value),
@@ -282,6 +282,11 @@ impl Order {
         self.settle();
         std::mem::take(&mut self.words)
     }
+}
+
+/// Whether a word of [`said`] carries content. "US" is one of those that do not, written as a name.
+fn is_content(word: &str) -> bool {
+    !is_stop_word(word) && !word.chars().all(char::is_uppercase)
 }
 
 fn kind(kind: Kind) -> u8 {

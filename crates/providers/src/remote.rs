@@ -22,7 +22,7 @@ use domain::conversation::{Answer, Conversation, Part};
 use domain::fault::{Fault, Kind, Origin, Retry};
 use domain::hex;
 use domain::id::{ModelId, ProviderName};
-use domain::meter::Meter;
+use domain::meter::{Meter, Stated};
 use domain::model::Overrides;
 use domain::ports::{
     BoxFuture, CallError, ChatModel, ChatStream, Clock, Ids, ModelError, RelayedStream, SayingStream,
@@ -293,7 +293,9 @@ impl Remote {
             heard: clock.now(),
         };
         let header = |name: &str| response.headers.get(name).and_then(|value| value.to_str().ok());
-        Ok(Accepted { counted: counted(header), body: response.body, timing, meter: meter.clone() })
+        let counted = counted(header);
+        counted.into_iter().for_each(|usage| meter.set(Stated::Finally(usage)));
+        Ok(Accepted { counted, body: response.body, timing, meter: meter.clone() })
     }
 
     fn unstreamed(&self, call: &RelayCall) -> Unstreamed {

@@ -10,6 +10,22 @@ pub(crate) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
     Ok(raw.get().parse().ok().or_else(|| whole(raw.get().parse().ok()?)))
 }
 
+/// The same, for what means nothing without it.
+pub(crate) fn tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let count = count(deserializer)?.ok_or_else(|| serde::de::Error::custom("no count"))?;
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// What can be read, or its default.
+pub(crate) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    let raw: &'de RawValue = Deserialize::deserialize(deserializer)?;
+    Ok(serde_json::from_str(raw.get()).unwrap_or_default())
+}
+
 /// An object of counts; whatever else stands there is as if it were absent.
 pub(crate) fn object<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where

@@ -271,12 +271,13 @@ async fn of_two_issuers_with_one_name_the_audience_tells() {
     };
     let tokens = Tokens::new(vec![issuer("staff", "mainstay"), issuer("partners", "portal")]);
     for (audience, want) in [
-        ("mainstay", Ok("staff")),
-        ("portal", Ok("partners")),
-        ("other", Err(Denied::Token("it is meant for someone else"))),
+        (json!("mainstay"), Ok("staff")),
+        (json!(["portal", "third"]), Ok("partners")),
+        (json!(["portal", "mainstay"]), Err(Denied::Token("it is meant for two issuers"))),
+        (json!("other"), Err(Denied::Token("it is meant for someone else"))),
     ] {
         let mut claims = claims();
-        claims["aud"] = json!(audience);
+        claims["aud"] = audience.clone();
         let token = signer.sign(&json!({ "alg": "ES256" }), &claims);
         tokens.prepare(&token, &ManualClock::new()).await.expect("fetched");
         let found = tokens.check(&token, NOW);

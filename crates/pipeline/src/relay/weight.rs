@@ -92,7 +92,11 @@ pub(super) fn of(relayed: &Relayed) -> Weight {
     };
     let is_answered = relayed.dialect != Dialect::OpenAiEmbeddings;
     Weight {
-        input: if is_fetched(&relayed.body) { Input::UpToContext(bytes) } else { Input::AtMost(bytes) },
+        input: if is_fetched(&relayed.body, relayed.dialect) {
+            Input::UpToContext(bytes)
+        } else {
+            Input::AtMost(bytes)
+        },
         output_max: match all(&OUTPUT_LIMITS, &said).or(all(&NESTED, &nested)) {
             _ if !is_answered => Some(0),
             Said::AtMost(most) => Some(most),

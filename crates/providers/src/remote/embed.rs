@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use domain::chat::{Delivery, Done, Finish, RelayCall, RelayedPortion};
 use domain::embedding::{Request, Vectors};
-use domain::meter::Meter;
+use domain::meter::{Meter, Stated};
 use domain::ports::{CallError, RelayedStream};
-use domain::time::Moment;
+use domain::token::Usage;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use wire::embedding::EmbeddingProtocol;
 use wire::openai::embeddings;
@@ -16,6 +16,12 @@ use super::{Outgoing, Remote, WHOLE_BYTES_MAX, aside, broken, failed, foreign, u
 
 /// Calls that are made at once for the texts of one request.
 const CALLS_MAX: usize = 4;
+
+/// Adds what one of several calls used to what is known of all.
+fn tally(meter: &Meter, used: Usage) {
+    let before = meter.read().map(Stated::usage).unwrap_or_default();
+    meter.set(Stated::SoFar(before.plus(used)));
+}
 
 impl Remote {
     /// The same for a provider that has embeddings in `format`.
@@ -43,30 +49,46 @@ impl Remote {
             asked.texts.chunks(format.texts_max(model).max(1)).map(batch).collect();
         let batches = batches.map_err(|error| untranslatable(&call.model, &error))?;
         let made = stream::iter(batches)
-            .map(|(outgoing, n_texts)| self.vectors(outgoing, n_texts, (format.as_ref(), call.deadline)))
+            .map(|(outgoing, n_texts)| self.vectors(outgoing, n_texts, (format.as_ref(), call)))
             .buffered(CALLS_MAX);
-        let parts: Vec<Vectors> = made.try_collect().await?;
-        let vectors = parts.into_iter().reduce(|mut all, part| {
-            all.append(part);
-            all
+        let made: Result<Vec<Vectors>, _> = made.try_collect().await;
+        let all = made.and_then(|parts| {
+            let joined = parts.into_iter().reduce(|mut all, part| {
+                all.append(part);
+                all
+            });
+            joined.filter(Vectors::are_alike).ok_or_else(|| self.broken(StreamError::Malformed))
         });
-        let vectors =
-            vectors.filter(Vectors::are_alike).ok_or_else(|| self.broken(StreamError::Malformed))?;
-        let bytes = embeddings::answer(&call.relayed.model, &vectors, encoding);
-        let done = Some(Done { finish: Finish::Stop, usage: vectors.usage });
-        Ok(Box::pin(stream::once(async move { Ok(RelayedPortion { bytes, said: 0, done }) })))
+        let portion = match all {
+            Ok(vectors) => {
+                call.meter
+                    .set(vectors.usage.map_or_else(|| Stated::SoFar(Usage::default()), Stated::Finally));
+                let bytes = embeddings::answer(&call.relayed.model, &vectors, encoding);
+                let done = Some(Done { finish: Finish::Stop, usage: vectors.usage });
+                Ok(RelayedPortion { bytes, said: 0, done })
+            }
+            // The provider has accepted some of it, which is paid for: the request as a whole was not refused.
+            Err(error) if call.meter.read().is_some() => Err(error),
+            Err(error) => return Err(error),
+        };
+        Ok(Box::pin(stream::once(async move { portion })))
     }
 
     async fn vectors(
         &self,
         outgoing: Outgoing,
         n_texts: usize,
-        (format, deadline): (&dyn EmbeddingProtocol, Moment),
+        (format, call): (&dyn EmbeddingProtocol, &RelayCall),
     ) -> Result<Vectors, CallError> {
-        let accepted = self.send(outgoing, (deadline, &Meter::default())).await?;
-        let read = accepted.body.whole(WHOLE_BYTES_MAX, deadline).await;
+        let accepted = self.send(outgoing, (call.deadline, &Meter::default())).await?;
+        // Nothing is known of it yet, but that it will be paid for.
+        tally(&call.meter, Usage::default());
+        let read = accepted.body.whole(WHOLE_BYTES_MAX, call.deadline).await;
         let bytes = read.map_err(|error| failed(&self.parts.provider, &error))?;
-        format.answer(&bytes, n_texts).map_err(|error| self.broken(error))
+        let vectors = format.answer(&bytes, n_texts).map_err(|error| self.broken(error))?;
+        let usage = vectors.usage.or(accepted.counted);
+        tally(&call.meter, usage.unwrap_or_default());
+        Ok(Vectors { usage, ..vectors })
     }
 
     fn broken(&self, error: StreamError) -> CallError {

@@ -141,7 +141,9 @@ impl Running {
 
     /// The model said that it is done.
     pub(crate) fn done(&mut self, done: Done) {
-        self.attempt.usage = done.usage.or(self.attempt.usage);
+        // What was stated before the reason for the end, and not again with it, is no more than that.
+        let is_final = |usage: &Usage| self.meter.read() != Some(Stated::SoFar(*usage));
+        self.attempt.usage = done.usage.filter(is_final).or(self.attempt.usage);
         self.attempt.finish = Some(done.finish);
     }
 

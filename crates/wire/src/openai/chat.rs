@@ -218,10 +218,11 @@ pub(super) fn both((input, output): (Option<u64>, Option<u64>), total: Option<u6
 }
 
 /// What was generated, `reasoning` included, of which OpenAI counts it as a part and xAI beside it (10,120 read, 1,499 said and
-/// 2,809 thought are 14,428 in all): the total says which, and a part is never more than its whole.
+/// 2,809 thought are 14,428 in all), and Gemini's OpenAI endpoint in the total alone: that says how much it is. Without one, a part is
+/// never more than its whole.
 pub(super) fn with_reasoning((input, output): (u64, u64), reasoning: u64, total: Option<u64>) -> u64 {
-    let both = output.saturating_add(reasoning);
-    if reasoning > output || total == Some(input.saturating_add(both)) { both } else { output }
+    let beside = if reasoning > output { output.saturating_add(reasoning) } else { output };
+    output.max(total.map_or(beside, |total| total.saturating_sub(input)))
 }
 
 pub(super) fn reason(finish: Finish) -> &'static str {

@@ -190,15 +190,15 @@ impl OwnDialect for Embeddings {
         struct Answer<'a> {
             #[serde(default, borrow)]
             data: Vec<&'a RawValue>,
-            #[serde(default)]
+            #[serde(default, deserialize_with = "crate::lenient::object")]
             usage: Option<Used>,
             #[serde(default, borrow)]
             error: Option<&'a RawValue>,
         }
         #[derive(Deserialize)]
         struct Used {
-            #[serde(default)]
-            prompt_tokens: Option<u32>,
+            #[serde(default, deserialize_with = "crate::lenient::count")]
+            prompt_tokens: Option<u64>,
         }
         if !body.trim_ascii_start().starts_with(b"{") {
             return Err(if body.trim_ascii().is_empty() {
@@ -215,6 +215,7 @@ impl OwnDialect for Embeddings {
             return Err(StreamError::Empty);
         }
         let tokens = answer.usage.and_then(|used| used.prompt_tokens);
+        let tokens = tokens.map(|count| u32::try_from(count).unwrap_or(u32::MAX));
         let usage = tokens.map(|tokens| Usage::of(TokenCount(tokens), TokenCount(0)));
         Ok(Done { finish: Finish::Stop, usage })
     }

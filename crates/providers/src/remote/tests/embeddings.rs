@@ -187,3 +187,34 @@ async fn a_model_without_embeddings_is_none_the_worse_for_it() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_was_accepted_before_a_failure_is_no_refusal() {
+    let body = r#"{"model":"m","input":["a","b"]}"#;
+    for (behaviour, is_accepted) in [
+        (Behaviour::Cut(30), true),
+        (Behaviour::Malformed(0), true),
+        (Behaviour::Status { status: 400, body: "{}".to_owned(), retry_after: RetryAfter::Absent }, false),
+    ] {
+        let told = format!("{behaviour:?}");
+        let (_bench, model) = gemini(behaviour);
+        let relayed = wire::openai::embeddings::read(Bytes::from_static(body.as_bytes())).expect("valid");
+        let meter = domain::meter::Meter::default();
+        let call = RelayCall {
+            model: ModelId::from("mock/embed-1"),
+            relayed: Arc::new(relayed),
+            overrides: Overrides::default(),
+            region: None,
+            deadline: Moment(Duration::from_secs(60)),
+            trace: None,
+            meter: meter.clone(),
+        };
+        match model.relay(call).await {
+            Ok(mut stream) => {
+                assert!(is_accepted && stream.next().await.expect("its end").is_err(), "{told}")
+            }
+            Err(_) => assert!(!is_accepted, "{told}"),
+        }
+        assert_eq!(meter.read().is_some(), is_accepted, "{told}");
+    }
+}

@@ -87,6 +87,12 @@ async fn what_a_cut_answer_cost_is_estimated_from_what_was_said() {
     }
 }
 
+/// 100 bytes.
+const LONG: &str = concat!(
+    "12345678901234567890123456789012345678901234567890",
+    "12345678901234567890123456789012345678901234567890",
+);
+
 #[tokio::test(start_paused = true)]
 async fn what_was_stated_of_a_cut_answer_counts_and_what_it_says_is_no_less_than_was_heard() {
     let read_tokens =
@@ -105,6 +111,11 @@ async fn what_was_stated_of_a_cut_answer_counts_and_what_it_says_is_no_less_than
         (vec![Act::State(nothing_read), say(), fail()], (None, Some(Usage::of(ASKED, TokenCount(7))))),
         (vec![say(), Act::State(finally), fail()], (Some(output(9)), None)),
         (vec![Act::State(so_far), say(), Act::Done(Finish::Stop)], (Some(USAGE), None)),
+        // The end repeats what was said before it: of what was heard since it says nothing.
+        (
+            vec![Act::State(Stated::SoFar(USAGE)), Act::Say(LONG), Act::Done(Finish::Stop)],
+            (None, Some(Usage { output: TokenCount(25), ..USAGE })),
+        ),
     ] {
         let house = House::new(&[&Scripted::new(vec![acts.clone()])]);
         let log = AttemptLog::default();

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::body::{Block, Message, Reasoning, ReasoningText, Role, ToolUse};
 use crate::bedrock::call_id::to_bedrock;
+use crate::lenient;
 use crate::stream::StreamError;
 use crate::written;
 
@@ -22,7 +23,7 @@ struct Body<'a> {
     output: Output<'a>,
     #[serde(borrow)]
     stop_reason: Cow<'a, str>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::object")]
     usage: Option<Tokens>,
 }
 
@@ -94,20 +95,22 @@ struct CitedText {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::bedrock) struct Tokens {
+    #[serde(deserialize_with = "lenient::tokens")]
     input_tokens: u32,
+    #[serde(deserialize_with = "lenient::tokens")]
     output_tokens: u32,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     total_tokens: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Option::is_none")]
     cache_read_input_tokens: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Option::is_none")]
     cache_write_input_tokens: Option<u32>,
     /// What Nova's own format calls it.
-    #[serde(default, skip_serializing)]
+    #[serde(default, deserialize_with = "lenient::or_default", skip_serializing)]
     cache_read_input_token_count: Option<u32>,
-    #[serde(default, skip_serializing)]
+    #[serde(default, deserialize_with = "lenient::or_default", skip_serializing)]
     cache_write_input_token_count: Option<u32>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
     cache_details: Vec<CacheDetail>,
 }
 
@@ -241,7 +244,7 @@ pub(in crate::bedrock) fn done(body: &[u8]) -> Result<Done, StreamError> {
         output: &'a RawValue,
         #[serde(borrow)]
         stop_reason: Cow<'a, str>,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "lenient::object")]
         usage: Option<Tokens>,
     }
     if body.trim_ascii().is_empty() {

@@ -108,7 +108,7 @@ pub(in crate::bedrock) fn event(name: &str, payload: &[u8]) -> Result<Meaning, S
     }
     #[derive(Deserialize)]
     struct Metadata {
-        #[serde(default)]
+        #[serde(default, deserialize_with = "crate::lenient::object")]
         usage: Option<answer::Tokens>,
     }
     let unreadable = |_| StreamError::Malformed;

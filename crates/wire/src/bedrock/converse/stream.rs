@@ -147,7 +147,7 @@ struct Stopped<'a> {
 
 #[derive(Deserialize)]
 struct Metadata {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lenient::object")]
     usage: Option<Tokens>,
 }
 

@@ -293,6 +293,8 @@ fn reasoning_beside_an_answer_is_output_too() {
     for (prompt, completion, reasoning, total, output) in [
         (10_120, 1_499, 2_809, "14428", 4_308), // xAI
         (10_120, 1_499, 800, "11619", 1_499),   // OpenAI
+        (20, 198, 0, "623", 603),               // Gemini's OpenAI endpoint
+        (10_120, 1_499, 0, "9", 1_499),
         (10_120, 1_499, 800, "null", 1_499),
         (10_120, 1_499, 2_809, "null", 4_308), // more than all of it is no part
         (10_120, 1_499, 0, "11619", 1_499),

@@ -92,3 +92,25 @@ fn what_is_stated_before_a_break_is_known() {
     let mut reader = crate::bedrock::converse::stream::Reader::default();
     assert!(reader.push(&bytes, &mut Vec::new()).is_err() && reader.stated() == stated);
 }
+
+#[test]
+fn counts_that_make_no_sense_do_not_cost_the_answer() {
+    let stated = |input, output| Some(Usage::of(TokenCount(input), TokenCount(output)));
+    for (usage, want) in [
+        (
+            r#"{"inputTokens":1000.0,"outputTokens":2,"totalTokens":null,"cacheDetails":null}"#,
+            stated(1_000, 2),
+        ),
+        (r#"{"inputTokens":9,"outputTokens":2,"totalTokens":"11","cacheReadInputTokens":-1}"#, stated(9, 2)),
+        (r#"{"inputTokens":9}"#, None),
+        ("null", None),
+        ("[]", None),
+    ] {
+        let body = format!(
+            r#"{{"output":{{"message":{{"role":"assistant","content":[{{"text":"Yes"}}]}}}},"stopReason":"end_turn","usage":{usage}}}"#
+        );
+        let answer = crate::protocol::Protocol::answer(&crate::bedrock::protocol::Bedrock, body.as_bytes());
+        let answer = answer.expect("an answer all the same");
+        assert_eq!(answer.ending.usage, want, "{usage}");
+    }
+}
