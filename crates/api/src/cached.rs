@@ -37,6 +37,8 @@ fn directive(directive: &str) -> Wish {
 
 fn stricter(one: Wish, other: Wish) -> Wish {
     match (one, other) {
+        // No model is called, whatever else is wished.
+        (Wish::OnlyIfCached, _) | (_, Wish::OnlyIfCached) => Wish::OnlyIfCached,
         (Wish::NoStore, _) | (_, Wish::NoStore) => Wish::NoStore,
         (Wish::Default, wish) => wish,
         (wish, _) => wish,
@@ -80,6 +82,8 @@ mod tests {
             (None, Some("max-age=0, no-store"), Some(Wish::NoStore)),
             (None, Some("max-age=60, private"), Some(Wish::Default)),
             (None, Some("only-if-cached"), Some(Wish::OnlyIfCached)),
+            (None, Some("no-cache, only-if-cached"), Some(Wish::OnlyIfCached)),
+            (None, Some("only-if-cached, no-cache, no-store"), Some(Wish::OnlyIfCached)),
         ] {
             let mut headers = HeaderMap::new();
             ours.map(|value| headers.insert(CACHE, HeaderValue::from_static(value)));

@@ -77,9 +77,13 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// The call among `attempts` that answered.
+    /// The call among `attempts` that answered; `None` where it stood in for another one, as what it says is not to be given longer
+    /// than it must be.
     pub(crate) fn of(attempts: &[Attempt]) -> Option<Self> {
         let answered = attempts.iter().rev().find(|attempt| attempt.result == AttemptResult::Answered)?;
+        if matches!(answered.chosen, Some(Chosen::Next | Chosen::Continued)) {
+            return None;
+        }
         Some(Self {
             target: answered.target.clone(),
             model: answered.model.clone(),
@@ -136,4 +140,35 @@ pub(crate) fn common(
 /// How long a turn waits for another one that asks the same: half of the time it has, so that it can still ask itself.
 pub(crate) fn patience(now: domain::time::Moment, due: domain::time::Moment) -> domain::time::Moment {
     now.after(due.since(now) / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stood_in_for_another_is_not_given_again() {
+        let origin = Origin {
+            target: TargetId::from("us/small"),
+            model: ModelId::from("us/small"),
+            tier: Tier::Primary,
+            saved: Amount::default(),
+        };
+        for (chosen, is_kept) in [
+            (Chosen::Only, true),
+            (Chosen::Priority, true),
+            (Chosen::Easy, true),
+            (Chosen::Retry, true),
+            (Chosen::Failover, true),
+            (Chosen::Next, false),
+            (Chosen::Continued, false),
+        ] {
+            let attempt = Attempt {
+                chosen: Some(chosen),
+                result: AttemptResult::Answered,
+                ..origin.again(Came::Hit, Duration::ZERO)
+            };
+            assert_eq!(Origin::of(&[attempt]).is_some(), is_kept, "{chosen:?}");
+        }
+    }
 }

@@ -157,7 +157,8 @@ pub(super) fn replay(passed: &PassedOn) -> RelayedStream {
 
 /// Gathers an answer while it is passed on. Dropped, its caller left.
 pub(super) struct Keeper {
-    lead: Lead<Kept>,
+    /// Gone when the answer is too large to be kept: nobody waits for that.
+    lead: Option<Lead<Kept>>,
     rules: Rules,
     bytes_max: usize,
     body: BytesMut,
@@ -167,13 +168,16 @@ pub(super) struct Keeper {
 
 impl Keeper {
     pub(super) fn new(lead: Lead<Kept>, rules: Rules, bytes_max: usize) -> Self {
-        Self { lead, rules, bytes_max, body: BytesMut::new(), last: None }
+        Self { lead: Some(lead), rules, bytes_max, body: BytesMut::new(), last: None }
     }
 
     pub(super) fn take(&mut self, bytes: &Bytes) {
-        // One too large is let go of when it is closed, by its size.
-        if self.body.len() <= self.bytes_max {
+        if self.lead.is_some() {
             self.body.extend_from_slice(bytes);
+        }
+        if self.body.len() > self.bytes_max {
+            self.lead.take().into_iter().for_each(Lead::give_up);
+            self.body = BytesMut::new();
         }
     }
 
@@ -188,6 +192,7 @@ impl Keeper {
     /// Keeps it if it is to be kept.
     pub(super) fn close(self, outcome: Outcome, attempts: &AttemptLog, spoken: Option<&Spoken>) {
         let Self { lead, rules, bytes_max, body, last } = self;
+        let Some(lead) = lead else { return };
         let origin = Origin::of(&attempts.ended());
         let (Outcome::Answered, Some(last), Some(origin), Some(spoken)) = (outcome, last, origin, spoken)
         else {
@@ -196,6 +201,7 @@ impl Keeper {
         let bytes = body.len() + last.len();
         if bytes > bytes_max
             || said::calls_tools(&[&body, &last])
+            || !said::is_sound(&[&body, &last])
             || is_private(&said::texts(&[&body, &last]), &[])
         {
             return lead.give_up();

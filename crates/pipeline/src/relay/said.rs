@@ -19,6 +19,10 @@ const TEXTS: [&str; 12] = [
     "partial_json",
     "arguments",
 ];
+/// Names under which dialects say why an answer ended, and what they say of one that the model ended by itself.
+const ENDS: [&str; 4] = ["finish_reason", "stop_reason", "stopReason", "completionReason"];
+const SOUND_ENDS: [&str; 8] =
+    ["stop", "end_turn", "stop_sequence", "endoftext", "complete", "finish", "finished", "stop_criteria_met"];
 /// Names of what calls a tool.
 const CALLS: [&str; 4] = ["tool_calls", "function_call", "toolUse", "tool_use"];
 /// Frames within frames.
@@ -36,6 +40,51 @@ pub(super) fn calls_tools(parts: &[&[u8]]) -> bool {
     let mut found = false;
     each(&parts.concat(), 0, &mut |value| found |= has_call(value));
     found
+}
+
+/// Whether all of it ended by itself, with something said: each of several answers, and no refusal. An answer that says nothing of
+/// ends, as vectors do, is sound.
+pub(super) fn is_sound(parts: &[&[u8]]) -> bool {
+    let mut ends = Ends::default();
+    each(&parts.concat(), 0, &mut |value| ends.look(value));
+    let Ends { n_named, n_sound, n_other, is_refused } = ends;
+    let says_something = n_named == 0 || !texts(parts).trim().is_empty();
+    !is_refused && n_other == 0 && (n_named == 0 || n_sound > 0) && says_something
+}
+
+/// What an answer says of its ends.
+#[derive(Default)]
+struct Ends {
+    /// Fields that are there, also those that say nothing, as on the way.
+    n_named: usize,
+    n_sound: usize,
+    n_other: usize,
+    is_refused: bool,
+}
+
+impl Ends {
+    fn look(&mut self, value: &Value) {
+        match value {
+            Value::Array(values) => values.iter().for_each(|value| self.look(value)),
+            Value::Object(fields) => fields.iter().for_each(|(name, value)| self.field(name, value)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    fn field(&mut self, name: &str, value: &Value) {
+        let text = value.as_str().filter(|text| !text.is_empty());
+        let is_refusal = text.is_some() && name == "refusal" || name == "type" && text == Some("refusal");
+        self.is_refused |= is_refusal;
+        if !ENDS.contains(&name) {
+            return self.look(value);
+        }
+        self.n_named += 1;
+        match text {
+            Some(end) if SOUND_ENDS.iter().any(|sound| end.eq_ignore_ascii_case(sound)) => self.n_sound += 1,
+            Some(_) => self.n_other += 1,
+            None => {}
+        }
+    }
 }
 
 /// Every JSON object in `bytes`, whatever stands between them: lines of an event stream, the frames of AWS's.
@@ -120,6 +169,37 @@ mod tests {
             ("{ {not json", ""),
         ] {
             assert_eq!(texts(&[body.as_bytes()]), want, "{body}");
+        }
+    }
+
+    #[test]
+    fn only_what_ended_by_itself_is_sound() {
+        for (body, want) in [
+            (r#"{"choices":[{"message":{"content":"x","refusal":null},"finish_reason":"stop"}]}"#, true),
+            (r#"{"choices":[{"message":{"content":null,"refusal":"No."},"finish_reason":"stop"}]}"#, false),
+            (r#"{"output":[{"content":[{"type":"refusal","refusal":"No."}]}],"status":"completed"}"#, false),
+            (r#"{"output":[{"content":[{"type":"output_text","text":"x"}]}],"status":"completed"}"#, true),
+            (
+                r#"{"choices":[{"message":{"content":"x"},"finish_reason":"length"},{"message":{"content":"x"},"finish_reason":"stop"}]}"#,
+                false,
+            ),
+            (r#"{"choices":[{"message":{"content":"x"},"finish_reason":null}]}"#, false),
+            (r#"{"choices":[{"message":{"content":"x"},"finish_reason":"weird"}]}"#, false),
+            (r#"{"choices":[{"message":{"content":""},"finish_reason":"stop"}]}"#, false),
+            (
+                r#"{"content":[{"type":"text","text":"x"}],"stop_reason":"end_turn","stop_sequence":null}"#,
+                true,
+            ),
+            (r#"{"content":[{"type":"text","text":"x"}],"stop_reason":"pause_turn"}"#, false),
+            (r#"{"output":{"message":{"content":[{"text":"x"}]}},"stopReason":"end_turn"}"#, true),
+            (r#"{"results":[{"outputText":"x","completionReason":"FINISH"}]}"#, true),
+            (r#"{"object":"list","data":[{"embedding":[1]}]}"#, true),
+            (
+                "data: {\"choices\":[{\"delta\":{\"content\":\"x\"},\"finish_reason\":null}]}\n\ndata: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
+                true,
+            ),
+        ] {
+            assert_eq!(is_sound(&[body.as_bytes()]), want, "{body}");
         }
     }
 
