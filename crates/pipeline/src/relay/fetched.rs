@@ -2,10 +2,12 @@
 //! to carry all they add count as fetched: pictures and files, earlier answers, what a provider runs itself, and whatever comes after
 //! those. Fields of the whole request count by their names: no list holds all harmless ones of all servers.
 
+use std::borrow::Cow;
+
 use domain::chat::Dialect;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use wire::json::{Look, Named, names};
 
 /// Kinds of parts, of tools, and of what is said of both, that carry all that they add: texts, calls and their results (the parts of
@@ -187,36 +189,49 @@ fn look(named: &Named<'_>) -> Look {
 }
 
 /// Whether an item of a response's input is one that OpenAI has kept, and puts in by its id: one that holds nothing, and reasoning without
-/// its sealed form.
+/// its sealed form. An item that cannot be read may be one.
 fn is_kept(body: &[u8]) -> bool {
     #[derive(Deserialize)]
-    struct Request {
-        input: Option<Vec<Item>>,
+    struct Request<'a> {
+        #[serde(borrow, default)]
+        input: Option<&'a RawValue>,
     }
-    #[derive(Deserialize)]
-    struct Item {
-        id: Option<IgnoredAny>,
-        #[serde(rename = "type")]
-        kind: Option<String>,
-        role: Option<IgnoredAny>,
-        content: Option<Value>,
-        encrypted_content: Option<String>,
-    }
-    let has_items = |input: &Value| matches!(input, Value::Array(items) if !items.is_empty());
-    let is_kept = |item: Item| {
-        let is_named = item.id.is_some();
-        match item.kind.as_deref() {
+    let request: Result<Request<'_>, _> = serde_json::from_slice(body);
+    let Ok(Request { input: Some(input) }) = request else { return request.is_err() };
+    // Else it is a text.
+    let has_items = input.get().starts_with('[');
+    let items: Result<Vec<Item<'_>>, _> = serde_json::from_str(input.get());
+    has_items && items.map_or(true, |items| items.iter().any(Item::is_kept))
+}
+
+/// An item of a response's input.
+#[derive(Deserialize)]
+struct Item<'a> {
+    #[serde(default)]
+    id: Option<IgnoredAny>,
+    #[serde(borrow, default, rename = "type")]
+    kind: Option<Cow<'a, str>>,
+    #[serde(default)]
+    role: Option<IgnoredAny>,
+    #[serde(borrow, default)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    encrypted_content: Option<Cow<'a, str>>,
+}
+
+impl Item<'_> {
+    fn is_kept(&self) -> bool {
+        match self.kind.as_deref() {
             Some("reasoning") => {
-                let is_sealed = item.encrypted_content.is_some_and(|sealed| !sealed.is_empty());
-                is_named && !is_sealed && !item.content.as_ref().is_some_and(has_items)
+                let is_sealed = self.encrypted_content.as_deref().is_some_and(|sealed| !sealed.is_empty());
+                let told = self.content.and_then(|content| content.get().strip_prefix('['));
+                let is_told = told.is_some_and(|items| !items.trim_start().starts_with(']'));
+                self.id.is_some() && !is_sealed && !is_told
             }
             Some(_) => false,
-            None => item.role.is_none() || item.content.is_none(),
+            None => self.role.is_none() || self.content.is_none(),
         }
-    };
-    // A text, or no input at all, has no items.
-    let request: Result<Request, _> = serde_json::from_slice(body);
-    request.is_ok_and(|request| request.input.is_some_and(|items| items.into_iter().any(is_kept)))
+    }
 }
 
 fn is_carried(kind: &[u8]) -> bool {
@@ -270,6 +285,10 @@ mod tests {
                 false,
             ),
             (r#"{"role":"user","content":"a"}"#, false),
+            // What cannot be read hides nothing that stands beside it.
+            (r#"{"id":"msg_1"},{"role":"user","content":"a","encrypted_content":7}"#, true),
+            (r#"{"id":"msg_1"},{"type":["message"],"role":"user"}"#, true),
+            (r#"{"id":"msg_1"},7"#, true),
             (
                 r#"{"type":"function_call","id":"fc_1","name":"f","arguments":"{}","caller":{"type":"direct"}}"#,
                 false,
