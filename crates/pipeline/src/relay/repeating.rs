@@ -199,11 +199,11 @@ impl Keeper {
             return lead.give_up();
         };
         let bytes = body.len() + last.len();
-        if bytes > bytes_max
-            || said::calls_tools(&[&body, &last])
-            || !said::is_sound(&[&body, &last])
-            || is_private(&said::texts(&[&body, &last]), &[])
-        {
+        if bytes > bytes_max {
+            return lead.give_up();
+        }
+        let said = said::Answer::read(&[&body, &last]);
+        if said.calls_tools || !said.is_sound() || is_private(&said.texts, &[]) {
             return lead.give_up();
         }
         let passed = PassedOn { body: body.freeze(), last, spoken: spoken.clone(), origin };

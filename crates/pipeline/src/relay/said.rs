@@ -1,4 +1,4 @@
-//! What an answer says, in any dialect: the texts in its JSON, joined over the frames of a stream.
+//! What an answer says, in any dialect: the texts in its JSON, joined over the frames of a stream; calls of tools; how it ended.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -28,28 +28,54 @@ const CALLS: [&str; 4] = ["tool_calls", "function_call", "toolUse", "tool_use"];
 /// Frames within frames.
 const DEPTH_MAX: usize = 3;
 
-/// The texts of an answer in one piece, in their order.
-pub(super) fn texts(parts: &[&[u8]]) -> String {
-    let mut texts = String::new();
-    each(&parts.concat(), 0, &mut |value| gather(value, &mut texts));
-    texts
+/// What an answer says.
+#[derive(Default)]
+pub(super) struct Answer {
+    /// Its texts in their order, in one piece.
+    pub(super) texts: String,
+    /// Whether it calls a tool, whatever it says of its end.
+    pub(super) calls_tools: bool,
+    ends: Ends,
 }
 
-/// Whether it calls a tool, whatever it says of its end.
-pub(super) fn calls_tools(parts: &[&[u8]]) -> bool {
-    let mut found = false;
-    each(&parts.concat(), 0, &mut |value| found |= has_call(value));
-    found
+impl Answer {
+    pub(super) fn read(parts: &[&[u8]]) -> Self {
+        let mut answer = Self::default();
+        each(&parts.concat(), 0, &mut |value| {
+            gather(value, &mut answer.texts);
+            answer.calls_tools |= has_call(value);
+            answer.ends.look(value);
+        });
+        answer
+    }
+
+    /// Whether all of it ended by itself, with something said: each of several answers, and no refusal. An answer that says nothing
+    /// of ends, as vectors do, is sound.
+    pub(super) fn is_sound(&self) -> bool {
+        let Ends { n_named, n_sound, n_other, is_refused } = self.ends;
+        let is_ended = n_named == 0 || n_sound > 0 && !self.texts.trim().is_empty();
+        !is_refused && n_other == 0 && is_ended
+    }
 }
 
-/// Whether all of it ended by itself, with something said: each of several answers, and no refusal. An answer that says nothing of
-/// ends, as vectors do, is sound.
-pub(super) fn is_sound(parts: &[&[u8]]) -> bool {
-    let mut ends = Ends::default();
-    each(&parts.concat(), 0, &mut |value| ends.look(value));
-    let Ends { n_named, n_sound, n_other, is_refused } = ends;
-    let says_something = n_named == 0 || !texts(parts).trim().is_empty();
-    !is_refused && n_other == 0 && (n_named == 0 || n_sound > 0) && says_something
+/// Every JSON object in `bytes`, whatever stands between them: lines of an event stream, the frames of AWS's.
+fn each(bytes: &[u8], depth: usize, told: &mut dyn FnMut(&Value)) {
+    let mut at = 0;
+    while let Some(next) = bytes.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'{')) {
+        at += next;
+        let rest = bytes.get(at..).unwrap_or_default();
+        let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<Value>();
+        let Some(Ok(value)) = values.next() else {
+            at += 1;
+            continue;
+        };
+        at += values.byte_offset().max(1);
+        let within = value.get("bytes").and_then(Value::as_str).and_then(|text| STANDARD.decode(text).ok());
+        match within {
+            Some(within) if depth < DEPTH_MAX => each(&within, depth + 1, told),
+            _ => told(&value),
+        }
+    }
 }
 
 /// What an answer says of its ends.
@@ -83,26 +109,6 @@ impl Ends {
             Some(end) if SOUND_ENDS.iter().any(|sound| end.eq_ignore_ascii_case(sound)) => self.n_sound += 1,
             Some(_) => self.n_other += 1,
             None => {}
-        }
-    }
-}
-
-/// Every JSON object in `bytes`, whatever stands between them: lines of an event stream, the frames of AWS's.
-fn each(bytes: &[u8], depth: usize, told: &mut dyn FnMut(&Value)) {
-    let mut at = 0;
-    while let Some(next) = bytes.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'{')) {
-        at += next;
-        let rest = bytes.get(at..).unwrap_or_default();
-        let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<Value>();
-        let Some(Ok(value)) = values.next() else {
-            at += 1;
-            continue;
-        };
-        at += values.byte_offset().max(1);
-        let within = value.get("bytes").and_then(Value::as_str).and_then(|text| STANDARD.decode(text).ok());
-        match within {
-            Some(within) if depth < DEPTH_MAX => each(&within, depth + 1, told),
-            _ => told(&value),
         }
     }
 }
@@ -168,7 +174,7 @@ mod tests {
             (frame.as_str(), "a@b.example"),
             ("{ {not json", ""),
         ] {
-            assert_eq!(texts(&[body.as_bytes()]), want, "{body}");
+            assert_eq!(Answer::read(&[body.as_bytes()]).texts, want, "{body}");
         }
     }
 
@@ -199,7 +205,7 @@ mod tests {
                 true,
             ),
         ] {
-            assert_eq!(is_sound(&[body.as_bytes()]), want, "{body}");
+            assert_eq!(Answer::read(&[body.as_bytes()]).is_sound(), want, "{body}");
         }
     }
 
@@ -214,7 +220,7 @@ mod tests {
             (r#"{"output":{"message":{"content":[{"toolUse":{}}]}}}"#, true),
             (r#"{"content":[{"type":"text","text":"tool_use"}]}"#, false),
         ] {
-            assert_eq!(calls_tools(&[body.as_bytes()]), want, "{body}");
+            assert_eq!(Answer::read(&[body.as_bytes()]).calls_tools, want, "{body}");
         }
     }
 }
