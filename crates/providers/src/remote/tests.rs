@@ -110,6 +110,19 @@ fn call() -> ChatCall {
     }
 }
 
+/// A call of `model` with a caller's own request.
+fn relay_of(model: &str, relayed: domain::chat::Relayed) -> RelayCall {
+    RelayCall {
+        model: ModelId::from(model),
+        region: None,
+        relayed: Arc::new(relayed),
+        overrides: Overrides::default(),
+        deadline: Moment(Duration::from_secs(60)),
+        trace: None,
+        meter: domain::meter::Meter::default(),
+    }
+}
+
 fn counted(input: u32, output: u32) -> Option<Usage> {
     Some(Usage { input: TokenCount(input), output: TokenCount(output), ..Usage::default() })
 }

@@ -22,15 +22,7 @@ async fn count(
     let body = Bytes::from_static(BODY.as_bytes());
     let relayed =
         wire::anthropic::relay::read(body, Dialect::AnthropicCountTokens, Vec::new()).expect("valid");
-    let call = RelayCall {
-        model: ModelId::from(model),
-        relayed: Arc::new(relayed),
-        overrides: Overrides::default(),
-        region: None,
-        deadline: Moment(Duration::from_secs(60)),
-        trace: None,
-        meter: domain::meter::Meter::default(),
-    };
+    let call = relay_of(model, relayed);
     let counted = async {
         let mut stream = remote.relay(call).await?;
         let portion = stream.next().await.expect("an answer")?;

@@ -13,15 +13,7 @@ async fn embed(model: &Remote, body: &str) -> Result<serde_json::Value, CallErro
 
 async fn embed_by(model: &Remote, id: &str, body: &str) -> Result<serde_json::Value, CallError> {
     let relayed = wire::openai::embeddings::read(Bytes::copy_from_slice(body.as_bytes())).expect("valid");
-    let call = RelayCall {
-        model: ModelId::from(id),
-        relayed: Arc::new(relayed),
-        overrides: Overrides::default(),
-        region: None,
-        deadline: Moment(Duration::from_secs(60)),
-        trace: None,
-        meter: domain::meter::Meter::default(),
-    };
+    let call = relay_of(id, relayed);
     let mut stream = model.relay(call).await?;
     let portion = stream.next().await.expect("an answer")?;
     assert!(portion.done.is_some() && stream.next().await.is_none(), "one portion");
@@ -200,15 +192,7 @@ async fn what_was_accepted_before_a_failure_is_no_refusal() {
         let (_bench, model) = gemini(behaviour);
         let relayed = wire::openai::embeddings::read(Bytes::from_static(body.as_bytes())).expect("valid");
         let meter = domain::meter::Meter::default();
-        let call = RelayCall {
-            model: ModelId::from("mock/embed-1"),
-            relayed: Arc::new(relayed),
-            overrides: Overrides::default(),
-            region: None,
-            deadline: Moment(Duration::from_secs(60)),
-            trace: None,
-            meter: meter.clone(),
-        };
+        let call = RelayCall { meter: meter.clone(), ..relay_of("mock/embed-1", relayed) };
         match model.relay(call).await {
             Ok(mut stream) => {
                 assert!(is_accepted && stream.next().await.expect("its end").is_err(), "{told}")

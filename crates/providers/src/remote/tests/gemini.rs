@@ -20,15 +20,7 @@ fn body(delivery: Delivery) -> String {
 /// What reached the caller, and how it ended, while time passes.
 async fn relay(bench: &Bench, body: &str) -> (String, Result<Done, CallError>) {
     let relayed = wire::openai::relay::read(Bytes::copy_from_slice(body.as_bytes())).expect("valid");
-    let call = RelayCall {
-        model: ModelId::from("mock/gemini-2.5-flash"),
-        relayed: Arc::new(relayed),
-        overrides: Overrides::default(),
-        region: None,
-        deadline: Moment(Duration::from_secs(60)),
-        trace: None,
-        meter: domain::meter::Meter::default(),
-    };
+    let call = relay_of("mock/gemini-2.5-flash", relayed);
     let relaying = async {
         let mut passed = Vec::new();
         let mut stream = match bench.model.relay(call).await {

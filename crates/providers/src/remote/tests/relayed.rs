@@ -13,15 +13,7 @@ fn whole_body() -> String {
 
 fn relay_call(body: &str) -> RelayCall {
     let relayed = wire::openai::relay::read(Bytes::copy_from_slice(body.as_bytes())).expect("valid");
-    RelayCall {
-        model: ModelId::from("mock/org/model-1"),
-        region: None,
-        relayed: Arc::new(relayed),
-        overrides: Overrides::default(),
-        deadline: Moment(Duration::from_secs(60)),
-        trace: None,
-        meter: domain::meter::Meter::default(),
-    }
+    relay_of("mock/org/model-1", relayed)
 }
 
 /// What is passed on, and how it ended.

@@ -57,15 +57,7 @@ async fn call_and_read(bench: &Bench, form: Form, (meter, n): (&Meter, usize)) {
         Form::Relay => {
             let body = br#"{"model":"x","stream":true,"messages":[{"role":"user","content":"Is it?"}]}"#;
             let relayed = wire::openai::relay::read(Bytes::from_static(body)).expect("valid");
-            let call = RelayCall {
-                model: ModelId::from("mock/org/model-1"),
-                region: None,
-                relayed: Arc::new(relayed),
-                overrides: Overrides::default(),
-                deadline: Moment(Duration::from_secs(60)),
-                trace: None,
-                meter,
-            };
+            let call = RelayCall { meter, ..relay_of("mock/org/model-1", relayed) };
             bench.model.relay(call).await.expect("accepted").take(n).collect::<Vec<_>>().await;
         }
         Form::Converse => {
