@@ -51,7 +51,8 @@ impl Manner for Bedrock {
     /// Bodies of embeddings and of models other than Claude and Nova do not say it: SDKs look here. What a cache read or took is not
     /// part of the input there.
     fn tell_usage(&self, headers: &mut HeaderMap, usage: Usage) {
-        let fresh = usage.input.0.saturating_sub(usage.cached_input.0 + usage.cache_write_input.0);
+        let fresh =
+            usage.input.0.saturating_sub(usage.cached_input.0).saturating_sub(usage.cache_write_input.0);
         for (name, n_tokens) in [
             (INPUT_TOKENS, Some(fresh)),
             (OUTPUT_TOKENS, Some(usage.output.0)),
@@ -144,6 +145,9 @@ mod tests {
         assert_eq!(used(plain), [Some(10), Some(12), None, None]);
         let cached = Usage { cached_input: TokenCount(4), cache_write_input: TokenCount(5), ..plain };
         assert_eq!(used(cached), [Some(1), Some(12), Some(4), Some(5)]);
+        let (most, none) = (TokenCount(u32::MAX), Some(0));
+        let absurd = Usage { cached_input: most, cache_write_input: most, ..plain };
+        assert_eq!(used(absurd), [none, Some(12), Some(u32::MAX), Some(u32::MAX)]);
     }
 
     #[test]
